@@ -1,0 +1,1 @@
+//! A shard: it receives requests, drives its partitions through storage, and answers.

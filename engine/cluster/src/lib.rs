@@ -1,0 +1,1 @@
+//! What decides: cluster metadata, its image, the configuration table. Pure.

@@ -1,0 +1,1 @@
+//! One thread's I/O: a closed set of operations on three backends, an executor, timers, and the mesh between shards.

@@ -1,0 +1,2 @@
+//! The `ringlog` binary: boot, configuration, command line.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What is kept: record batches, partition logs, the shard journal and recovery. Pure: I/O is asked for as data.
