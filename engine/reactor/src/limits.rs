@@ -1,0 +1,46 @@
+//! The named limits of one shard's reactor.
+
+/// Limits of one shard. What is over a limit waits, unless the field says otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// File operations in flight.
+    pub file_operations: usize,
+    /// Sockets and listeners open. Accepting waits; connecting and listening fail with `QuotaExceeded`.
+    pub sockets: usize,
+    /// Tasks alive. Spawning more is a broken invariant and panics: who spawns per connection bounds connections.
+    pub tasks: usize,
+    /// Tasks polled before the loop looks at the outside world again.
+    pub polls_per_turn: usize,
+    /// Buffers of the shared receive pool; a power of two, at most 32768.
+    pub receive_buffers: u16,
+    /// Bytes of one of them.
+    pub receive_buffer_bytes: u32,
+    /// Received buffers that wait for one connection's reader before the socket is left alone.
+    pub receive_queue_buffers: usize,
+    /// Accepted connections that wait for one listener's `accept` before the backlog is left alone.
+    pub accept_queue: usize,
+    /// Entries of the submission queue of a ring; its completion queue has four times as many.
+    pub ring_entries: u32,
+    /// Threads that the posix backend runs file operations on.
+    pub posix_workers: usize,
+    /// Messages in one direction between two shards.
+    pub mesh_messages: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            file_operations: 1024,
+            sockets: 16 * 1024,
+            tasks: 256 * 1024,
+            polls_per_turn: 1024,
+            receive_buffers: 1024,
+            receive_buffer_bytes: 16 * 1024,
+            receive_queue_buffers: 16,
+            accept_queue: 256,
+            ring_entries: 1024,
+            posix_workers: 4,
+            mesh_messages: 1024,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The pool of receive buffers that the connections of one shard share, and what arrives in them.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use ringlog_buffer::Chunk;
+
+use crate::limits::Limits;
+
+/// Buffers of equal size in one allocation. Who takes one gives it back by dropping its [`Received`].
+pub(crate) struct ReceivePool {
+    /// Never read or written as a chunk: it only owns the memory, whose pages come into being when they are touched.
+    memory: Chunk,
+    buffer_bytes: usize,
+    free: RefCell<Vec<u16>>,
+    /// Buffers given back since the backend looked last.
+    returned: Cell<usize>,
+}
+
+impl ReceivePool {
+    pub(crate) fn new(limits: &Limits) -> Rc<Self> {
+        let count = limits.receive_buffers;
+        assert!(count.is_power_of_two() && count <= 32 * 1024, "{count} receive buffers: not a power of two to 32768");
+        let buffer_bytes = usize::try_from(limits.receive_buffer_bytes).expect("32 bits fit");
+        Rc::new(Self {
+            memory: Chunk::with_capacity(buffer_bytes * usize::from(count)),
+            buffer_bytes,
+            free: RefCell::new((0..count).rev().collect()),
+            returned: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
+    /// Takes a free buffer. Its holder is the only one who touches its memory, until `give_back`.
+    pub(crate) fn take(&self) -> Option<u16> {
+        self.free.borrow_mut().pop()
+    }
+
+    pub(crate) fn give_back(&self, index: u16) {
+        self.free.borrow_mut().push(index);
+        self.returned.set(self.returned.get() + 1);
+    }
+
+    /// Buffers given back since the last call.
+    pub(crate) fn take_returned(&self) -> usize {
+        self.returned.take()
+    }
+
+    /// Address of a buffer: only its holder may write through it.
+    pub(crate) fn address(&self, index: u16) -> *mut u8 {
+        let at = usize::from(index) * self.buffer_bytes;
+        assert!(at + self.buffer_bytes <= self.memory.capacity(), "buffer {index} lies outside the pool");
+        // SAFETY: `at` lies inside the allocation, as just checked.
+        unsafe { self.memory.as_ptr().cast_mut().add(at) }
+    }
+
+    /// Copies `bytes` into a free buffer, for backends that have them elsewhere. `None` when no buffer is free.
+    pub(crate) fn copy_in(self: &Rc<Self>, bytes: &[u8]) -> Option<Received> {
+        assert!(bytes.len() <= self.buffer_bytes, "{} bytes into a buffer of {}", bytes.len(), self.buffer_bytes);
+        let index = self.take()?;
+        // SAFETY: the buffer was just taken, so nobody else reads or writes it, and it holds `buffer_bytes`.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address(index), bytes.len()) }
+        Some(Received::new(Rc::clone(self), index, bytes.len()))
+    }
+}
+
+impl fmt::Debug for ReceivePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReceivePool({} free, {} bytes each)", self.free.borrow().len(), self.buffer_bytes)
+    }
+}
+
+/// Bytes that arrived on a socket, in a buffer of the shared pool. Empty when the peer has closed its side. Dropping it
+/// returns the buffer: who keeps it holds memory that other connections need.
+pub struct Received {
+    /// Without a buffer at the end of the stream.
+    buffer: Option<(Rc<ReceivePool>, u16)>,
+    start: usize,
+    len: usize,
+}
+
+impl Received {
+    /// The first `len` bytes of the buffer, which the caller has taken from `pool` and filled.
+    pub(crate) fn new(pool: Rc<ReceivePool>, index: u16, len: usize) -> Self {
+        assert!(len <= pool.buffer_bytes, "{len} bytes in a buffer of {}", pool.buffer_bytes);
+        Self { buffer: Some((pool, index)), start: 0, len }
+    }
+
+    /// What says that the peer has closed its side.
+    pub(crate) fn end() -> Self {
+        Self { buffer: None, start: 0, len: 0 }
+    }
+
+    /// Forgets the first `bytes`. Answers whether any are left.
+    pub(crate) fn discard(&mut self, bytes: usize) -> bool {
+        assert!(bytes <= self.len, "discard {bytes} of {}", self.len);
+        self.start += bytes;
+        self.len -= bytes;
+        self.len > 0
+    }
+}
+
+impl Deref for Received {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let Some((pool, index)) = &self.buffer else { return &[] };
+        // SAFETY: the pool's memory is initialised from the start, this holder alone has the buffer, and nothing
+        // writes to it before it is given back in `drop`. `start + len` was checked against the buffer's size.
+        unsafe { std::slice::from_raw_parts(pool.address(*index).add(self.start), self.len) }
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Some((pool, index)) = self.buffer.take() {
+            pool.give_back(index);
+        }
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Received({} bytes)", self.len)
+    }
+}

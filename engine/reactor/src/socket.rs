@@ -1,0 +1,175 @@
+//! Listeners and connected sockets.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use ringlog_buffer::{Chunk, Slice};
+
+use crate::core::{Core, Stash};
+use crate::op::{Op, Outcome, SocketId};
+use crate::reactor::{done, mismatch};
+use crate::received::Received;
+
+struct Handle {
+    core: Rc<Core>,
+    id: SocketId,
+    /// What arrived for a `recv` or `accept` that was dropped before it looked.
+    stash: Rc<Stash>,
+    receiving: Cell<bool>,
+    sending: Cell<bool>,
+}
+
+impl Handle {
+    fn new(core: &Rc<Core>, id: SocketId) -> Rc<Self> {
+        core.count_socket();
+        Rc::new(Self {
+            core: Rc::clone(core),
+            id,
+            stash: Rc::default(),
+            receiving: Cell::new(false),
+            sending: Cell::new(false),
+        })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let stashed = self.stash.take();
+        for outcome in stashed {
+            if let Outcome::Connection(Ok((socket, _))) = outcome {
+                self.core.count_socket();
+                self.core.close_socket(socket);
+            }
+        }
+        self.core.close_socket(self.id);
+    }
+}
+
+/// One direction of a socket belongs to one task at a time; this flag is held while it works.
+struct Busy<'a>(&'a Cell<bool>);
+
+impl<'a> Busy<'a> {
+    fn new(flag: &'a Cell<bool>, what: &str) -> Self {
+        assert!(!flag.replace(true), "two tasks {what} on one socket at a time");
+        Self(flag)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// What connections come in through. It closes when it is dropped.
+pub struct Listener {
+    handle: Rc<Handle>,
+    local: SocketAddr,
+}
+
+impl Listener {
+    pub(crate) fn new(core: &Rc<Core>, id: SocketId, local: SocketAddr) -> Self {
+        Self { handle: Handle::new(core, id), local }
+    }
+
+    /// The next connection, and its peer's address. `TCP_NODELAY` is set. Waits while the shard's sockets are at their
+    /// limit. Errors of one connection (aborted before it was accepted) come out too: go on accepting.
+    /// Dropping the future loses no connection.
+    pub async fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
+        let _busy = Busy::new(&self.handle.receiving, "accept");
+        let core = &self.handle.core;
+        match core.operate(Op::Accept { listener: self.handle.id }).with_stash(&self.handle.stash).await {
+            Outcome::Connection(connection) => connection.map(|(id, peer)| (Socket::new(core, id), peer)),
+            other => mismatch(&other),
+        }
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listener({})", self.local)
+    }
+}
+
+/// A connected socket. Clones share it; when the last one is dropped, what waits on it is cancelled and it closes.
+/// One task receives and one task sends at a time; a second one panics.
+#[derive(Clone)]
+pub struct Socket {
+    handle: Rc<Handle>,
+}
+
+impl Socket {
+    pub(crate) fn new(core: &Rc<Core>, id: SocketId) -> Self {
+        Self { handle: Handle::new(core, id) }
+    }
+
+    /// What arrives next, in a buffer of the shard's pool; empty when the peer has closed its side. For small frames:
+    /// the kernel fills buffers ahead of the call. Dropping the future loses no bytes.
+    pub async fn recv(&self) -> io::Result<Received> {
+        let _busy = Busy::new(&self.handle.receiving, "receive");
+        let op = Op::Receive { socket: self.handle.id };
+        match self.handle.core.operate(op).with_stash(&self.handle.stash).await {
+            Outcome::Received(received) => received,
+            other => mismatch(&other),
+        }
+    }
+
+    /// Receives 1 to `bytes` bytes into the spare part of `chunk`, and advances it; 0 when the peer has closed its side.
+    /// For large frames: the kernel copies straight into the frame's own buffer. Dropping the future may lose bytes:
+    /// close the connection then. Panics if the spare part is smaller than `bytes`, or if `bytes` is 0.
+    pub async fn recv_into(&self, mut chunk: Chunk, bytes: usize) -> (io::Result<usize>, Chunk) {
+        assert!(0 < bytes && bytes <= chunk.spare_len(), "receive {bytes} bytes into {}", chunk.spare_len());
+        let _busy = Busy::new(&self.handle.receiving, "receive");
+        if let Some(result) = self.take_stashed(&mut chunk, bytes) {
+            return (result, chunk);
+        }
+        match self.handle.core.operate(Op::ReceiveInto { socket: self.handle.id, chunk, bytes }).await {
+            Outcome::Filled(result, chunk) => (result, chunk),
+            other => mismatch(&other),
+        }
+    }
+
+    /// Copies what a dropped `recv` left. What does not fit stays for the next call.
+    fn take_stashed(&self, chunk: &mut Chunk, bytes: usize) -> Option<io::Result<usize>> {
+        let mut stash = self.handle.stash.borrow_mut();
+        match stash.pop_front()? {
+            Outcome::Received(Ok(mut received)) => {
+                let count = received.len().min(bytes);
+                chunk.append(&received[..count]);
+                if received.discard(count) {
+                    stash.push_front(Outcome::Received(Ok(received)));
+                }
+                Some(Ok(count))
+            }
+            Outcome::Received(Err(error)) => Some(Err(error)),
+            other => mismatch(&other),
+        }
+    }
+
+    /// Sends every byte of the slices, one behind the other. After an error, or when the future is dropped, it is
+    /// unknown how many were sent: close the connection then.
+    pub async fn send(&self, slices: Vec<Slice>) -> io::Result<()> {
+        let _busy = Busy::new(&self.handle.sending, "send");
+        done(self.handle.core.operate(Op::Send { socket: self.handle.id, slices }).await)
+    }
+
+    /// Says to the peer that nothing more will be sent; receiving goes on.
+    pub async fn shutdown(&self) -> io::Result<()> {
+        let _busy = Busy::new(&self.handle.sending, "send");
+        done(self.handle.core.operate(Op::Shutdown { socket: self.handle.id }).await)
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Socket({})", self.handle.id.0)
+    }
+}
