@@ -2,6 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod conn;
 pub mod error;
+pub mod header;
 pub mod messages;
+#[cfg(test)]
+mod seeded;
 pub mod wire;

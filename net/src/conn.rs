@@ -1,0 +1,425 @@
+//! The server's side of one connection, without I/O: received bytes in, requests out; responses in, bytes to send out.
+//!
+//! The shell does, in any order and as often as it likes:
+//!
+//! - asks [`Conn::want`] what the connection needs, and brings it: bytes from the shard's receive pool
+//!   ([`received`](Conn::received)), bytes received straight into a frame's own chunk
+//!   ([`received_direct`](Conn::received_direct)), or memory for a large frame ([`grant`](Conn::grant)). While it answers
+//!   [`Want::Nothing`] the socket is not read: that is how a connection is told to wait.
+//! - takes requests ([`next_request`](Conn::next_request)) and answers each exactly once ([`respond`](Conn::respond)), in
+//!   whatever order they complete. Responses leave in the order of the requests.
+//! - sends what [`transmit`](Conn::transmit) gives.
+//! - calls [`handle_timeout`](Conn::handle_timeout) when [`next_deadline`](Conn::next_deadline) has come.
+//! - ends the connection once [`finished`](Conn::finished) tells a reason.
+//!
+//! Whatever goes wrong, requests that were taken before are still answered; the connection ends behind them.
+
+mod close;
+mod receive;
+#[cfg(test)]
+mod tests;
+mod transmit;
+
+pub use close::CloseReason;
+pub use receive::{
+    DIRECT_BYTES_MAX, DIRECT_BYTES_MIN, FRAME_GROWTH_FACTOR, FRAME_PROOF_BYTES, INPUT_CHUNK_BYTES_MAX,
+    SMALL_FRAME_BYTES_MAX,
+};
+pub use transmit::{Body, COPIED_SLICE_BYTES_MAX, TRANSMIT_BYTES_MAX, TRANSMIT_PIECES_MAX};
+
+use crate::error::ErrorCode;
+use crate::header::{Lookup, RequestHeader, RequestPrefix, ResponseHeader, ServedApi, ServedApis, decode_client_id};
+use crate::messages::ApiKey;
+use crate::wire::{Reader, Writer};
+use receive::{Frame, FrameWant, Receiver};
+use ringlog_buffer::{Chunk, Slice};
+use ringlog_storage::types::Nanos;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use transmit::Outbox;
+
+/// Limits of one connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnLimits {
+    /// Largest frame once the client may send any request: `socket.request.max.bytes`.
+    pub frame_bytes_max: usize,
+    /// Largest frame before that.
+    pub frame_bytes_before_authentication_max: usize,
+    /// Requests that have arrived and are not answered yet. With so many the socket is not read.
+    pub requests_in_flight_max: usize,
+    /// Bytes of those requests. With so many the socket is not read; the request that reaches the limit is still taken.
+    pub request_bytes_in_flight_max: usize,
+    /// `connections.max.idle.ms`; `None` is never.
+    pub idle: Option<Duration>,
+}
+
+impl Default for ConnLimits {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: 100 * 1024 * 1024,
+            frame_bytes_before_authentication_max: 16 * 1024,
+            requests_in_flight_max: 64,
+            request_bytes_in_flight_max: 4 * 1024 * 1024,
+            idle: Some(Duration::from_mins(10)),
+        }
+    }
+}
+
+/// How much the client is trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// It must prove who it is first.
+    Authenticating,
+    /// It has, or need not.
+    Authenticated,
+}
+
+/// Names a request of its connection, counted from 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RequestSeq(u64);
+
+impl RequestSeq {
+    /// The bare number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// A request to be served.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// For [`Conn::respond`].
+    pub seq: RequestSeq,
+    /// Key, version, correlation id and client id.
+    pub header: RequestHeader,
+    /// What follows the header. Shares the frame's memory.
+    pub body: Slice,
+    /// Bytes of the frame, header included.
+    pub frame_bytes: usize,
+    /// Memory that [`Conn::grant`] brought for this request. The shell gets it back when the request is done.
+    pub granted_bytes: usize,
+}
+
+/// The answer to a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Response {
+    /// This body, behind a header that the connection makes.
+    Send(Body),
+    /// No bytes at all: a Produce request with acks=0 that went well.
+    Nothing,
+    /// Nothing, and nothing after it: the connection ends.
+    Close(CloseReason),
+}
+
+/// What a connection needs next.
+#[derive(Debug)]
+pub enum Want {
+    /// Bytes from the shared receive pool, for [`Conn::received`].
+    Pool,
+    /// Up to `bytes` bytes received behind what `chunk` holds; then [`Conn::received_direct`].
+    Direct {
+        /// The chunk of the frame in progress.
+        chunk: Chunk,
+        /// The most that may be received into it.
+        bytes: usize,
+    },
+    /// An empty chunk of at least `bytes` bytes of capacity, out of the shell's budget, for [`Conn::grant`]. Pool bytes
+    /// are still taken meanwhile.
+    Memory {
+        /// What the frame needs to go on, with what has arrived of it.
+        bytes: usize,
+    },
+    /// Nothing: do not read the socket. Ask again after any other call.
+    Nothing,
+}
+
+/// A request that was taken, or answered by the connection itself, and whose response has not left.
+#[derive(Debug)]
+struct Slot {
+    api_key: ApiKey,
+    header: ResponseHeader,
+    frame_bytes: usize,
+    response: Option<Response>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Conn {
+    limits: ConnLimits,
+    apis: Arc<ServedApis>,
+    phase: Phase,
+    receiver: Receiver,
+    /// Whole frames that nobody has taken yet: those of one receive at most, for then reading stops.
+    frames: VecDeque<Frame>,
+    /// Bytes of `frames` and of the requests in `slots`.
+    bytes_in_flight: usize,
+    /// Requests in order; the first one has the number `first_seq`.
+    slots: VecDeque<Slot>,
+    first_seq: u64,
+    outbox: Outbox,
+    /// The client id of the last request: nearly always that of the next one.
+    client_id: Arc<str>,
+    /// Memory granted and neither given back nor passed on with a request.
+    granted_bytes: usize,
+    muted_until: Option<Nanos>,
+    active_at: Nanos,
+    closing: Option<CloseReason>,
+}
+
+impl Conn {
+    /// A connection that was accepted at `now`.
+    pub fn new(limits: ConnLimits, apis: Arc<ServedApis>, phase: Phase, now: Nanos) -> Self {
+        Self {
+            limits,
+            apis,
+            phase,
+            receiver: Receiver::new(),
+            frames: VecDeque::new(),
+            bytes_in_flight: 0,
+            slots: VecDeque::new(),
+            first_seq: 0,
+            outbox: Outbox::default(),
+            client_id: Arc::from(""),
+            granted_bytes: 0,
+            muted_until: None,
+            active_at: now,
+            closing: None,
+        }
+    }
+
+    /// What the connection needs next. A chunk in the answer is lent: it comes back through
+    /// [`received_direct`](Self::received_direct), or the connection can only be closed.
+    pub fn want(&mut self) -> Want {
+        let full = self.in_flight() >= self.limits.requests_in_flight_max
+            || self.bytes_in_flight >= self.limits.request_bytes_in_flight_max;
+        if full || self.closing.is_some() || self.muted_until.is_some() {
+            return Want::Nothing;
+        }
+        match self.receiver.want() {
+            FrameWant::Pool => Want::Pool,
+            FrameWant::Direct { chunk, bytes } => Want::Direct { chunk, bytes },
+            FrameWant::Memory { bytes } => Want::Memory { bytes },
+            FrameWant::Lent => Want::Nothing,
+        }
+    }
+
+    /// Takes bytes that were received. Copies them; none are left over.
+    pub fn received(&mut self, bytes: &[u8], now: Nanos) {
+        self.active_at = now;
+        if self.closing.is_some() {
+            return;
+        }
+        let (frames, bytes_in_flight) = (&mut self.frames, &mut self.bytes_in_flight);
+        let followed = self.receiver.received(bytes, frame_bytes_max(self.limits, self.phase), |frame| {
+            *bytes_in_flight += frame.bytes.len();
+            frames.push_back(frame);
+        });
+        if let Err(reason) = followed {
+            self.close_behind_frames(reason);
+        }
+    }
+
+    /// Takes back the chunk that [`Want::Direct`] lent, with what was received into it.
+    pub fn received_direct(&mut self, chunk: Chunk, now: Nanos) {
+        self.active_at = now;
+        if let Some(frame) = self.receiver.received_direct(chunk) {
+            self.bytes_in_flight += frame.bytes.len();
+            self.frames.push_back(frame);
+        }
+    }
+
+    /// Brings the memory that [`Want::Memory`] asked for, right after it. Answers the bytes that were granted for the
+    /// same frame before, which the shell gets back. Panics if nothing was asked for.
+    pub fn grant(&mut self, chunk: Chunk) -> usize {
+        let (granted_bytes, before) = (chunk.capacity(), self.receiver.grant(chunk));
+        self.granted_bytes = self.granted_bytes + granted_bytes - before;
+        before
+    }
+
+    /// Memory granted for what is no request yet. The shell gets it back when it drops the connection.
+    pub fn granted_bytes(&self) -> usize {
+        self.granted_bytes
+    }
+
+    /// The client sends no more. Requests that have arrived are still served.
+    pub fn received_end(&mut self) {
+        let reason = match self.receiver.progress() {
+            Some((arrived, announced)) => CloseReason::PeerClosedInFrame { arrived, announced },
+            None => CloseReason::PeerClosed,
+        };
+        self.close_behind_frames(reason);
+    }
+
+    /// Ends the connection: what has arrived and was not taken is dropped, requests that were taken are still answered.
+    /// The first reason counts.
+    pub fn close(&mut self, reason: CloseReason) {
+        self.bytes_in_flight -= self.frames.iter().map(|frame| frame.bytes.len()).sum::<usize>();
+        self.frames.clear();
+        self.close_behind_frames(reason);
+    }
+
+    fn close_behind_frames(&mut self, reason: CloseReason) {
+        self.closing.get_or_insert(reason);
+    }
+
+    /// The reason to end the connection, once everything that was to be sent has been given out.
+    pub fn finished(&self) -> Option<&CloseReason> {
+        let done = self.frames.is_empty() && self.slots.is_empty() && self.outbox.is_empty();
+        self.closing.as_ref().filter(|_| done)
+    }
+
+    /// The reason that the connection has to end, from the moment on when it is known.
+    pub fn closing(&self) -> Option<&CloseReason> {
+        self.closing.as_ref()
+    }
+
+    /// How much the client is trusted.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Sets how much the client is trusted from the next frame on.
+    pub fn set_phase(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+
+    /// Requests that have arrived and whose responses have not left.
+    pub fn in_flight(&self) -> usize {
+        self.frames.len() + self.slots.len()
+    }
+
+    /// The next request, in the order of arrival; `None` until more has arrived, or while the connection is muted.
+    pub fn next_request(&mut self) -> Option<Request> {
+        while self.muted_until.is_none() {
+            let frame = self.frames.pop_front()?;
+            match self.open(&frame) {
+                Ok(Some(request)) => {
+                    self.granted_bytes -= request.granted_bytes;
+                    return Some(request);
+                }
+                Ok(None) => {}
+                Err(reason) => self.close(reason),
+            }
+        }
+        None
+    }
+
+    /// Reads a frame's header. `None` where the connection answers by itself.
+    fn open(&mut self, frame: &Frame) -> Result<Option<Request>, CloseReason> {
+        let frame_bytes = frame.bytes.len();
+        let mut r = Reader::new(&frame.bytes);
+        let prefix = RequestPrefix::decode(&mut r).expect("a frame is never shorter than a prefix");
+        let RequestPrefix { api_key, api_version, correlation_id } = prefix;
+        let api_key = match self.apis.look_up(api_key, api_version) {
+            Lookup::Served(api_key) => api_key,
+            // A larger frame than any version of it needs is not let off so lightly.
+            Lookup::OtherApiVersions(row) if frame.granted_bytes == 0 => {
+                let header = ResponseHeader { correlation_id, flexible: false };
+                let response = Some(Response::Send(other_api_versions(row)));
+                self.slots.push_back(Slot { api_key: row.api_key, header, frame_bytes, response });
+                self.release();
+                return Ok(None);
+            }
+            Lookup::OtherVersion(row) | Lookup::OtherApiVersions(row) => {
+                let ServedApi { api_key, min, max } = row;
+                return Err(CloseReason::ApiVersionNotServed { api_name: api_key.name(), api_version, min, max });
+            }
+            Lookup::NotServed => return Err(CloseReason::ApiKeyNotServed { api_key }),
+        };
+        let client_id = decode_client_id(&mut r, api_key.request_header_version(api_version))
+            .map_err(|error| CloseReason::HeaderMalformed { api_key: prefix.api_key, api_version, error })?;
+        if *client_id != *self.client_id {
+            self.client_id = Arc::from(client_id);
+        }
+        let body = frame.bytes.slice(frame_bytes - r.remaining()..frame_bytes);
+        let header = RequestHeader { api_key, api_version, correlation_id, client_id: Arc::clone(&self.client_id) };
+        let seq = RequestSeq(self.first_seq + u64::try_from(self.slots.len()).expect("a length fits 64 bits"));
+        let response_header = ResponseHeader::new(api_key, api_version, correlation_id);
+        self.slots.push_back(Slot { api_key, header: response_header, frame_bytes, response: None });
+        Ok(Some(Request { seq, header, body, frame_bytes, granted_bytes: frame.granted_bytes }))
+    }
+
+    /// Answers a request. Panics if it has an answer already. Ignored once an earlier request has ended the connection.
+    pub fn respond(&mut self, seq: RequestSeq, response: Response) {
+        let index = seq.0.checked_sub(self.first_seq).and_then(|index| usize::try_from(index).ok());
+        match index.and_then(|index| self.slots.get_mut(index)) {
+            Some(slot) => assert!(slot.response.replace(response).is_none(), "request {seq:?} is answered twice"),
+            None => assert!(self.closing.is_some(), "request {seq:?} is not in flight"),
+        }
+        self.release();
+    }
+
+    /// Moves answered requests from the front of the line to the outbox.
+    fn release(&mut self) {
+        while let Some(slot) = self.slots.pop_front_if(|slot| slot.response.is_some()) {
+            self.first_seq += 1;
+            self.bytes_in_flight -= slot.frame_bytes;
+            let end = match slot.response.expect("was looked at") {
+                Response::Send(body) if fits_a_frame(slot.header, &body) => {
+                    self.outbox.push(slot.header, body);
+                    continue;
+                }
+                Response::Send(body) => {
+                    CloseReason::ResponseTooLarge { api_name: slot.api_key.name(), bytes: body.len() }
+                }
+                Response::Nothing => continue,
+                Response::Close(reason) => reason,
+            };
+            self.slots.clear();
+            self.close(end);
+        }
+    }
+
+    /// The next bytes to send, all of them, in order; `None` if there are none now. Each piece is sent as it is.
+    pub fn transmit(&mut self, now: Nanos) -> Option<Vec<Slice>> {
+        let pieces = self.outbox.transmit()?;
+        self.active_at = now;
+        Some(pieces)
+    }
+
+    /// Throttles the client: until `until`, nothing is read and no request is handed out; responses still leave.
+    pub fn mute(&mut self, until: Nanos) {
+        self.muted_until = self.muted_until.max(Some(until));
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called. Earlier calls do no harm.
+    pub fn next_deadline(&self) -> Option<Nanos> {
+        let idle = self.limits.idle.map(|idle| self.active_at.saturating_add(idle));
+        self.muted_until.or(idle.filter(|_| self.closing.is_none() && self.in_flight() == 0))
+    }
+
+    /// Ends a mute or an idle connection whose time has come.
+    pub fn handle_timeout(&mut self, now: Nanos) {
+        if self.next_deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        if self.muted_until.take().is_some() {
+            self.active_at = now;
+        } else {
+            self.close(CloseReason::Idle(self.limits.idle.expect("its deadline has come")));
+        }
+    }
+}
+
+fn frame_bytes_max(limits: ConnLimits, phase: Phase) -> usize {
+    match phase {
+        Phase::Authenticating => limits.frame_bytes_before_authentication_max,
+        Phase::Authenticated => limits.frame_bytes_max,
+    }
+}
+
+fn fits_a_frame(header: ResponseHeader, body: &Body) -> bool {
+    i32::try_from(header.len() + body.len()).is_ok()
+}
+
+/// The answer that a client of any age understands (version 0): an error, and which versions of `ApiVersions` it may use.
+fn other_api_versions(row: ServedApi) -> Body {
+    let mut w = Writer::with_capacity(12);
+    w.i16(ErrorCode::UnsupportedVersion.code());
+    w.i32(1);
+    w.i16(row.api_key.code());
+    w.i16(row.min);
+    w.i16(row.max);
+    Body::from(w.into_bytes())
+}

@@ -1,0 +1,251 @@
+//! From received bytes to frames: where the bytes of a request are kept until all of it is there.
+//!
+//! A *small* frame is copied once, out of the shard's receive pool into the connection's input chunk, and is a slice of
+//! that chunk. A *large* frame gets a chunk of its own, and most of it is received straight into that chunk.
+//!
+//! The rule for memory: an announced length alone allocates nothing. Up to [`FRAME_PROOF_BYTES`] a large frame's buffer
+//! follows what has arrived. Behind that the shell is asked for memory ([`Want::Memory`](super::Want::Memory)), and never for
+//! more than [`FRAME_GROWTH_FACTOR`] times what has arrived; the shell says yes out of its budget, or lets the connection
+//! wait, unread.
+
+use super::close::CloseReason;
+use ringlog_buffer::{BLOCK_BYTES, Chunk, Slice};
+
+/// Frames up to this size are cut out of the input chunk.
+pub const SMALL_FRAME_BYTES_MAX: usize = 16 * 1024;
+/// Capacity that the input chunk of a busy connection grows to.
+pub const INPUT_CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a large frame that must have arrived before memory for more of it is asked for.
+pub const FRAME_PROOF_BYTES: usize = 16 * 1024;
+/// A large frame's buffer is at most this many times what has arrived of it: one step for frames up to 2 MiB.
+pub const FRAME_GROWTH_FACTOR: usize = 128;
+/// With at least this much to come, a frame is received straight into its own chunk.
+pub const DIRECT_BYTES_MIN: usize = 64 * 1024;
+/// Bytes of one direct receive, so that one connection cannot hold up a turn of its shard.
+pub const DIRECT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of the size field in front of a frame.
+const SIZE_FIELD_BYTES: usize = 4;
+/// API key, version and correlation id: no request header is shorter.
+const FRAME_BYTES_MIN: usize = 8;
+
+/// A whole frame, without its size field.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) bytes: Slice,
+    /// Memory that the shell granted for it and wants back when the request is done.
+    pub(super) granted_bytes: usize,
+}
+
+/// What a frame still needs.
+#[derive(Debug)]
+pub(super) enum FrameWant {
+    /// Bytes from the shared pool.
+    Pool,
+    /// Up to `bytes` bytes into `chunk`.
+    Direct { chunk: Chunk, bytes: usize },
+    /// A chunk of at least `bytes` bytes.
+    Memory { bytes: usize },
+    /// Nothing until the chunk of a direct receive is back.
+    Lent,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Between frames, `filled` bytes of the size field are there.
+    Size { field: [u8; SIZE_FIELD_BYTES], filled: usize },
+    /// In a frame that is cut out of `input`, where it begins at `from`.
+    Small { from: usize, announced: usize },
+    /// In a frame with a chunk of its own.
+    Large(LargeFrame),
+}
+
+const BETWEEN_FRAMES: State = State::Size { field: [0; SIZE_FIELD_BYTES], filled: 0 };
+
+#[derive(Debug)]
+struct LargeFrame {
+    announced: usize,
+    /// Memory that the shell granted for this frame and has not got back.
+    granted_bytes: usize,
+    /// `None` while a direct receive fills it.
+    chunk: Option<Chunk>,
+}
+
+/// Cuts the stream of a connection into frames.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    state: State,
+    /// `None` until the first small frame begins.
+    input: Option<Chunk>,
+}
+
+impl Receiver {
+    pub(super) fn new() -> Self {
+        Self { state: BETWEEN_FRAMES, input: None }
+    }
+
+    /// Takes all of `bytes` and hands every frame that they complete to `sink`. On an error the stream cannot be
+    /// followed any further.
+    pub(super) fn received(
+        &mut self,
+        mut bytes: &[u8],
+        frame_bytes_max: usize,
+        mut sink: impl FnMut(Frame),
+    ) -> Result<(), CloseReason> {
+        while !bytes.is_empty() {
+            let (taken, frame) = match &mut self.state {
+                State::Size { field, filled } => {
+                    let taken = bytes.len().min(SIZE_FIELD_BYTES - *filled);
+                    field[*filled..*filled + taken].copy_from_slice(&bytes[..taken]);
+                    *filled += taken;
+                    if *filled == SIZE_FIELD_BYTES {
+                        let announced = checked_size(*field, frame_bytes_max)?;
+                        self.begin(announced);
+                    }
+                    (taken, None)
+                }
+                State::Small { from, announced } => {
+                    let input = self.input.as_mut().expect("a small frame has begun in it");
+                    let taken = bytes.len().min(*announced - (input.len() - *from));
+                    input.append(&bytes[..taken]);
+                    let whole = input.len() - *from == *announced;
+                    (taken, whole.then(|| Frame { bytes: input.slice(*from..input.len()), granted_bytes: 0 }))
+                }
+                State::Large(large) => {
+                    let taken = large.append(bytes);
+                    (taken, large.take_if_whole())
+                }
+            };
+            bytes = &bytes[taken..];
+            if let Some(frame) = frame {
+                self.state = BETWEEN_FRAMES;
+                sink(frame);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, announced: usize) {
+        self.state = if announced <= SMALL_FRAME_BYTES_MAX {
+            let from = self.make_room(announced);
+            State::Small { from, announced }
+        } else {
+            State::Large(LargeFrame { announced, granted_bytes: 0, chunk: Some(Chunk::with_capacity(BLOCK_BYTES)) })
+        };
+    }
+
+    /// Makes `bytes` bytes fit behind what is in the input chunk, and answers where they begin. A chunk that nobody reads
+    /// any more is used again from its start; otherwise the next one is larger, for the connection is busy.
+    fn make_room(&mut self, bytes: usize) -> usize {
+        let old_capacity = match &mut self.input {
+            Some(input) => {
+                // Starting over keeps a quiet connection in memory that is warm in the core's cache.
+                input.try_clear();
+                if input.spare_len() >= bytes {
+                    return input.len();
+                }
+                input.capacity()
+            }
+            None => 0,
+        };
+        let capacity = (2 * old_capacity).clamp(BLOCK_BYTES.max(bytes), INPUT_CHUNK_BYTES_MAX);
+        self.input = Some(Chunk::with_capacity(capacity));
+        0
+    }
+
+    pub(super) fn want(&mut self) -> FrameWant {
+        let State::Large(large) = &mut self.state else { return FrameWant::Pool };
+        let Some(chunk) = &large.chunk else { return FrameWant::Lent };
+        let missing = large.announced - chunk.len();
+        let room = missing.min(chunk.spare_len());
+        if chunk.len() >= FRAME_PROOF_BYTES && room < missing.min(DIRECT_BYTES_MIN) {
+            return FrameWant::Memory { bytes: large.announced.min(chunk.len().saturating_mul(FRAME_GROWTH_FACTOR)) };
+        }
+        if room >= DIRECT_BYTES_MIN
+            && let Some(chunk) = large.chunk.take()
+        {
+            return FrameWant::Direct { chunk, bytes: room.min(DIRECT_BYTES_MAX) };
+        }
+        FrameWant::Pool
+    }
+
+    /// Goes on in `chunk`, which must be empty and larger than what has arrived. Answers the bytes that were granted for
+    /// this frame before, which the shell gets back.
+    pub(super) fn grant(&mut self, mut chunk: Chunk) -> usize {
+        let State::Large(large) = &mut self.state else { panic!("memory is granted to a frame that asked for it") };
+        let old = large.chunk.take().expect("memory is asked for while the chunk is here");
+        assert!(chunk.is_empty() && chunk.capacity() > old.len(), "a grant leaves room for more");
+        chunk.append(&old);
+        let granted_bytes = chunk.capacity();
+        large.chunk = Some(chunk);
+        std::mem::replace(&mut large.granted_bytes, granted_bytes)
+    }
+
+    /// Takes back the chunk that [`want`](Self::want) lent, with what was received into it.
+    pub(super) fn received_direct(&mut self, chunk: Chunk) -> Option<Frame> {
+        let State::Large(large) = &mut self.state else { panic!("no chunk is lent between frames") };
+        assert!(large.chunk.is_none(), "only a lent chunk comes back");
+        assert!(chunk.len() <= large.announced, "a direct receive stays within its frame");
+        large.chunk = Some(chunk);
+        let frame = large.take_if_whole()?;
+        self.state = BETWEEN_FRAMES;
+        Some(frame)
+    }
+
+    /// Bytes that have arrived and bytes announced of the frame in progress.
+    pub(super) fn progress(&self) -> Option<(usize, usize)> {
+        match &self.state {
+            State::Size { filled: 0, .. } => None,
+            State::Size { filled, .. } => Some((*filled, SIZE_FIELD_BYTES)),
+            State::Small { from, announced } => {
+                Some((self.input.as_ref().map_or(0, |input| input.len() - from), *announced))
+            }
+            State::Large(large) => Some((large.chunk.as_ref().map_or(0, Chunk::len), large.announced)),
+        }
+    }
+
+    /// Memory that the connection allocated by itself.
+    #[cfg(test)]
+    pub(super) fn own_bytes(&self) -> usize {
+        let large = match &self.state {
+            State::Large(LargeFrame { granted_bytes: 0, chunk: Some(chunk), .. }) => chunk.capacity(),
+            _ => 0,
+        };
+        large + self.input.as_ref().map_or(0, Chunk::capacity)
+    }
+}
+
+impl LargeFrame {
+    /// Copies what belongs to this frame from the front of `bytes`, and answers how much that is. What has arrived is
+    /// always kept, grant or not: its amount is bounded by one receive.
+    fn append(&mut self, bytes: &[u8]) -> usize {
+        let chunk = self.chunk.as_mut().expect("pool bytes come while the chunk is here");
+        let taken = bytes.len().min(self.announced - chunk.len());
+        let needed = chunk.len() + taken;
+        if needed > chunk.capacity() {
+            let doubled = (2 * chunk.capacity()).min(FRAME_PROOF_BYTES).min(self.announced);
+            let mut larger = Chunk::with_capacity(needed.max(doubled));
+            larger.append(chunk);
+            *chunk = larger;
+        }
+        chunk.append(&bytes[..taken]);
+        taken
+    }
+
+    fn take_if_whole(&mut self) -> Option<Frame> {
+        let chunk = self.chunk.take_if(|chunk| chunk.len() == self.announced)?;
+        Some(Frame { bytes: chunk.freeze(), granted_bytes: self.granted_bytes })
+    }
+}
+
+fn checked_size(field: [u8; SIZE_FIELD_BYTES], frame_bytes_max: usize) -> Result<usize, CloseReason> {
+    let size = i32::from_be_bytes(field);
+    let announced = usize::try_from(size).map_err(|_| CloseReason::FrameNegative { announced: size })?;
+    if announced > frame_bytes_max {
+        return Err(CloseReason::FrameTooLarge { announced, limit: frame_bytes_max });
+    }
+    if announced < FRAME_BYTES_MIN {
+        return Err(CloseReason::FrameTooShort { announced });
+    }
+    Ok(announced)
+}

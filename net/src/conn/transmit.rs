@@ -1,0 +1,202 @@
+//! From responses to bytes on the socket: order, size fields, headers, and as few pieces as pay off.
+
+use crate::header::ResponseHeader;
+use ringlog_buffer::{BLOCK_BYTES, Chunk, Slice};
+use std::collections::VecDeque;
+
+/// A transmission ends behind the response that reaches this many bytes.
+pub const TRANSMIT_BYTES_MAX: usize = 1024 * 1024;
+/// A transmission ends behind the response that reaches this many pieces: what one vectored send takes on Linux.
+pub const TRANSMIT_PIECES_MAX: usize = 1024;
+/// Shared slices up to this size are copied between their neighbours: cheaper than a piece of their own.
+pub const COPIED_SLICE_BYTES_MAX: usize = 512;
+/// A chunk for copied bytes that is larger than this is not kept for the next transmission.
+const KEPT_CHUNK_BYTES_MAX: usize = 16 * 1024;
+
+/// The body of a response: encoded bytes, into which slices of shared memory are inserted without being copied.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Body {
+    bytes: Vec<u8>,
+    inserts: Vec<Insert>,
+}
+
+/// A slice that comes before `bytes[at]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Insert {
+    at: usize,
+    slice: Slice,
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, inserts: Vec::new() }
+    }
+}
+
+impl Body {
+    /// A body in the making, with room for `capacity` encoded bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { bytes: Vec::with_capacity(capacity), inserts: Vec::new() }
+    }
+
+    /// Where encoded bytes are appended. Nothing before its end may be changed in length once a slice was inserted.
+    pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Lets `slice` follow what is in the body so far.
+    pub fn insert(&mut self, slice: Slice) {
+        if !slice.is_empty() {
+            self.inserts.push(Insert { at: self.bytes.len(), slice });
+        }
+    }
+
+    /// Bytes of the whole body.
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.inserts.iter().map(|insert| insert.slice.len()).sum::<usize>()
+    }
+
+    /// Whether the body has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.inserts.is_empty()
+    }
+
+    /// All bytes in one vector: for tests and for those who do not send.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut all = Vec::with_capacity(self.len());
+        self.visit(|part| match part {
+            Part::Encoded(bytes) => all.extend_from_slice(bytes),
+            Part::Shared(slice) => all.extend_from_slice(slice),
+        });
+        all
+    }
+
+    fn visit<'a>(&'a self, mut sink: impl FnMut(Part<'a>)) {
+        let mut from = 0;
+        for insert in &self.inserts {
+            sink(Part::Encoded(&self.bytes[from..insert.at]));
+            sink(Part::Shared(&insert.slice));
+            from = insert.at;
+        }
+        sink(Part::Encoded(&self.bytes[from..]));
+    }
+
+    /// Bytes that [`Outbox::transmit`] copies.
+    fn copied_len(&self) -> usize {
+        let small = self.inserts.iter().map(|insert| insert.slice.len()).filter(|len| *len <= COPIED_SLICE_BYTES_MAX);
+        self.bytes.len() + small.sum::<usize>()
+    }
+}
+
+enum Part<'a> {
+    Encoded(&'a [u8]),
+    Shared(&'a Slice),
+}
+
+/// A response that may be sent now.
+#[derive(Debug)]
+struct Ready {
+    header: ResponseHeader,
+    body: Body,
+}
+
+/// Responses in the order in which they leave.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    ready: VecDeque<Ready>,
+    /// Where sizes, headers and encoded bytes are copied to. Used again once everything in it was sent.
+    chunk: Option<Chunk>,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, header: ResponseHeader, body: Body) {
+        self.ready.push_back(Ready { header, body });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// As many responses as fit one transmission, at least one if there is one.
+    pub(super) fn transmit(&mut self) -> Option<Vec<Slice>> {
+        let count = self.next_count();
+        if count == 0 {
+            return None;
+        }
+        let batch = || self.ready.iter().take(count);
+        let copied_bytes = batch().map(|ready| 4 + ready.header.len() + ready.body.copied_len()).sum();
+        let mut gather = Gather::new(chunk_with_room(&mut self.chunk, copied_bytes));
+        for ready in self.ready.drain(..count) {
+            let size = ready.header.len() + ready.body.len();
+            let size = u32::try_from(size).expect("Conn::respond refuses bodies that do not fit a frame");
+            gather.copy(&size.to_be_bytes());
+            gather.copy(ready.header.encoded().as_ref());
+            ready.body.visit(|part| match part {
+                Part::Encoded(bytes) => gather.copy(bytes),
+                Part::Shared(slice) if slice.len() <= COPIED_SLICE_BYTES_MAX => gather.copy(slice),
+                Part::Shared(slice) => gather.share(slice),
+            });
+        }
+        let pieces = gather.finish();
+        self.chunk.take_if(|chunk| chunk.capacity() > KEPT_CHUNK_BYTES_MAX);
+        Some(pieces)
+    }
+
+    fn next_count(&self) -> usize {
+        let (mut bytes, mut pieces) = (0, 0);
+        let fitting = self.ready.iter().take_while(|ready| {
+            let open = bytes < TRANSMIT_BYTES_MAX && pieces < TRANSMIT_PIECES_MAX;
+            bytes += ready.body.len();
+            pieces += 1 + 2 * ready.body.inserts.len();
+            open
+        });
+        fitting.count()
+    }
+}
+
+/// The chunk itself if `bytes` fit behind what it holds, else a new one in its place.
+fn chunk_with_room(kept: &mut Option<Chunk>, bytes: usize) -> &mut Chunk {
+    let fits = kept.as_mut().is_some_and(|chunk| {
+        chunk.try_clear();
+        chunk.spare_len() >= bytes
+    });
+    if !fits {
+        *kept = Some(Chunk::with_capacity(bytes.max(BLOCK_BYTES)));
+    }
+    kept.as_mut().expect("was put there just now")
+}
+
+/// Collects pieces: what is copied is gathered in `chunk` until a shared slice comes between.
+struct Gather<'a> {
+    chunk: &'a mut Chunk,
+    from: usize,
+    pieces: Vec<Slice>,
+}
+
+impl<'a> Gather<'a> {
+    fn new(chunk: &'a mut Chunk) -> Self {
+        let from = chunk.len();
+        Self { chunk, from, pieces: Vec::with_capacity(1) }
+    }
+
+    fn copy(&mut self, bytes: &[u8]) {
+        self.chunk.append(bytes);
+    }
+
+    fn share(&mut self, slice: &Slice) {
+        self.flush();
+        self.pieces.push(slice.clone());
+    }
+
+    fn flush(&mut self) {
+        if self.chunk.len() > self.from {
+            self.pieces.push(self.chunk.slice(self.from..self.chunk.len()));
+            self.from = self.chunk.len();
+        }
+    }
+
+    fn finish(mut self) -> Vec<Slice> {
+        self.flush();
+        self.pieces
+    }
+}
