@@ -11,13 +11,20 @@
 //!                           35 max timestamp i64          61 records, or a compressed block of them
 //! ```
 //!
-//! [`view`] reads headers and whole batches, [`record`] the records in them, [`codec`] what is compressed.
+//! [`view`] reads headers and whole batches, [`record`] the records in them, [`codec`] what is compressed. [`build`] makes
+//! batches, [`control`] those of transaction markers.
 
+pub mod build;
 pub mod codec;
+pub mod control;
+#[cfg(test)]
+mod noise;
 pub mod record;
 pub mod view;
 
-pub use codec::Codec;
+pub use build::{BatchBuilder, Producer, Record};
+pub use codec::{Codec, CodecError, Compression, Compressor, Decompressor};
+pub use control::{ControlType, EndTransactionMarker, TransactionResult};
 pub use record::{Header, Headers, RecordError, RecordView, Records};
 pub use view::{Attributes, BatchHeader, BatchView, ParseError, Split, TimestampType, split, stamp};
 
