@@ -8,4 +8,5 @@ pub mod header;
 pub mod messages;
 #[cfg(test)]
 mod seeded;
+pub mod views;
 pub mod wire;

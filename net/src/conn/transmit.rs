@@ -46,8 +46,14 @@ impl Body {
 
     /// Lets `slice` follow what is in the body so far.
     pub fn insert(&mut self, slice: Slice) {
+        self.insert_at(self.bytes.len(), slice);
+    }
+
+    /// Lets `slice` come before encoded byte `at`, for a writer that hands in the encoded bytes later.
+    pub(crate) fn insert_at(&mut self, at: usize, slice: Slice) {
+        assert!(self.inserts.last().is_none_or(|last| last.at <= at), "inserts come in order");
         if !slice.is_empty() {
-            self.inserts.push(Insert { at: self.bytes.len(), slice });
+            self.inserts.push(Insert { at, slice });
         }
     }
 

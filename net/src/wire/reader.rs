@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The number of elements that an array has, or `None` for null.
-    fn array_length(&mut self, flexible: bool) -> Result<Option<usize>, DecodeError> {
+    pub(crate) fn array_length(&mut self, flexible: bool) -> Result<Option<usize>, DecodeError> {
         let length = if flexible { i64::from(self.varint()?) - 1 } else { i64::from(self.i32()?) };
         known_length(length)
     }

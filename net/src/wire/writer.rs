@@ -118,7 +118,7 @@ impl Writer {
     }
 
     /// The length of an array or of bytes; `None` is null.
-    fn array_length(&mut self, length: Option<usize>, flexible: bool) -> Result<(), EncodeError> {
+    pub(crate) fn array_length(&mut self, length: Option<usize>, flexible: bool) -> Result<(), EncodeError> {
         let length = match length {
             None => -1,
             Some(length) => i32::try_from(length).map_err(|_| EncodeError::TooLong(length))?,
