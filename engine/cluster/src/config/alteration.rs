@@ -1,0 +1,285 @@
+//! Changes of configuration at run time: `IncrementalAlterConfigs` and `AlterConfigs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+
+use super::describe::topic_value;
+use super::key::{ConfigKey, Effect, Expected, Kind, Scope, split_list};
+use super::keys::{broker_key, topic_key};
+use super::layers::{ConfigLayers, ConfigMap};
+use super::value::Value;
+
+/// What is configured.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ConfigTarget {
+    /// A topic.
+    Topic,
+    /// One broker.
+    Broker,
+    /// All brokers.
+    AllBrokers,
+}
+
+/// One change of one key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Alteration {
+    /// The key.
+    pub key: String,
+    /// What is done to it.
+    pub operation: AlterOperation,
+    /// The value; deletions have none.
+    pub value: Option<String>,
+}
+
+/// What is done to a key, with the numbers of `IncrementalAlterConfigsRequest`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AlterOperation {
+    /// 0: gives it a value.
+    Set,
+    /// 1: takes its value away.
+    Delete,
+    /// 2: adds items to a list.
+    Append,
+    /// 3: takes items off a list.
+    Subtract,
+}
+
+impl AlterOperation {
+    /// The operation of this number.
+    pub fn from_wire_code(code: i8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Set),
+            1 => Some(Self::Delete),
+            2 => Some(Self::Append),
+            3 => Some(Self::Subtract),
+            _ => None,
+        }
+    }
+}
+
+/// What to write down: keys with their new texts, `None` for those that go.
+pub type ConfigChanges = BTreeMap<String, Option<String>>;
+
+/// The most keys of one resource in one request.
+pub const ALTERATIONS_MAX: usize = 1000;
+
+/// Why a change is refused.
+#[derive(Clone, PartialEq, Debug, Error)]
+pub enum AlterError {
+    /// A key stands in the request twice.
+    #[error("the configuration key {0} is named twice")]
+    DuplicateKey(String),
+    /// More keys than [`ALTERATIONS_MAX`].
+    #[error("{0} keys are more than the {ALTERATIONS_MAX} of one request")]
+    TooManyKeys(usize),
+    /// Every operation but a deletion needs a value.
+    #[error("a value is missing for {0}")]
+    MissingValue(String),
+    /// Nobody knows the key.
+    #[error("{0} is not a known key")]
+    UnknownKey(String),
+    /// Only lists grow and shrink.
+    #[error("{0} is not a list, which can be appended to or subtracted from")]
+    NotAList(String),
+    /// The key can only be set at the start.
+    #[error("{0} cannot be changed while the broker runs")]
+    ReadOnly(String),
+    /// The key can only be set for one broker.
+    #[error("{0} can be set for one broker only, not for all")]
+    PerBrokerOnly(String),
+    /// A value out of range, or of another type.
+    #[error("{key}={value}: {expected}")]
+    InvalidValue {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// What would have been accepted.
+        expected: Expected,
+    },
+    /// Something this release cannot do.
+    #[error("{key}={value} is refused: {reason}")]
+    Refused {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Two values that do not go together.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+/// Works out what `alterations` change of a resource's `current` settings. Appending and subtracting start from the
+/// value in force. Nothing is answered for what stays as it is.
+pub fn alter_incrementally(
+    target: ConfigTarget,
+    current: &ConfigMap,
+    alterations: &[Alteration],
+    layers: &ConfigLayers<'_>,
+) -> Result<ConfigChanges, AlterError> {
+    check_keys(alterations)?;
+    let mut changes = ConfigChanges::new();
+    for alteration in alterations {
+        let key = known_key(target, &alteration.key)?;
+        let text = match alteration.operation {
+            AlterOperation::Delete => None,
+            AlterOperation::Set => Some(given(alteration)?.trim().to_owned()),
+            operation => Some(altered_list(target, key, operation, given(alteration)?, current, layers)?),
+        };
+        if let Some(text) = &text {
+            check_value(key, text)?;
+        }
+        if current.get(key.name) != text.as_ref() {
+            changes.insert(key.name.to_owned(), text);
+        }
+    }
+    check_whole(target, current, &changes, layers)?;
+    Ok(changes)
+}
+
+/// Works out the changes after which `settings` are all that is set, as `AlterConfigs` wants it.
+pub fn alter_wholly(
+    target: ConfigTarget,
+    current: &ConfigMap,
+    settings: &[Alteration],
+    layers: &ConfigLayers<'_>,
+) -> Result<ConfigChanges, AlterError> {
+    let named: BTreeSet<&str> = settings.iter().map(|setting| setting.key.as_str()).collect();
+    let gone = current.keys().filter(|key| !named.contains(key.as_str())).map(|key| (key.clone(), None));
+    let mut changes: ConfigChanges = gone.collect();
+    changes.extend(alter_incrementally(target, current, settings, layers)?);
+    check_whole(target, current, &changes, layers)?;
+    Ok(changes)
+}
+
+fn check_keys(alterations: &[Alteration]) -> Result<(), AlterError> {
+    if alterations.len() > ALTERATIONS_MAX {
+        return Err(AlterError::TooManyKeys(alterations.len()));
+    }
+    let mut seen = BTreeSet::new();
+    match alterations.iter().find(|alteration| !seen.insert(alteration.key.as_str())) {
+        Some(twice) => Err(AlterError::DuplicateKey(twice.key.clone())),
+        None => Ok(()),
+    }
+}
+
+fn given(alteration: &Alteration) -> Result<&str, AlterError> {
+    alteration.value.as_deref().ok_or_else(|| AlterError::MissingValue(alteration.key.clone()))
+}
+
+fn known_key(target: ConfigTarget, name: &str) -> Result<&'static ConfigKey, AlterError> {
+    let key = match target {
+        ConfigTarget::Topic => topic_key(name),
+        ConfigTarget::Broker | ConfigTarget::AllBrokers => broker_key(name),
+    };
+    let key = key.ok_or_else(|| AlterError::UnknownKey(name.to_owned()))?;
+    match (target, key.scope) {
+        (_, Scope::ReadOnly) => Err(AlterError::ReadOnly(name.to_owned())),
+        (ConfigTarget::AllBrokers, Scope::PerBroker) => Err(AlterError::PerBrokerOnly(name.to_owned())),
+        _ => Ok(key),
+    }
+}
+
+fn check_value(key: &'static ConfigKey, text: &str) -> Result<(), AlterError> {
+    let shown = || if key.is_sensitive() { "[hidden]".to_owned() } else { text.to_owned() };
+    let name = || key.name.to_owned();
+    let invalid = |expected| AlterError::InvalidValue { key: name(), value: shown(), expected };
+    let value = key.parse(text).map_err(invalid)?;
+    match key.effect {
+        Effect::Refused(reason) if Some(&value) != key.default_value().as_ref() => {
+            Err(AlterError::Refused { key: name(), value: shown(), reason })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn altered_list(
+    target: ConfigTarget,
+    key: &'static ConfigKey,
+    operation: AlterOperation,
+    text: &str,
+    current: &ConfigMap,
+    layers: &ConfigLayers<'_>,
+) -> Result<String, AlterError> {
+    if key.kind != Kind::List {
+        return Err(AlterError::NotAList(key.name.to_owned()));
+    }
+    let in_force = match target {
+        ConfigTarget::Topic => topic_value(key.name, current, layers),
+        ConfigTarget::Broker | ConfigTarget::AllBrokers => match current.get(key.name) {
+            Some(text) => key.parse(text).ok(),
+            None => layers.fixed.setting(key.name).map(|setting| setting.value.clone()).or_else(|| key.default_value()),
+        },
+    };
+    let mut items = match in_force {
+        Some(Value::List(items)) => items,
+        _ => Vec::new(),
+    };
+    for item in split_list(text) {
+        let position = items.iter().position(|known| *known == item);
+        match (operation, position) {
+            (AlterOperation::Append, None) => items.push(item),
+            (AlterOperation::Subtract, Some(position)) => {
+                items.remove(position);
+            }
+            _ => {}
+        }
+    }
+    Ok(items.join(","))
+}
+
+/// Looks at values that must go together.
+fn check_whole(
+    target: ConfigTarget,
+    current: &ConfigMap,
+    changes: &ConfigChanges,
+    layers: &ConfigLayers<'_>,
+) -> Result<(), AlterError> {
+    if target != ConfigTarget::Topic {
+        return Ok(());
+    }
+    let mut settings = current.clone();
+    for (key, text) in changes {
+        match text {
+            Some(text) => settings.insert(key.clone(), text.clone()),
+            None => settings.remove(key),
+        };
+    }
+    check_topic(&settings, layers)
+}
+
+/// Looks whether the values in force of a topic with these settings go together.
+fn check_topic(settings: &ConfigMap, layers: &ConfigLayers<'_>) -> Result<(), AlterError> {
+    let integer = |name| match topic_value(name, settings, layers) {
+        Some(Value::Integer(value)) => value,
+        other => panic!("{name} is not a number but {other:?}"),
+    };
+    let (least, most) = (integer("min.compaction.lag.ms"), integer("max.compaction.lag.ms"));
+    if least > most {
+        let text = format!("min.compaction.lag.ms ({least}) is larger than max.compaction.lag.ms ({most})");
+        return Err(AlterError::Conflict(text));
+    }
+    Ok(())
+}
+
+/// Checks the settings with which a topic is to be created.
+pub fn check_new_topic(
+    settings: &[(String, Option<String>)],
+    layers: &ConfigLayers<'_>,
+) -> Result<ConfigMap, AlterError> {
+    let set = |(key, value): &(String, Option<String>)| Alteration {
+        key: key.clone(),
+        operation: AlterOperation::Set,
+        value: value.clone(),
+    };
+    let alterations: Vec<Alteration> = settings.iter().map(set).collect();
+    let changes = alter_incrementally(ConfigTarget::Topic, &ConfigMap::new(), &alterations, layers)?;
+    Ok(changes.into_iter().filter_map(|(key, text)| Some((key, text?))).collect())
+}
+
+#[cfg(test)]
+mod tests;

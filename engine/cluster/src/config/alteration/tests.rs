@@ -1,0 +1,155 @@
+use super::*;
+use crate::config::StaticConfig;
+
+const SET: AlterOperation = AlterOperation::Set;
+const DELETE: AlterOperation = AlterOperation::Delete;
+const APPEND: AlterOperation = AlterOperation::Append;
+const SUBTRACT: AlterOperation = AlterOperation::Subtract;
+
+type Step<'a> = (&'a str, AlterOperation, &'a str);
+
+fn alterations(steps: &[Step<'_>]) -> Vec<Alteration> {
+    let alteration = |(key, operation, value): &Step<'_>| Alteration {
+        key: (*key).to_owned(),
+        operation: *operation,
+        value: (*operation != DELETE).then(|| (*value).to_owned()),
+    };
+    steps.iter().map(alteration).collect()
+}
+
+fn map(settings: &[(&str, &str)]) -> ConfigMap {
+    settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The changes as `key=value`, `-key` for one that goes; or the error.
+fn told(result: Result<ConfigChanges, AlterError>) -> String {
+    match result {
+        Ok(changes) => {
+            let change = |(key, value): (&String, &Option<String>)| match value {
+                Some(value) => format!("{key}={value}"),
+                None => format!("-{key}"),
+            };
+            changes.iter().map(change).collect::<Vec<_>>().join(" ")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+fn check(target: ConfigTarget, current: &[(&str, &str)], steps: &[Step<'_>], expected: &str) {
+    let fixed = StaticConfig::default();
+    let layers = ConfigLayers::of_start(&fixed);
+    let result = alter_incrementally(target, &map(current), &alterations(steps), &layers);
+    assert_eq!(told(result), expected, "{steps:?}");
+}
+
+fn check_topic(current: &[(&str, &str)], steps: &[Step<'_>], expected: &str) {
+    check(ConfigTarget::Topic, current, steps, expected);
+}
+
+#[test]
+fn set_and_delete() {
+    check_topic(&[], &[("retention.ms", SET, " 5 ")], "retention.ms=5");
+    check_topic(&[("retention.ms", "5")], &[("retention.ms", SET, "5")], "");
+    check_topic(&[("retention.ms", "5")], &[("retention.ms", DELETE, "")], "-retention.ms");
+    check_topic(&[], &[("retention.ms", DELETE, "")], "");
+}
+
+#[test]
+fn lists_grow_and_shrink_from_the_value_in_force() {
+    check_topic(&[], &[("cleanup.policy", APPEND, "compact")], "cleanup.policy=delete,compact");
+    check_topic(&[], &[("cleanup.policy", APPEND, "delete")], "cleanup.policy=delete");
+    check_topic(&[("cleanup.policy", "compact")], &[("cleanup.policy", SUBTRACT, "compact")], "cleanup.policy=");
+    check_topic(
+        &[("cleanup.policy", "compact,delete")],
+        &[("cleanup.policy", SUBTRACT, "compact,other")],
+        "cleanup.policy=delete",
+    );
+    check_topic(
+        &[],
+        &[("retention.ms", APPEND, "5")],
+        "retention.ms is not a list, which can be appended to or subtracted from",
+    );
+    check_topic(
+        &[],
+        &[("cleanup.policy", APPEND, "keep")],
+        "cleanup.policy=delete,keep: expected a comma-separated list of compact, delete",
+    );
+}
+
+#[test]
+fn refusals_name_key_value_and_range() {
+    check_topic(
+        &[],
+        &[("segment.bytes", SET, "200")],
+        "segment.bytes=200: expected a whole number from 1048576 to 2147483647",
+    );
+    check_topic(&[], &[("segment.byte", SET, "200")], "segment.byte is not a known key");
+    check_topic(
+        &[],
+        &[("retention.ms", SET, "1"), ("retention.ms", DELETE, "")],
+        "the configuration key retention.ms is named twice",
+    );
+    check_topic(
+        &[("max.compaction.lag.ms", "5")],
+        &[("min.compaction.lag.ms", SET, "6")],
+        "min.compaction.lag.ms (6) is larger than max.compaction.lag.ms (5)",
+    );
+    check_topic(
+        &[],
+        &[("remote.storage.enable", SET, "true")],
+        "remote.storage.enable=true is refused: tiered storage is not supported yet, and its data would stay on this machine",
+    );
+    check_topic(
+        &[],
+        &[("leader.replication.throttled.replicas", SET, "0:1,1:2")],
+        "leader.replication.throttled.replicas=0:1,1:2",
+    );
+    check_topic(&[], &[("message.downconversion.enable", SET, "false")], "message.downconversion.enable=false");
+    let fixed = StaticConfig::default();
+    let missing = Alteration { key: "retention.ms".to_owned(), operation: SET, value: None };
+    let result = alter_incrementally(ConfigTarget::Topic, &map(&[]), &[missing], &ConfigLayers::of_start(&fixed));
+    assert_eq!(told(result), "a value is missing for retention.ms");
+}
+
+#[test]
+fn brokers_have_keys_for_one_and_for_all() {
+    let (one, all) = (ConfigTarget::Broker, ConfigTarget::AllBrokers);
+    check(all, &[], &[("log.retention.ms", SET, "5")], "log.retention.ms=5");
+    check(one, &[], &[("log.retention.ms", SET, "5")], "log.retention.ms=5");
+    check(one, &[], &[("sasl.enabled.mechanisms", APPEND, "PLAIN")], "sasl.enabled.mechanisms=GSSAPI,PLAIN");
+    check(
+        all,
+        &[],
+        &[("sasl.enabled.mechanisms", SET, "PLAIN")],
+        "sasl.enabled.mechanisms can be set for one broker only, not for all",
+    );
+    check(one, &[], &[("num.partitions", SET, "5")], "num.partitions cannot be changed while the broker runs");
+    check(
+        one,
+        &[],
+        &[("message.max.bytes", SET, "-5")],
+        "message.max.bytes=-5: expected a whole number from 0 to 2147483647",
+    );
+}
+
+#[test]
+fn the_old_way_replaces_everything() {
+    let fixed = StaticConfig::default();
+    let layers = ConfigLayers::of_start(&fixed);
+    let current = map(&[("retention.ms", "5"), ("segment.ms", "6"), ("flush.ms", "7")]);
+    let steps = alterations(&[("retention.ms", SET, "8"), ("segment.ms", SET, "6")]);
+    let result = alter_wholly(ConfigTarget::Topic, &current, &steps, &layers);
+    assert_eq!(told(result), "-flush.ms retention.ms=8");
+    assert_eq!(told(alter_wholly(ConfigTarget::Topic, &map(&[("flush.ms", "7")]), &[], &layers)), "-flush.ms");
+}
+
+#[test]
+fn a_new_topic_s_settings() {
+    let fixed = StaticConfig::default();
+    let layers = ConfigLayers::of_start(&fixed);
+    let given = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
+    let good = check_new_topic(&[given("cleanup.policy", "compact"), given("segment.ms", "5")], &layers);
+    assert_eq!(good, Ok(map(&[("cleanup.policy", "compact"), ("segment.ms", "5")])));
+    assert!(check_new_topic(&[given("cleanup.policy", "?")], &layers).is_err());
+    assert!(check_new_topic(&[("segment.ms".to_owned(), None)], &layers).is_err());
+}

@@ -1,0 +1,186 @@
+//! A broker's configuration as its parts want it: parsed once at the start, and again when it is changed at run time.
+
+use ringlog_storage::types::BrokerId;
+
+use super::key::Cores;
+use super::layers::ConfigLayers;
+use super::listener::{Listener, parse_listeners};
+use super::static_config::ConfigError;
+use super::value::Value;
+
+/// Everything in a broker's own configuration that acts here; what topics inherit is in
+/// [`TopicConfig`](super::TopicConfig).
+#[derive(Clone, PartialEq, Debug)]
+pub struct BrokerConfig {
+    /// `node.id`, or `broker.id`.
+    pub node_id: BrokerId,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// The listeners, those of the controller too.
+    pub listeners: Vec<Listener>,
+    /// `log.dirs`, or `log.dir`.
+    pub data_directory: String,
+    /// `num.partitions`.
+    pub partitions_of_new_topics: i64,
+    /// `default.replication.factor`.
+    pub replicas_of_new_topics: i64,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+    /// `max.request.partition.size.limit`.
+    pub described_partitions_max: i64,
+    /// `socket.listen.backlog.size`.
+    pub listen_backlog: i64,
+    /// `socket.receive.buffer.bytes`; -1 leaves it to the kernel.
+    pub socket_receive_buffer_bytes: i64,
+    /// `socket.send.buffer.bytes`; -1 leaves it to the kernel.
+    pub socket_send_buffer_bytes: i64,
+    /// `socket.request.max.bytes`.
+    pub request_bytes_max: i64,
+    /// `connections.max.idle.ms`.
+    pub connection_idle_ms_max: i64,
+    /// `max.connections`.
+    pub connections_max: i64,
+    /// `max.connections.per.ip`.
+    pub connections_per_ip_max: i64,
+    /// `fetch.max.bytes`.
+    pub fetch_bytes_max: i64,
+    /// `max.incremental.fetch.session.cache.slots`.
+    pub fetch_sessions_max: i64,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval_ms: i64,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: i64,
+    /// `ringlog.backend`.
+    pub backend: Backend,
+    /// `ringlog.cores`.
+    pub cores: Cores,
+    /// `ringlog.journal.bytes`.
+    pub journal_bytes: i64,
+    /// `ringlog.memory`; `None` follows the machine.
+    pub memory_bytes: Option<i64>,
+}
+
+/// How the broker talks to the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    /// `Uring` where the kernel lets it, `Posix` elsewhere.
+    Auto,
+    /// `io_uring`.
+    Uring,
+    /// epoll with pread and pwrite.
+    Posix,
+}
+
+impl BrokerConfig {
+    /// The values in force. `hostname` is what clients are told by listeners that bind every address.
+    pub fn new(layers: &ConfigLayers<'_>, hostname: &str) -> Result<Self, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let node_id = node_id(layers).unwrap_or_else(|error| {
+            errors.push(error);
+            BrokerId::new(0)
+        });
+        let data_directory = data_directory(layers).unwrap_or_else(|error| {
+            errors.push(error);
+            String::new()
+        });
+        let listeners = parse_listeners(layers, hostname).unwrap_or_else(|error| {
+            errors.push(error.into());
+            Vec::new()
+        });
+        errors.extend(check_roles(layers).err());
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Self::with_checked(layers, node_id, data_directory, listeners))
+    }
+
+    fn with_checked(
+        layers: &ConfigLayers<'_>,
+        node_id: BrokerId,
+        data_directory: String,
+        listeners: Vec<Listener>,
+    ) -> Self {
+        Self {
+            node_id,
+            rack: layers.value("broker.rack").map(|rack| rack.to_string()).filter(|rack| !rack.is_empty()),
+            listeners,
+            data_directory,
+            partitions_of_new_topics: layers.integer("num.partitions"),
+            replicas_of_new_topics: layers.integer("default.replication.factor"),
+            auto_create_topics: layers.boolean("auto.create.topics.enable"),
+            delete_topics: layers.boolean("delete.topic.enable"),
+            described_partitions_max: layers.integer("max.request.partition.size.limit"),
+            listen_backlog: layers.integer("socket.listen.backlog.size"),
+            socket_receive_buffer_bytes: layers.integer("socket.receive.buffer.bytes"),
+            socket_send_buffer_bytes: layers.integer("socket.send.buffer.bytes"),
+            request_bytes_max: layers.integer("socket.request.max.bytes"),
+            connection_idle_ms_max: layers.integer("connections.max.idle.ms"),
+            connections_max: layers.integer("max.connections"),
+            connections_per_ip_max: layers.integer("max.connections.per.ip"),
+            fetch_bytes_max: layers.integer("fetch.max.bytes"),
+            fetch_sessions_max: layers.integer("max.incremental.fetch.session.cache.slots"),
+            retention_check_interval_ms: layers.integer("log.retention.check.interval.ms"),
+            producer_id_expiration_ms: layers.integer("producer.id.expiration.ms"),
+            backend: match layers.text("ringlog.backend").as_str() {
+                "uring" => Backend::Uring,
+                "posix" => Backend::Posix,
+                _ => Backend::Auto,
+            },
+            cores: Cores::parse(&layers.text("ringlog.cores")).expect("the key accepts nothing else"),
+            journal_bytes: layers.integer("ringlog.journal.bytes"),
+            memory_bytes: match layers.value("ringlog.memory") {
+                Some(Value::Integer(bytes)) => Some(bytes),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// `broker.id` is the older name, and -1 says that it is not given.
+fn node_id(layers: &ConfigLayers<'_>) -> Result<BrokerId, ConfigError> {
+    let (node, broker) = (layers.integer("node.id"), layers.integer("broker.id"));
+    let is_node_given = layers.fixed.setting("node.id").is_some();
+    let id = if is_node_given || broker < 0 { node } else { broker };
+    if is_node_given && broker >= 0 && node != broker {
+        return Err(ConfigError::Conflict(format!(
+            "node.id={node} and broker.id={broker} must agree; give one of them"
+        )));
+    }
+    Ok(BrokerId::new(i32::try_from(id).expect("both keys are whole numbers of 32 bits")))
+}
+
+fn data_directory(layers: &ConfigLayers<'_>) -> Result<String, ConfigError> {
+    let listed = layers.list("log.dirs");
+    let directories = if listed.is_empty() { layers.list("log.dir") } else { listed };
+    match directories.as_slice() {
+        [directory] => Ok(directory.clone()),
+        [] => Err(ConfigError::Conflict("log.dirs is empty; name the data directory".to_owned())),
+        several => Err(ConfigError::Conflict(format!(
+            "log.dirs={}: a broker has one data directory; join the disks below it, or run a broker on each",
+            several.join(",")
+        ))),
+    }
+}
+
+/// A single node is broker and controller in one.
+fn check_roles(layers: &ConfigLayers<'_>) -> Result<(), ConfigError> {
+    let roles = layers.list("process.roles");
+    if !roles.iter().any(|role| role == "broker") {
+        let text = format!("process.roles={}: a server without the role broker is not supported yet", roles.join(","));
+        return Err(ConfigError::Conflict(text));
+    }
+    let voters = layers.list("controller.quorum.voters");
+    if voters.len() > 1 {
+        let text = format!(
+            "controller.quorum.voters={}: a quorum of several servers is not supported yet; name this one alone, or none",
+            voters.join(",")
+        );
+        return Err(ConfigError::Conflict(text));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

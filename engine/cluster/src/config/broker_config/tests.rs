@@ -1,0 +1,58 @@
+use super::*;
+use crate::config::{PropertiesFile, Sources, StaticConfig};
+
+fn parse(file: &str) -> Result<BrokerConfig, Vec<String>> {
+    let file = Some(PropertiesFile { name: "test", text: file });
+    let (config, _) = StaticConfig::load(&Sources { file, ..Sources::default() }).expect("every value is valid alone");
+    let parsed = BrokerConfig::new(&ConfigLayers::of_start(&config), "this.host");
+    parsed.map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn nothing_configured_is_a_single_node() {
+    let config = parse("").expect("the defaults fit together");
+    assert_eq!(config.node_id, BrokerId::new(1));
+    assert_eq!(config.data_directory, "ringlog-data");
+    assert_eq!((config.partitions_of_new_topics, config.replicas_of_new_topics), (1, 1));
+    assert_eq!((config.cores, config.backend, config.memory_bytes), (Cores::All, Backend::Auto, None));
+    assert_eq!((config.journal_bytes, config.fetch_sessions_max), (256 << 20, 1000));
+}
+
+#[test]
+fn older_names_count_where_the_newer_ones_are_silent() {
+    assert_eq!(parse("broker.id=7").expect("fits").node_id, BrokerId::new(7));
+    assert_eq!(parse("broker.id=7\nnode.id=7").expect("fits").node_id, BrokerId::new(7));
+    assert_eq!(parse("node.id=0").expect("fits").node_id, BrokerId::new(0));
+    assert_eq!(parse("log.dir=/a").expect("fits").data_directory, "/a");
+    assert_eq!(parse("log.dir=/a\nlog.dirs=/b").expect("fits").data_directory, "/b");
+}
+
+#[test]
+fn contradictions_are_told_together() {
+    let errors = parse("broker.id=7\nnode.id=8\nlog.dirs=/a,/b\nlisteners=SSL://:1\nprocess.roles=controller");
+    assert_eq!(
+        errors.expect_err("nothing of it fits"),
+        [
+            "node.id=8 and broker.id=7 must agree; give one of them",
+            "log.dirs=/a,/b: a broker has one data directory; join the disks below it, or run a broker on each",
+            "listeners: SSL is SSL, which is not supported yet; PLAINTEXT is",
+            "process.roles=controller: a server without the role broker is not supported yet",
+        ]
+    );
+}
+
+#[test]
+fn cores() {
+    for (text, cores) in [
+        ("all", Some(Cores::All)),
+        ("4", Some(Cores::Count(4))),
+        ("4-4", Some(Cores::These(vec![4]))),
+        ("6, 0-2,1", Some(Cores::These(vec![0, 1, 2, 6]))),
+        ("0", None),
+        ("0-99999", None),
+        ("a", None),
+        ("", None),
+    ] {
+        assert_eq!(Cores::parse(text), cores, "{text:?}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Configuration as `DescribeConfigs` tells it: every key with its value, where that comes from, and the synonyms that
+//! would count without it (`DescribeConfigsResponse` v1 to v4).
+
+use super::key::{ConfigKey, Kind, Scope, Unit};
+use super::keys::{broker_key, broker_keys, topic_key, topic_keys};
+use super::layers::{ConfigLayers, ConfigMap, ConfigSource};
+use super::value::Value;
+
+/// One key as it is told to a client.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DescribedConfig {
+    /// The key.
+    pub name: &'static str,
+    /// The value in force; `None` if it is null or must not be shown.
+    pub value: Option<String>,
+    /// Whether it can only be set at the start.
+    pub read_only: bool,
+    /// Where the value comes from.
+    pub source: ConfigSource,
+    /// Whether values are never shown.
+    pub is_sensitive: bool,
+    /// All settings of the key and its synonyms, the strongest first, the default last.
+    pub synonyms: Vec<DescribedSynonym>,
+    /// The type of its values.
+    pub kind: Kind,
+    /// One line for people.
+    pub documentation: &'static str,
+}
+
+/// One setting in force, or in force but for a stronger one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DescribedSynonym {
+    /// The key that was set.
+    pub name: &'static str,
+    /// What it was set to; `None` if that must not be shown.
+    pub value: Option<String>,
+    /// Where it was set.
+    pub source: ConfigSource,
+}
+
+/// Every key of a topic with these settings of its own.
+pub fn describe_topic(settings: &ConfigMap, layers: &ConfigLayers<'_>) -> Vec<DescribedConfig> {
+    let is_told = |key: &&ConfigKey| !key.internal || settings.contains_key(key.name);
+    topic_keys().iter().filter(is_told).map(|key| describe_topic_key(key, settings, layers)).collect()
+}
+
+/// Every key of a broker.
+pub fn describe_broker(layers: &ConfigLayers<'_>) -> Vec<DescribedConfig> {
+    let mut described: Vec<_> = broker_keys()
+        .map(|key| describe_broker_key(key, layers))
+        .filter(|config| config.source != ConfigSource::Default || !is_internal(config.name))
+        .collect();
+    described.sort_unstable_by_key(|config| config.name);
+    described
+}
+
+/// The keys that are set for all brokers at run time, and nothing else.
+pub fn describe_all_brokers(layers: &ConfigLayers<'_>) -> Vec<DescribedConfig> {
+    let keys = layers.all_brokers.keys().filter_map(|name| broker_key(name));
+    let only_cluster_wide = |mut config: DescribedConfig| {
+        config.synonyms.retain(|synonym| synonym.source == ConfigSource::DynamicDefaultBroker);
+        config.source = ConfigSource::DynamicDefaultBroker;
+        config.value = config.synonyms.first().and_then(|synonym| synonym.value.clone());
+        config
+    };
+    keys.map(|key| only_cluster_wide(describe_broker_key(key, layers))).collect()
+}
+
+fn is_internal(name: &str) -> bool {
+    broker_key(name).is_some_and(|key| key.internal)
+}
+
+/// The value in force of a topic's key, `None` if it is null. Panics for a key that is not in the table.
+pub fn topic_value(name: &str, settings: &ConfigMap, layers: &ConfigLayers<'_>) -> Option<Value> {
+    let key = topic_key(name).unwrap_or_else(|| panic!("{name} is not in the table of topic keys"));
+    topic_layers(key, settings, layers).into_iter().next().map(|layer| layer.value).or_else(|| key.default_value())
+}
+
+/// A setting of a topic's key or of one of its synonyms.
+struct Layer {
+    name: &'static str,
+    /// As it was set.
+    set: Value,
+    /// In the topic key's unit.
+    value: Value,
+    source: ConfigSource,
+}
+
+/// What counts for a topic's key, the strongest first: the topic's own setting, and then source by source the broker
+/// keys in the order of their precedence.
+fn topic_layers(key: &'static ConfigKey, settings: &ConfigMap, layers: &ConfigLayers<'_>) -> Vec<Layer> {
+    let Scope::Topic(synonyms) = key.scope else { panic!("{} is not a topic's key", key.name) };
+    let own = settings.get(key.name).and_then(|text| key.parse(text).ok());
+    let own = own.map(|value| Layer { name: key.name, set: value.clone(), value, source: ConfigSource::Topic });
+    let mut inherited: Vec<Layer> = Vec::new();
+    for synonym in synonyms {
+        inherited.extend(layers_of(synonym.name, synonym.unit, layers));
+    }
+    // Stable: within one source the order of precedence stays.
+    inherited.sort_by_key(|layer| layer.source.wire_code());
+    own.into_iter().chain(inherited).collect()
+}
+
+fn layers_of(name: &'static str, unit: Unit, layers: &ConfigLayers<'_>) -> impl Iterator<Item = Layer> {
+    let key = broker_key(name).expect("a unit test looks up every synonym");
+    layers.of_key(key).into_iter().map(move |(set, source)| {
+        let value = unit.convert(set.clone());
+        Layer { name, set, value, source }
+    })
+}
+
+fn describe_topic_key(key: &'static ConfigKey, settings: &ConfigMap, layers: &ConfigLayers<'_>) -> DescribedConfig {
+    let layers = topic_layers(key, settings, layers);
+    let value = layers.first().map(|layer| layer.value.clone()).or_else(|| key.default_value());
+    describe(key, value.as_ref(), &layers)
+}
+
+fn describe_broker_key(key: &'static ConfigKey, layers: &ConfigLayers<'_>) -> DescribedConfig {
+    let value = layers.of_key(key).into_iter().next().map(|(value, _)| value);
+    let mut all: Vec<Layer> = Vec::new();
+    for name in broker_synonyms(key.name) {
+        all.extend(layers_of(name, Unit::Same, layers));
+    }
+    all.sort_by_key(|layer| layer.source.wire_code());
+    describe(key, value.as_ref(), &all)
+}
+
+fn describe(key: &'static ConfigKey, value: Option<&Value>, layers: &[Layer]) -> DescribedConfig {
+    let is_sensitive = key.is_sensitive();
+    let shown = |value: &Value| (!is_sensitive).then(|| value.to_string());
+    DescribedConfig {
+        name: key.name,
+        value: value.and_then(shown),
+        read_only: !key.is_dynamic(),
+        source: layers.first().map_or(ConfigSource::Default, |layer| layer.source),
+        is_sensitive,
+        synonyms: layers
+            .iter()
+            .map(|layer| DescribedSynonym { name: layer.name, value: shown(&layer.set), source: layer.source })
+            .collect(),
+        kind: key.kind,
+        documentation: key.documentation(),
+    }
+}
+
+/// Broker keys that say the same thing in different units, the strongest first; one key alone for all the others.
+fn broker_synonyms(name: &'static str) -> Vec<&'static str> {
+    const FAMILIES: &[&[&str]] = &[
+        &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+        &["log.roll.ms", "log.roll.hours"],
+        &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+    ];
+    if name == "log.flush.interval.ms" {
+        // One way only: the scheduler's interval stands in for this key, and never the other way round.
+        return vec![name, "log.flush.scheduler.interval.ms"];
+    }
+    FAMILIES.iter().find(|family| family.contains(&name)).map_or_else(|| vec![name], |family| family.to_vec())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+//! What this broker has and Kafka has not.
+
+use crate::config::key::Effect::Acts;
+use crate::config::key::Scope::{ClusterWide, ReadOnly};
+use crate::config::key::Valid::{AtLeast, AutoOrBytes, Cores, OneOf};
+
+use super::keys;
+
+keys! {
+    /// How the broker talks to the kernel: `uring`, `posix` (epoll), or the better one that works.
+    "ringlog.backend": String = "auto", OneOf(&["auto", "posix", "uring"]), ReadOnly, Acts;
+    /// Cores to run a shard on each: `all`, a count, or numbers such as `0-3,6`.
+    "ringlog.cores": String = "all", Cores, ReadOnly, Acts;
+    /// What an acknowledgement promises of topics that do not say: `sync`, `interval` or `none`.
+    "ringlog.durability": String = "sync", OneOf(&["interval", "none", "sync"]), ClusterWide, Acts;
+    /// Size of one shard's journal; recovery reads at most this much.
+    "ringlog.journal.bytes": Bytes = "256MiB", AtLeast(16_777_216), ReadOnly, Acts;
+    /// Memory of the whole broker; `auto` follows the machine or its container.
+    "ringlog.memory": Bytes = "auto", AutoOrBytes(67_108_864), ReadOnly, Acts;
+}
