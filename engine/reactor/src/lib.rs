@@ -19,6 +19,7 @@ mod mesh;
 mod op;
 mod reactor;
 mod received;
+pub mod sim;
 mod socket;
 mod task;
 mod time;
