@@ -12,7 +12,7 @@
 //! ```
 //!
 //! [`view`] reads headers and whole batches, [`record`] the records in them, [`codec`] what is compressed. [`build`] makes
-//! batches, [`control`] those of transaction markers.
+//! batches, [`control`] those of transaction markers. [`validate`] decides whether a producer's batch is accepted.
 
 pub mod build;
 pub mod codec;
@@ -20,12 +20,17 @@ pub mod control;
 #[cfg(test)]
 mod noise;
 pub mod record;
+pub mod validate;
 pub mod view;
 
 pub use build::{BatchBuilder, Producer, Record};
 pub use codec::{Codec, CodecError, Compression, Compressor, Decompressor};
 pub use control::{ControlType, EndTransactionMarker, TransactionResult};
 pub use record::{Header, Headers, RecordError, RecordView, Records};
+pub use validate::{
+    Codecs, CompressionRule, InvalidRecord, InvalidRecordKind, KeyRule, ProduceError, ProduceRules, Produced,
+    TimestampRule, validate_produced,
+};
 pub use view::{Attributes, BatchHeader, BatchView, ParseError, Split, TimestampType, split, stamp};
 
 /// The only format version that is stored; versions 0 and 1 ended with Kafka 4.0 (KIP-724).

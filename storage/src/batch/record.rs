@@ -36,6 +36,8 @@ pub struct RecordView<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers, in their order, repeated keys included.
     pub headers: Headers<'a>,
+    /// Length of the record in bytes, without its length field.
+    pub body_bytes: usize,
 }
 
 /// One header of a record.
@@ -194,7 +196,7 @@ impl<'a> Cursor<'a> {
         if !body.rest.is_empty() {
             return Err(RecordError::Slack);
         }
-        Ok(RecordView { offset_delta, timestamp_delta, key, value, headers })
+        Ok(RecordView { offset_delta, timestamp_delta, key, value, headers, body_bytes: length })
     }
 }
 
