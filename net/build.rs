@@ -1,4 +1,5 @@
 //! Turns `schema/` into the module `messages`.
+#![forbid(unsafe_code)]
 
 #[path = "generator/notation.rs"]
 mod notation;

@@ -88,7 +88,7 @@ pub(crate) enum Type {
 }
 
 impl Type {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(element) = text.strip_prefix("[]") {
             return Some(Self::Array(Box::new(Self::parse(element)?)));
         }

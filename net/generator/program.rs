@@ -88,7 +88,9 @@ fn api(schema: &Schema) -> (&str, i16, &[String]) {
 /// The two headers, in one module.
 pub(crate) fn headers(schema: &Schema) -> Result<String, String> {
     let structs = module(&schema.messages, |_, inner| Err(format!("{inner} has two definitions")))?;
-    Ok(format!("{ALLOW}\npub mod header {{\n{IMPORTS}{structs}}}\n"))
+    let traits: Vec<_> =
+        schema.messages.iter().map(|message| format!("message!({});\n", message.body().name)).collect();
+    Ok(format!("{ALLOW}\npub mod header {{\n{IMPORTS}{structs}\n{}}}\n", traits.concat()))
 }
 
 /// Structures that records carry as key or value, one module each.
