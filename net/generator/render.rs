@@ -47,7 +47,29 @@ fn shapes(message: &Message) -> Result<Vec<Shape>, String> {
         }
         Ok(Shape { name: known.name.clone(), fields, versions, flexible })
     };
-    message.structs.iter().map(shape).collect()
+    let shapes: Vec<Shape> = message.structs.iter().map(shape).collect::<Result<_, String>>()?;
+    // `Reader` bounds the length of an array by the bytes that are left.
+    for element in shapes.iter().flat_map(|shape| &shape.fields).filter(|field| matches!(field.ty, Type::Array(_))) {
+        let empty = |shape: &&Shape| Some(shape.name.as_str()) == element.ty.structure() && may_be_empty(shape);
+        if let Some(shape) = shapes.iter().find(empty) {
+            return Err(format!("{}: {} has no bytes in some version", element.name, shape.name));
+        }
+    }
+    // Decoding recurses as deep as structures hold each other, so none may hold itself.
+    for shape in &shapes {
+        let mut inner = shape.fields.iter().filter_map(|field| field.ty.structure());
+        if inner.any(|inner| closure(&shapes, inner).contains(&shape)) {
+            return Err(format!("{} holds itself", shape.name));
+        }
+    }
+    Ok(shapes)
+}
+
+/// Whether there may be a version in which the structure takes no byte: the cautious answer.
+fn may_be_empty(shape: &Shape) -> bool {
+    let is_always = |versions: Versions| versions.covers(shape.versions);
+    !shape.flexible.is_some_and(is_always)
+        && !shape.fields.iter().any(|field| field.tag.is_none() && is_always(field.versions))
 }
 
 /// What the code below relies on.

@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod definitions;
+mod encoding;
 mod golden;
 mod mutation;
 #[allow(dead_code, reason = "the build uses what the tests do not")]
 #[path = "../../generator/notation.rs"]
 mod notation;
+mod notation_errors;
 mod oracle;
 mod sample;
 mod schema;
