@@ -329,11 +329,9 @@ impl Sim {
             world.now + between(&self.options.turn_cost, &mut world.random)
         };
         process.set_busy_until(shard, cost);
-        if process.is_over() {
-            // The last `main` has returned: what it left open is closed by its destructors, as at a normal exit.
-            if let Some(process) = self.processes[host].take() {
-                process.clear();
-            }
+        let is_over = process.is_over(&self.world.borrow());
+        if is_over {
+            self.processes[host] = None;
             self.world.borrow_mut().end_process(host, Death::Killed);
         }
         Step::Moved

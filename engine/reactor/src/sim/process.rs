@@ -28,6 +28,15 @@ struct Runner {
     key: ShardKey,
     core: Rc<Core>,
     busy_until: u64,
+    /// Whether `main` runs. When it returns, the shard's other tasks are dropped.
+    main: Rc<Cell<Main>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Main {
+    Runs,
+    HasReturned,
+    IsCleared,
 }
 
 impl Runner {
@@ -42,8 +51,6 @@ impl Runner {
 /// A running process.
 pub(super) struct Process {
     runners: Vec<Runner>,
-    /// Shards whose `main` has not returned.
-    mains: Rc<Cell<usize>>,
 }
 
 impl Process {
@@ -71,14 +78,21 @@ impl Process {
             core.turn(false);
         }
         core.turn(false);
+        let main = &self.runners[shard].main;
+        if main.get() == Main::HasReturned {
+            main.set(Main::IsCleared);
+            core.clear();
+        }
     }
 
     pub(super) fn set_busy_until(&mut self, shard: usize, until: u64) {
         self.runners[shard].busy_until = until;
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        self.mains.get() == 0
+    /// Whether every `main` has returned and no operation is in flight: an exit waits for them.
+    pub(super) fn is_over(&self, world: &World) -> bool {
+        let is_over = |runner: &Runner| runner.main.get() == Main::IsCleared && !world.has_in_flight(runner.key);
+        self.runners.iter().all(is_over)
     }
 
     /// Drops all that its tasks hold.
@@ -112,7 +126,8 @@ impl StartShards {
         assert_eq!(pools.len(), keys.len(), "a pool per shard");
         let runner = |(key, seed)| {
             let backend = Box::new(SimBackend { world: Rc::clone(world), key });
-            Runner { key, core: Core::new(backend, limits, seed), busy_until: 0 }
+            let core = Core::new(backend, limits, seed);
+            Runner { key, core, busy_until: 0, main: Rc::new(Cell::new(Main::Runs)) }
         };
         Self { runners: keys.into_iter().zip(seeds).map(runner).collect(), limits }
     }
@@ -124,20 +139,19 @@ impl StartShards {
         F: Fn(Reactor, Mesh<M>) -> Fut,
         Fut: Future + 'static,
     {
-        let mains = Rc::new(Cell::new(self.runners.len()));
         let seats = mesh::seats::<M>(self.runners.len(), self.limits.mesh_messages);
         // Every seat is taken before the first task can send.
         let ends: Vec<_> =
             seats.into_iter().zip(&self.runners).map(|(seat, runner)| seat.attach(&runner.core)).collect();
         for (runner, end) in self.runners.iter().zip(ends) {
             let main = main(Reactor::new(Rc::clone(&runner.core)), end);
-            let mains = Rc::clone(&mains);
+            let state = Rc::clone(&runner.main);
             drop(runner.core.spawn(async move {
                 drop(main.await);
-                mains.set(mains.get() - 1);
+                state.set(Main::HasReturned);
             }));
         }
-        Process { runners: self.runners, mains }
+        Process { runners: self.runners }
     }
 
     /// Starts `main` on the first shard, and a handle to its result.
@@ -147,18 +161,17 @@ impl StartShards {
         F: FnOnce(Reactor) -> Fut,
         Fut: Future<Output = T> + 'static,
     {
-        let mains = Rc::new(Cell::new(1));
         let client = Client { node, result: Rc::new(RefCell::new(None)), has_finished: Rc::new(Cell::new(false)) };
-        let core = &self.runners[0].core;
+        let Runner { core, main: state, .. } = &self.runners[0];
         let main = main(Reactor::new(Rc::clone(core)));
-        let (left, result, has_finished) =
-            (Rc::clone(&mains), Rc::clone(&client.result), Rc::clone(&client.has_finished));
+        let (result, has_finished, state) =
+            (Rc::clone(&client.result), Rc::clone(&client.has_finished), Rc::clone(state));
         drop(core.spawn(async move {
             *result.borrow_mut() = Some(main.await);
             has_finished.set(true);
-            left.set(0);
+            state.set(Main::HasReturned);
         }));
-        (Process { runners: self.runners, mains }, client)
+        (Process { runners: self.runners }, client)
     }
 }
 

@@ -475,3 +475,23 @@ fn a_deadlock_is_loud() {
     let mut sim = Sim::new(10, SimOptions::default());
     sim.block_on("stuck", |_| std::future::pending::<()>());
 }
+
+#[test]
+fn an_exit_drops_the_other_tasks_and_waits_for_operations_in_flight() {
+    let mut sim = Sim::new(11, SimOptions::default());
+    let node = sim.start_node("leaving", 2, |reactor: Reactor, mesh: Mesh<()>| async move {
+        if mesh.index() == 1 {
+            return;
+        }
+        let file = create(&reactor, "log").await;
+        let writer = file.clone();
+        drop(reactor.spawn(async move {
+            write(&writer, 0, blocks(8, 1), Durability::Dsync).await;
+            unreachable!("dropped while it waits");
+        }));
+        reactor.yield_now().await;
+    });
+    sim.run_until(|sim| !sim.is_running(node));
+    assert_eq!(sim.disk(node).read_file("log").expect("written"), [1; 4096]);
+    assert_eq!(sim.network().connections(), 0);
+}

@@ -181,6 +181,12 @@ impl World {
         host.life == key.life && host.shards.get(key.shard).is_some_and(Shard::has_something)
     }
 
+    /// Whether the devices hold operations of the shard.
+    pub(super) fn has_in_flight(&self, key: ShardKey) -> bool {
+        let shard = self.hosts[key.host].shards.get(key.shard);
+        shard.is_some_and(|shard| shard.operations.values().any(|held| held.op.is_file()))
+    }
+
     pub(super) fn note(&mut self, key: ShardKey, what: &'static str, subject: u64, value: u64) {
         self.trace.note(Event { at: self.now, host: key.host, shard: key.shard, what, subject, value });
     }
