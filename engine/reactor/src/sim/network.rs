@@ -210,7 +210,8 @@ impl Listener {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) shard: ShardKey,
-    pub(super) op: OpId,
+    /// Who waits for it, unless nobody does any more.
+    pub(super) op: Option<OpId>,
     pub(super) from: SocketAddr,
     pub(super) to: SocketAddr,
     pub(super) to_host: Option<usize>,

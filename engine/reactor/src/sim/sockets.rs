@@ -129,7 +129,7 @@ impl World {
         let began_at = self.now;
         let latency = to_host.map_or(KNOCK_PAUSE_NANOS, |to_host| self.network.latency(key.host, to_host));
         let pause = KNOCK_PAUSE_NANOS;
-        let new = Attempt { shard: key, op, from, to, to_host, began_at, pause, result: None };
+        let new = Attempt { shard: key, op: Some(op), from, to, to_host, began_at, pause, result: None };
         self.network.attempts.insert(attempt, new);
         self.events.push(began_at + latency, Happening::Knocks(attempt));
     }
@@ -183,13 +183,13 @@ impl World {
     /// The answer to an attempt to connect comes back.
     pub(super) fn answers(&mut self, id: AttemptId) {
         let Some(attempt) = self.network.attempts.remove(&id) else { return };
-        let (key, op) = (attempt.shard, attempt.op);
+        let key = attempt.shard;
         let result = attempt.result.expect("an answer has a result");
-        let waits = self.shard(key).is_some_and(|shard| shard.operations.contains_key(&op));
+        let op = attempt.op.filter(|op| self.shard(key).is_some_and(|shard| shard.operations.contains_key(op)));
         let host = &self.hosts[key.host];
         let has_room = host.descriptors < host.descriptors_max;
-        match result {
-            Ok(connection) if waits && has_room => {
+        match (result, op) {
+            (Ok(connection), Some(op)) if has_room => {
                 let socket = self.add_socket(key, Socket::End(connection, Side::Caller));
                 self.end_of(connection, Side::Caller).socket = Some((key, socket));
                 if let Some(shard) = self.shard(key) {
@@ -197,11 +197,14 @@ impl World {
                 }
                 self.end(key, op, Outcome::Connection(Ok((socket, attempt.to))));
             }
-            Ok(connection) => {
+            (Ok(connection), op) => {
                 self.close_end(connection, Side::Caller, Farewell::Reset);
-                self.fail(key, op, Errno::TOO_MANY_FILES);
+                if let Some(op) = op {
+                    self.fail(key, op, Errno::TOO_MANY_FILES);
+                }
             }
-            Err(errno) => self.fail(key, op, errno),
+            (Err(errno), Some(op)) => self.fail(key, op, errno),
+            (Err(_), None) => {}
         }
     }
 
@@ -476,10 +479,15 @@ impl World {
                 end.reader.take_if(|reader| *reader == op);
                 end.out.sending.take_if(|sending| sending.op == op);
             }
-            None => {}
+            // The attempt goes on in the kernel, and finds at its answer that nobody waits.
+            None => {
+                for attempt in self.network.attempts.values_mut() {
+                    if attempt.shard == key {
+                        attempt.op.take_if(|waiting| *waiting == op);
+                    }
+                }
+            }
         }
-        // An attempt to connect finds at its answer that nobody waits.
-        debug_assert!(key.life > 0, "only processes have operations");
     }
 
     fn wake_reader(&mut self, connection: ConnectionId, side: Side) {

@@ -495,3 +495,114 @@ fn an_exit_drops_the_other_tasks_and_waits_for_operations_in_flight() {
     assert_eq!(sim.disk(node).read_file("log").expect("written"), [1; 4096]);
     assert_eq!(sim.network().connections(), 0);
 }
+
+/// Shards that write, sync, rename, talk over the mesh and answer clients, with every future dropped now and then.
+async fn busy(reactor: Reactor, mesh: Mesh<(u64, Vec<u8>)>) {
+    let path = format!("log-{}", mesh.index());
+    let own = reactor.clone();
+    drop(reactor.spawn(async move {
+        for round in 0u64.. {
+            // Everything may fail here: the disk has faults.
+            let Ok(file) = own.open(path.as_str(), WRITE).await else { continue };
+            let offset = own.random_u64() % 64 * 4096;
+            let writing = file.write(vec![blocks(8, 3)], offset, Durability::Dsync);
+            let _ = own.timeout(writing, Duration::from_micros(own.random_u64() % 400)).await;
+            let _ = file.read(Chunk::with_capacity(8192), offset, 8192).await;
+            if round % 8 == 0 {
+                let _ = own.rename(path.as_str(), format!("{path}.old")).await;
+                let _ = own.sync_dir("/").await;
+            }
+        }
+    }));
+    echo(reactor, mesh).await;
+}
+
+async fn impatient(reactor: Reactor, address: SocketAddr) {
+    loop {
+        let patience = Duration::from_micros(reactor.random_u64() % 3000);
+        let Ok(Ok(socket)) = reactor.timeout(reactor.connect(address), patience * 4).await else { continue };
+        for _ in 0..reactor.random_u64() % 20 {
+            let bytes = vec![1; usize::try_from(reactor.random_u64() % 100_000).expect("small")];
+            if !matches!(reactor.timeout(roundtrip(&socket, &bytes), patience).await, Ok(Ok(_))) {
+                break;
+            }
+        }
+    }
+}
+
+fn stormy_run(seed: u64) -> (u64, u64) {
+    let mut options = SimOptions::default();
+    options.limits.receive_buffers = 4;
+    let mut sim = Sim::new(seed, options);
+    let mut random = sim.random();
+    let nodes: Vec<_> = (0..2).map(|_| sim.start_node("busy", 2, busy)).collect();
+    let mut hosts = nodes.clone();
+    for client in 0..4 {
+        let address = sim.address(nodes[client % 2], PORT);
+        hosts.push(sim.spawn_client("impatient", move |reactor| impatient(reactor, address)).node());
+    }
+    for node in &nodes {
+        let (operation, effect) = (DiskOperation::Any, DiskEffect::Error(Errno::IO));
+        let path_contains = String::new();
+        sim.disk(*node).fault(DiskFault { operation, path_contains, trigger: Trigger::PerMille(20), effect });
+    }
+    for _ in 0..40 {
+        sim.run_for(Duration::from_micros(random.below(2000)));
+        let node = nodes[random.index(nodes.len())];
+        let (one, other) = (hosts[random.index(hosts.len())], hosts[random.index(hosts.len())]);
+        match random.below(8) {
+            0 => sim.kill(node),
+            1 => sim.power_cut(node),
+            2 => sim.network().partition(&[one], &[other]),
+            3 => drop(sim.network().cut(one, other)),
+            4 => drop(sim.network().vanish(one, other)),
+            5 => sim.network().block(one, other),
+            _ => sim.network().heal_all(),
+        }
+        if !sim.is_running(node) && random.chance(500) {
+            sim.restart(node, 2, busy);
+        }
+    }
+    (sim.trace_hash(), sim.steps())
+}
+
+#[test]
+fn storms_repeat_themselves() {
+    for seed in 0..50 {
+        assert_eq!(stormy_run(seed), stormy_run(seed), "seed {seed} repeats itself");
+    }
+}
+
+#[test]
+fn a_full_backlog_makes_callers_wait_and_a_closed_listener_resets() {
+    let mut sim = Sim::new(12, SimOptions::default());
+    let node = sim.start_node("busy", 1, |reactor: Reactor, _: Mesh<()>| async move {
+        let address = SocketAddr::from(([0, 0, 0, 0], PORT));
+        let listener = reactor.listen(address, ListenOptions { reuse_port: false, backlog: 2 }).await.expect("free");
+        let error = reactor.listen(address, ListenOptions::default()).await.expect_err("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        reactor.sleep(Duration::from_secs(2)).await;
+        for _ in 0..2 {
+            listener.accept().await.expect("they wait");
+        }
+        reactor.sleep(Duration::from_secs(2)).await;
+    });
+    let address = sim.address(node, PORT);
+    sim.run_for(Duration::from_millis(1));
+    let clients: Vec<_> = (0..3)
+        .map(|_| {
+            sim.spawn_client("caller", move |reactor| async move {
+                let socket = reactor.connect(address).await.expect("the backlog has room at last");
+                (reactor.now().as_nanos(), socket.recv().await.map(|received| received.len()))
+            })
+        })
+        .collect();
+    sim.run_until(|_| clients.iter().all(super::Client::is_finished));
+    let mut results: Vec<_> = clients.iter().filter_map(super::Client::take).collect();
+    results.sort_by_key(|(connected_at, _)| *connected_at);
+    let second = 1_000_000_000;
+    assert!(results[1].0 < second && results[2].0 > second, "the third had to try again");
+    assert!(results[..2].iter().all(|(_, received)| matches!(received, Ok(0))), "accepted and closed");
+    let error = results[2].1.as_ref().expect_err("never accepted");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
