@@ -1,3 +1,5 @@
+//! Codecs against themselves, other writers, bombs and damage.
+
 use super::*;
 use crate::batch::noise::Noise;
 
