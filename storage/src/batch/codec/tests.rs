@@ -1,5 +1,3 @@
-//! Codecs against themselves, other writers, bombs and damage.
-
 use super::*;
 use crate::batch::noise::Noise;
 
@@ -34,9 +32,7 @@ fn what_is_packed_unpacks() {
         for plain in samples() {
             let mut packed = Vec::new();
             packer.compress(codec.into(), &plain, &mut packed);
-            for limit in [plain.len(), usize::MAX] {
-                assert_eq!(unpacker.decompress(codec, &packed, limit), Ok(&plain[..]), "{codec} {}", plain.len());
-            }
+            assert_eq!(unpacker.decompress(codec, &packed, plain.len()), Ok(&plain[..]), "{codec} {}", plain.len());
         }
     }
 }

@@ -1,5 +1,3 @@
-//! Records and varints, well-formed and not.
-
 use super::*;
 
 fn one(bytes: &[u8]) -> Result<RecordView<'_>, RecordError> {

@@ -1,5 +1,3 @@
-//! Headers and batches, whole, cut and impossible.
-
 use super::*;
 use crate::batch::{Header, RecordError};
 

@@ -1,5 +1,3 @@
-//! Changes of configuration, refused and granted.
-
 use super::*;
 use crate::config::StaticConfig;
 

@@ -1,5 +1,3 @@
-//! The typed configuration of a broker.
-
 use super::*;
 use crate::config::{PropertiesFile, Sources, StaticConfig};
 

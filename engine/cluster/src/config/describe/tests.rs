@@ -1,5 +1,3 @@
-//! What `DescribeConfigs` tells, and where it comes from.
-
 use super::*;
 use crate::config::{PropertiesFile, Sources, StaticConfig};
 

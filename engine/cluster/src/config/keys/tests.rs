@@ -1,5 +1,3 @@
-//! What every row of the table keeps to.
-
 use std::collections::BTreeSet;
 
 use super::*;

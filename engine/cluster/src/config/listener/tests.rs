@@ -1,5 +1,3 @@
-//! Listeners that fit together, and those that do not.
-
 use super::*;
 use crate::config::{PropertiesFile, Sources, StaticConfig};
 

@@ -1,5 +1,3 @@
-//! The typed configuration of a topic.
-
 use super::*;
 use crate::config::StaticConfig;
 

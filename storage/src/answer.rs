@@ -1,0 +1,338 @@
+//! What the store answers and announces: outcomes of appends and reads, events, closed sets of errors.
+
+use ringlog_buffer::Slice;
+
+use crate::batch::{BatchHeader, BatchView, HEADER_BYTES, Produced};
+use crate::io::IoErrorKind;
+use crate::types::{LeaderEpoch, Millis, Offset, ProducerEpoch};
+
+/// A partition within its store; given by `create_partition` and reused after `remove_partition`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PartitionId(u32);
+
+impl PartitionId {
+    /// Wraps the bare number.
+    pub(crate) const fn new(value: u32) -> Self {
+        Self(value)
+    }
+
+    /// The bare number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// A read or lookup that waits for a disk; its [`StoreEvent::ReadReady`] or [`StoreEvent::LookupReady`] names it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReadId(u64);
+
+impl ReadId {
+    /// Wraps the bare number.
+    pub(crate) const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// The bare number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// The offsets that a partition is known by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartitionOffsets {
+    /// The first offset that can be read.
+    pub log_start: Offset,
+    /// Behind the last offset that consumers may see: what the topic's durability calls committed.
+    pub high_watermark: Offset,
+    /// Behind the last offset of no open transaction; at most the high watermark.
+    pub last_stable: Offset,
+    /// The offset that the next record gets.
+    pub log_end: Offset,
+}
+
+/// Who brings a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AppendOrigin {
+    /// A produce request: producer ids, epochs and sequences are checked.
+    Client,
+    /// The broker itself, for internal topics and control batches: no sequence is checked.
+    Coordinator,
+}
+
+/// A batch to append, validated before: its header as it is to be stored, but for base offset and leader epoch, and
+/// everything that follows the header.
+#[derive(Clone, Copy, Debug)]
+pub struct NewBatch<'a> {
+    /// The first 61 bytes.
+    pub header: BatchHeader<'a>,
+    /// What follows them.
+    pub payload: &'a [u8],
+}
+
+impl NewBatch<'_> {
+    /// Length of the whole batch.
+    pub fn bytes(&self) -> usize {
+        HEADER_BYTES + self.payload.len()
+    }
+}
+
+impl<'a> From<&BatchView<'a>> for NewBatch<'a> {
+    fn from(batch: &BatchView<'a>) -> Self {
+        Self { header: batch.header(), payload: batch.payload() }
+    }
+}
+
+impl<'a> From<&'a Produced<'_>> for NewBatch<'a> {
+    fn from(batch: &'a Produced<'_>) -> Self {
+        Self { header: batch.header(), payload: batch.payload() }
+    }
+}
+
+/// What an append came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// Offset of the batch's first record.
+    pub base_offset: Offset,
+    /// Offset of its last record. The append is committed once the high watermark lies beyond it.
+    pub last_offset: Offset,
+    /// The time that a topic with `LogAppendTime` gave the records; [`Millis::NONE`] for `CreateTime`.
+    pub log_append_time: Millis,
+    /// First readable offset of the partition.
+    pub log_start: Offset,
+    /// The batch was there already (KIP-98): nothing was appended, and the offsets are those of the first time. It may
+    /// still wait for its commit.
+    pub duplicate: bool,
+    /// It is committed already: a topic whose durability is not `sync`, or a duplicate of something committed. If not,
+    /// wait for [`StoreEvent::Durable`] beyond `last_offset`.
+    pub committed: bool,
+}
+
+/// Why nothing was appended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// No such partition.
+    #[error("the store has no such partition")]
+    UnknownPartition,
+    /// The batch continues its producer's sequence neither here nor with a gap that epochs explain (KIP-98).
+    #[error("sequence {found} follows {last}, which leaves a gap")]
+    OutOfOrderSequence {
+        /// Last sequence known.
+        last: i32,
+        /// First sequence of the batch.
+        found: i32,
+    },
+    /// A newer instance of the producer has written.
+    #[error("producer epoch {found} is older than {current}")]
+    InvalidProducerEpoch {
+        /// The producer's current epoch.
+        current: ProducerEpoch,
+        /// Epoch of the batch.
+        found: ProducerEpoch,
+    },
+    /// The leader epoch is older than one that the log already holds.
+    #[error("leader epoch {found} is older than {latest}")]
+    StaleLeaderEpoch {
+        /// The log's latest epoch.
+        latest: LeaderEpoch,
+        /// Epoch of the append.
+        found: LeaderEpoch,
+    },
+    /// The batch cannot stand in a segment: larger than `segment.bytes`.
+    #[error("a batch of {bytes} bytes is larger than a segment")]
+    BatchTooLarge {
+        /// Size of the batch.
+        bytes: usize,
+    },
+    /// Too much waits for the disk. Try again when a commit has completed.
+    #[error("too much waits to be written")]
+    Backpressure,
+    /// The device is full, or the partition is fenced.
+    #[error("storage: {0}")]
+    Storage(StorageError),
+}
+
+/// Why a partition cannot be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The device is full; it comes back by itself ([`StoreEvent::SpaceReturned`]).
+    #[error("no space is left on the device")]
+    NoSpace,
+    /// A write or sync failed, so what is on the disk is unknown; until a restart nothing more is written.
+    #[error("fenced after a failed write: {0}")]
+    Fenced(IoErrorKind),
+    /// The store is shutting down.
+    #[error("the store is shutting down")]
+    Closing,
+}
+
+/// How far a read may see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReadUpTo {
+    /// Only committed data: consumers.
+    #[default]
+    HighWatermark,
+    /// Everything appended: followers.
+    LogEnd,
+}
+
+/// Bounds of one read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadLimits {
+    /// Return no more bytes than this …
+    pub bytes_max: usize,
+    /// … except for the first batch, which comes whole if this is set.
+    pub min_one_batch: MinOneBatch,
+    /// How far the reader may see.
+    pub up_to: ReadUpTo,
+}
+
+/// Whether a read returns its first batch although that alone is over the limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MinOneBatch {
+    /// Yes: the reader makes progress whatever its limit.
+    Yes,
+    /// No: another partition of the same fetch has already brought data.
+    No,
+}
+
+/// Whole batches, byte for byte as stored; the first may begin before the offset asked for (it holds it).
+#[derive(Clone, Debug, Default)]
+pub struct ReadBatches {
+    /// Parts to be sent one after the other; their borders are not those of batches.
+    pub slices: Vec<Slice>,
+    /// Their bytes together.
+    pub bytes: usize,
+    /// Offset behind the last batch; the offset asked for when nothing was found.
+    pub next_offset: Offset,
+}
+
+/// The answer to `read`.
+#[derive(Debug)]
+pub enum ReadOutcome {
+    /// The batches, by reference. None at all at the end of what may be seen.
+    Ready(ReadBatches),
+    /// Not in memory: [`StoreEvent::ReadReady`] will bring it.
+    Disk(ReadId),
+}
+
+/// Why nothing can be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No such partition.
+    #[error("the store has no such partition")]
+    UnknownPartition,
+    /// The offset lies outside of the log.
+    #[error("the offset is outside of {log_start}..{log_end}")]
+    OffsetOutOfRange {
+        /// First readable offset.
+        log_start: Offset,
+        /// Behind the last one.
+        log_end: Offset,
+    },
+    /// Data that was once durable is damaged. What begins at `next_good` can be read.
+    #[error("the data at {from} is damaged; {next_good} can be read")]
+    Rot {
+        /// First offset of the damaged range.
+        from: Offset,
+        /// First offset behind it.
+        next_good: Offset,
+    },
+    /// The disk did not deliver.
+    #[error("storage: {0}")]
+    Storage(IoErrorKind),
+    /// Too many reads wait for the disk.
+    #[error("too many reads wait for the disk")]
+    Backpressure,
+}
+
+/// A record found by its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimestampOffset {
+    /// Timestamp of the record.
+    pub timestamp: Millis,
+    /// Its offset.
+    pub offset: Offset,
+    /// Leader epoch of its batch.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// The answer to a lookup by time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LookupOutcome {
+    /// What was found, if anything.
+    Ready(Option<TimestampOffset>),
+    /// Not in memory: [`StoreEvent::LookupReady`] will bring it.
+    Disk(ReadId),
+}
+
+/// Where a leader epoch ends in this log (KIP-101, KIP-279).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EpochEnd {
+    /// The largest epoch of the log that is not larger than the one asked for; unknown if there is none.
+    pub leader_epoch: LeaderEpoch,
+    /// Offset behind its last record; [`Offset::UNKNOWN`] if there is none.
+    pub end_offset: Offset,
+}
+
+/// What a fence closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FenceScope {
+    /// One partition: its segment could not be written.
+    Partition(PartitionId),
+    /// Every partition of the shard: its journal or checkpoint could not be written.
+    Directory,
+}
+
+/// What the store announces by itself.
+#[derive(Debug)]
+pub enum StoreEvent {
+    /// Everything below `up_to` is committed, and visible to consumers.
+    Durable {
+        /// Of this partition.
+        partition: PartitionId,
+        /// The new high watermark.
+        up_to: Offset,
+    },
+    /// A read that waited for a disk has ended.
+    ReadReady {
+        /// Which.
+        read: ReadId,
+        /// How.
+        result: Result<ReadBatches, ReadError>,
+    },
+    /// A lookup that waited for a disk has ended.
+    LookupReady {
+        /// Which.
+        read: ReadId,
+        /// How.
+        result: Result<Option<TimestampOffset>, ReadError>,
+    },
+    /// A write failed. Appends are answered with [`StorageError::Fenced`]; what waits for a commit will not get one.
+    Fenced {
+        /// What is closed.
+        scope: FenceScope,
+        /// What went wrong.
+        reason: IoErrorKind,
+    },
+    /// The device is full: appends are refused with [`StorageError::NoSpace`].
+    SpaceExhausted,
+    /// There is space again: appends are accepted.
+    SpaceReturned,
+    /// Damage was met in data that was once durable.
+    RotFound {
+        /// In this partition.
+        partition: PartitionId,
+        /// First damaged offset.
+        from: Offset,
+        /// First good offset behind it.
+        next_good: Offset,
+    },
+    /// A deleted partition's files are gone.
+    Removed {
+        /// Which it was; the id may be given to another partition now.
+        partition: PartitionId,
+    },
+    /// `shutdown` is complete: everything is in its segment, the journal is empty, the checkpoint is clean.
+    Closed,
+}

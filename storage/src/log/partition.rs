@@ -1,0 +1,242 @@
+//! One partition: its segments, and the marks up to which it is appended, on its way, committed, written and durable.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::answer::PartitionOffsets;
+use crate::batch::BatchHeader;
+use crate::config::{Durability, LogConfig};
+use crate::io::{FileRef, IoErrorKind};
+use crate::journal::format::PartitionKey;
+use crate::limits::ROT_RANGES_MAX;
+use crate::log::epochs::LeaderEpochs;
+use crate::log::mark::Mark;
+use crate::log::producers::Producers;
+use crate::log::segment::Segment;
+use crate::types::{Millis, Nanos, Offset, TopicPartition};
+
+/// What its files are busy with; at most one thing at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Busy {
+    /// Nothing.
+    Idle,
+    /// A segment's file is made, or space reserved in it.
+    Preparing,
+    /// The first, partly filled block is read.
+    ReadingBlock,
+    /// A segment is written.
+    Writing,
+    /// A segment is synced.
+    Syncing,
+}
+
+/// Whether a partition's journaled batches are on their way into its segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flush {
+    /// Not asked for.
+    None,
+    /// Waits for its turn.
+    Queued,
+    /// Under way.
+    UnderWay,
+}
+
+/// A damaged range of offsets, and the file positions it has in its segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RotRange {
+    /// First offset that is lost.
+    pub from: Offset,
+    /// First offset behind it that can be read, at the latest the log's end.
+    pub next_good: Offset,
+    /// Base offset of the segment.
+    pub segment: Offset,
+    /// Position of the first good batch behind the damage, if it is in the same segment.
+    pub next_position: u64,
+}
+
+/// One partition of a store.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; any combination occurs")]
+pub(crate) struct Partition {
+    pub(crate) name: TopicPartition,
+    pub(crate) key: PartitionKey,
+    /// Its folder.
+    pub(crate) dir: Arc<str>,
+    pub(crate) dir_exists: bool,
+    pub(crate) config: LogConfig,
+    pub(crate) log_start: Offset,
+    /// At least one; the last takes the appends.
+    pub(crate) segments: VecDeque<Segment>,
+    /// Behind the last batch appended.
+    pub(crate) end: Mark,
+    /// Behind the last batch that a commit has taken up.
+    pub(crate) issued: Mark,
+    /// Behind the last batch that is durable, in the journal or in its segment.
+    pub(crate) committed: Mark,
+    /// Behind the last batch whose write to its segment has completed.
+    pub(crate) written: Mark,
+    /// Behind the last batch that is durable in its segment: from here on recovery has to look.
+    pub(crate) durable: Mark,
+    pub(crate) high_watermark: Offset,
+    pub(crate) epochs: LeaderEpochs,
+    pub(crate) producers: Producers,
+    /// First journal record with something that is not durable in its segment yet.
+    pub(crate) journaled_since: Option<u64>,
+    /// The same, counted anew since the flush under way was asked for.
+    pub(crate) journaled_after_flush: Option<u64>,
+    pub(crate) busy: Busy,
+    /// Everything below has to get into the segment.
+    pub(crate) flush_to: Offset,
+    /// … and be synced there.
+    pub(crate) sync_wanted: bool,
+    /// Whether a flush is asked for or under way.
+    pub(crate) flush: Flush,
+    /// A commit waits for room in the segment's file.
+    pub(crate) room_wanted: bool,
+    /// It stands in the queue of the next commit.
+    pub(crate) queued: bool,
+    /// It stands among the lazily flushed ones, due at this time.
+    pub(crate) lazy_due: Option<Nanos>,
+    /// The journal, or a checkpoint, tells its topic's name.
+    pub(crate) journal_knows_name: bool,
+    pub(crate) records_since_flush: u64,
+    pub(crate) fenced: Option<IoErrorKind>,
+    pub(crate) removing: bool,
+    /// Operations out for its files, reads included.
+    pub(crate) operations: u32,
+    pub(crate) rot: Vec<RotRange>,
+    pub(crate) last_append: Millis,
+}
+
+impl Partition {
+    /// Whether an append to it waits for durable storage. `flush.messages=1` asks for that too.
+    pub(crate) fn is_sync(&self) -> bool {
+        self.config.durability == Durability::Sync || self.config.flush_messages == Some(1)
+    }
+
+    pub(crate) fn offsets(&self) -> PartitionOffsets {
+        PartitionOffsets {
+            log_start: self.log_start,
+            high_watermark: self.high_watermark,
+            last_stable: self.high_watermark,
+            log_end: self.end.offset,
+        }
+    }
+
+    pub(crate) fn last_segment(&self) -> &Segment {
+        self.segments.back().expect("a partition has a segment")
+    }
+
+    /// Place of the segment that holds `offset`, if it is not before the first.
+    pub(crate) fn segment_at(&self, offset: Offset) -> Option<usize> {
+        self.segments.partition_point(|segment| segment.base <= offset).checked_sub(1)
+    }
+
+    /// Place of the segment with this base offset.
+    pub(crate) fn segment_with_base(&self, base: Offset) -> Option<usize> {
+        self.segments.binary_search_by_key(&base, |segment| segment.base).ok()
+    }
+
+    pub(crate) fn segment_mut(&mut self, base: Offset) -> Option<&mut Segment> {
+        let at = self.segment_with_base(base)?;
+        self.segments.get_mut(at)
+    }
+
+    /// First offset behind the segment at this place.
+    pub(crate) fn segment_end_offset(&self, at: usize) -> Offset {
+        self.segments.get(at + 1).map_or(self.end.offset, |next| next.base)
+    }
+
+    /// Bytes between two marks.
+    pub(crate) fn bytes_between(&self, from: Mark, to: Mark) -> u64 {
+        if from.segment == to.segment {
+            return to.position.saturating_sub(from.position);
+        }
+        let between = self
+            .segments
+            .iter()
+            .map(|segment| to.position_in(segment.base, segment.bytes) - from.position_in(segment.base, segment.bytes));
+        between.sum()
+    }
+
+    /// A mark at a segment's very end moves to the begin of the next one, if there is one.
+    pub(crate) fn normal(&self, mark: Mark) -> Mark {
+        let at = self.segment_with_base(mark.segment);
+        match at.and_then(|at| self.segments.get(at).zip(self.segments.get(at + 1))) {
+            Some((segment, next)) if mark.position >= segment.bytes => Mark::at_segment(next.base),
+            _ => mark,
+        }
+    }
+
+    /// Where the log is durable in its segments: what is written, as far as syncs have covered it.
+    pub(crate) fn synced(&self) -> Mark {
+        let mut mark = self.durable;
+        let from = self.segment_with_base(mark.segment).unwrap_or(0);
+        for (at, segment) in self.segments.iter().enumerate().skip(from) {
+            if segment.needs_sync {
+                let begin = Mark::at_segment(segment.base);
+                return mark.max(begin);
+            }
+            if self.written.segment == segment.base {
+                return mark.max(self.written);
+            }
+            mark = segment.end(self.segment_end_offset(at));
+        }
+        mark
+    }
+
+    /// Whether the segment must end before this batch is appended.
+    pub(crate) fn must_roll(&self, batch: BatchHeader<'_>, bytes: u64) -> bool {
+        let active = self.last_segment();
+        if active.bytes == 0 {
+            return false;
+        }
+        let full = active.bytes + bytes > u64::from(self.config.segment_bytes);
+        let first = active.times.first;
+        let old = first >= Millis::new(0) && batch.max_timestamp().since(first) > self.config.segment_ms;
+        // Offsets within a segment are 32 bits relative to its base in Kafka's own index files.
+        let last = self.end.offset.get().saturating_add(i64::from(batch.last_offset_delta()));
+        full || old || last - active.base.get() > i64::from(i32::MAX)
+    }
+
+    /// Begins the next segment.
+    pub(crate) fn roll(&mut self, file: FileRef) {
+        let tail = self.last_segment().tail.successor();
+        let segment = Segment::new(self.end.offset, file, self.config.index_interval_bytes, tail);
+        self.end = Mark::at_segment(segment.base);
+        self.segments.push_back(segment);
+    }
+
+    /// Whether something of the log waits to be committed.
+    pub(crate) fn has_uncommitted(&self) -> bool {
+        self.issued.offset < self.end.offset
+    }
+
+    /// Remembers a damaged range. Ranges come in any order and never overlap; when there are too many, the two last are
+    /// joined.
+    pub(crate) fn add_rot(&mut self, range: RotRange) -> bool {
+        if self.rot.iter().any(|known| known.from <= range.from && range.next_good <= known.next_good) {
+            return false;
+        }
+        self.rot.retain(|known| known.next_good <= range.from || range.next_good <= known.from);
+        self.rot.push(range);
+        self.rot.sort_by_key(|known| known.from);
+        if self.rot.len() > ROT_RANGES_MAX
+            && let Some(last) = self.rot.pop()
+            && let Some(before) = self.rot.last_mut()
+        {
+            *before = RotRange { from: before.from, ..last };
+        }
+        true
+    }
+
+    /// The damaged range that holds `offset`.
+    pub(crate) fn rot_at(&self, offset: Offset) -> Option<RotRange> {
+        self.rot.iter().find(|range| range.from <= offset && offset < range.next_good).copied()
+    }
+
+    /// The first damaged offset at or behind `offset`.
+    pub(crate) fn rot_after(&self, offset: Offset) -> Option<Offset> {
+        self.rot.iter().map(|range| range.from).find(|from| *from >= offset)
+    }
+}

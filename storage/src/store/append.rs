@@ -1,0 +1,199 @@
+//! Appending: checks, the offset, one copy into the tail, and then the state that follows from it.
+
+use super::{Phase, Space, Store, index};
+use crate::answer::{AppendError, AppendOrigin, Appended, NewBatch, PartitionId, StorageError, StoreEvent};
+use crate::batch::{BatchHeader, TimestampType, stamp};
+use crate::config::Durability;
+use crate::log::partition::Partition;
+use crate::log::producers::Verdict;
+use crate::log::segment::file_name;
+use crate::log::tail::to_u64;
+use crate::types::{LeaderEpoch, Millis, Offset, ProducerId};
+
+/// How long a batch of a topic with [`Durability::Interval`] waits if `flush.ms` is not set.
+const INTERVAL_FLUSH_MS: u64 = 1000;
+/// How long a batch of a topic with [`Durability::None`] waits if `flush.ms` is not set.
+const NONE_FLUSH_MS: u64 = 10_000;
+
+impl Store {
+    /// Appends one batch in memory, at once: checks its producer's sequence, gives it the next offsets and this leader
+    /// epoch, and copies it into the partition's tail. The batch itself must have been validated. Whether it is
+    /// committed is told in the answer and by [`StoreEvent::Durable`]. On an error nothing has changed.
+    pub fn append(
+        &mut self,
+        id: PartitionId,
+        batch: NewBatch<'_>,
+        origin: AppendOrigin,
+        leader_epoch: LeaderEpoch,
+        now: Millis,
+    ) -> Result<Appended, AppendError> {
+        self.wall_clock = self.wall_clock.max(now);
+        let at = index(id);
+        let partition = self.partitions.get(at).and_then(Option::as_ref).ok_or(AppendError::UnknownPartition)?;
+        if partition.removing {
+            return Err(AppendError::UnknownPartition);
+        }
+        if let Some(duplicate) = check_producer(partition, batch.header, origin)? {
+            return Ok(duplicate);
+        }
+        if leader_epoch < partition.epochs.latest().unwrap_or(leader_epoch) {
+            let latest = partition.epochs.latest().unwrap_or(leader_epoch);
+            return Err(AppendError::StaleLeaderEpoch { latest, found: leader_epoch });
+        }
+        let bytes = batch.bytes();
+        if to_u64(bytes) > u64::from(partition.config.segment_bytes) {
+            return Err(AppendError::BatchTooLarge { bytes });
+        }
+        self.check_writable(partition.fenced)?;
+        if self.unwritten_bytes.saturating_add(to_u64(bytes)) > self.config.unwritten_bytes_max
+            && self.unwritten_bytes > 0
+        {
+            return Err(AppendError::Backpressure);
+        }
+        Ok(self.append_checked(id, batch, leader_epoch, now))
+    }
+
+    fn check_writable(&self, fenced: Option<crate::io::IoErrorKind>) -> Result<(), AppendError> {
+        let refusal = match (self.fenced.or(fenced), self.phase, self.space) {
+            (Some(reason), _, _) => StorageError::Fenced(reason),
+            (None, Phase::Closing | Phase::Closed, _) => StorageError::Closing,
+            (None, Phase::Running, Space::Exhausted(_)) => StorageError::NoSpace,
+            (None, Phase::Running, Space::There) => return Ok(()),
+        };
+        Err(AppendError::Storage(refusal))
+    }
+
+    /// Everything is decided: from here on nothing can fail.
+    fn append_checked(
+        &mut self,
+        id: PartitionId,
+        batch: NewBatch<'_>,
+        leader_epoch: LeaderEpoch,
+        now: Millis,
+    ) -> Appended {
+        let at = index(id);
+        let bytes = to_u64(batch.bytes());
+        let partition = self.partitions[at].as_mut().expect("looked up before");
+        if partition.must_roll(batch.header, bytes) {
+            let path = format!("{}/{}", partition.dir, file_name(partition.end.offset, "log"));
+            partition.roll(self.queue.file(path));
+        }
+        let (base_offset, position) = (partition.end.offset, partition.end.position);
+        let last_offset =
+            base_offset.checked_add(i64::from(batch.header.last_offset_delta())).expect("a log is shorter");
+        let mut head = *batch.header.bytes();
+        stamp(&mut head, base_offset, leader_epoch);
+        let active = partition.segments.back_mut().expect("a partition has a segment");
+        let held_before = self.pool.held_bytes();
+        active.tail.append(base_offset, &[&head, batch.payload], &mut self.pool);
+        if self.pool.held_bytes() > held_before {
+            self.chunk_order.push_back(id);
+        }
+        active.bytes += bytes;
+        active.note(base_offset, position, batch.header.max_timestamp());
+        partition.end.position += bytes;
+        partition.end.offset = last_offset.next();
+        partition.epochs.assign(leader_epoch, base_offset);
+        partition.producers.note(batch.header, base_offset, last_offset, now);
+        partition.last_append = now;
+        let records = last_offset.since(base_offset).unsigned_abs() + 1;
+        partition.records_since_flush += records;
+        self.unwritten_bytes += bytes;
+        let committed = self.after_append(id);
+        let partition = self.partitions[at].as_ref().expect("looked up before");
+        Appended {
+            base_offset,
+            last_offset,
+            log_append_time: append_time(batch.header),
+            log_start: partition.log_start,
+            duplicate: false,
+            committed,
+        }
+    }
+
+    /// Decides when the batch is committed and becomes durable. Answers whether it is committed already.
+    fn after_append(&mut self, id: PartitionId) -> bool {
+        let (clock, direct_bytes_min) = (self.clock, self.config.direct_bytes_min);
+        let partition = self.known(id);
+        if partition.is_sync() {
+            self.queue_commit(id);
+            return false;
+        }
+        let much = partition.bytes_between(partition.issued, partition.end) >= direct_bytes_min;
+        let many = partition.config.flush_messages.is_some_and(|most| partition.records_since_flush >= most);
+        partition.high_watermark = partition.end.offset;
+        let up_to = partition.high_watermark;
+        if much || many {
+            self.queue_commit(id);
+        } else if partition.lazy_due.is_none() && !partition.queued {
+            let default_ms =
+                if partition.config.durability == Durability::Interval { INTERVAL_FLUSH_MS } else { NONE_FLUSH_MS };
+            let wait_ms = partition.config.flush_ms.unwrap_or(default_ms);
+            let due = clock.saturating_add(std::time::Duration::from_millis(wait_ms));
+            partition.lazy_due = Some(due);
+            self.lazy.insert((due, id));
+        }
+        self.tell_durable(id, up_to);
+        true
+    }
+
+    /// Announces the high watermark, once for several batches in a row.
+    pub(super) fn tell_durable(&mut self, id: PartitionId, up_to: Offset) {
+        if let Some(StoreEvent::Durable { partition, up_to: last }) = self.events.back_mut()
+            && *partition == id
+        {
+            *last = up_to;
+        } else {
+            self.events.push_back(StoreEvent::Durable { partition: id, up_to });
+        }
+    }
+
+    /// Moves lazily flushed partitions whose time has come into the queue of the next commit.
+    pub(super) fn queue_lazy(&mut self) {
+        let closing = self.phase != Phase::Running;
+        while let Some(&(due, id)) = self.lazy.first() {
+            if due > self.clock && !closing {
+                break;
+            }
+            self.queue_commit(id);
+        }
+    }
+}
+
+/// `Some` if the batch is there already.
+fn check_producer(
+    partition: &Partition,
+    batch: BatchHeader<'_>,
+    origin: AppendOrigin,
+) -> Result<Option<Appended>, AppendError> {
+    if origin == AppendOrigin::Coordinator || batch.producer_id() < ProducerId::new(0) {
+        return Ok(None);
+    }
+    match partition.producers.check(batch) {
+        Verdict::New => Ok(None),
+        Verdict::Duplicate(first) => Ok(Some(Appended {
+            base_offset: first.base_offset,
+            last_offset: first.last_offset,
+            log_append_time: match batch.timestamp_type() {
+                TimestampType::LogAppendTime => first.timestamp,
+                TimestampType::CreateTime => Millis::NONE,
+            },
+            log_start: partition.log_start,
+            duplicate: true,
+            committed: first.last_offset < partition.high_watermark,
+        })),
+        Verdict::OldEpoch { current } => {
+            Err(AppendError::InvalidProducerEpoch { current, found: batch.producer_epoch() })
+        }
+        Verdict::Gap { last } => {
+            Err(AppendError::OutOfOrderSequence { last: last.get(), found: batch.base_sequence().get() })
+        }
+    }
+}
+
+fn append_time(batch: BatchHeader<'_>) -> Millis {
+    match batch.timestamp_type() {
+        TimestampType::LogAppendTime => batch.max_timestamp(),
+        TimestampType::CreateTime => Millis::NONE,
+    }
+}

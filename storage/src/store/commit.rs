@@ -1,0 +1,391 @@
+//! The group commit: at most one is in flight; what is appended meanwhile is the next group.
+//!
+//! In a group every partition takes the cheaper road. Little is copied into one record of the journal, together with
+//! everybody else's little. Much goes straight into the segment, and the record only says so: recovery learns from it
+//! where to look, and, from the record that follows, that the write had succeeded.
+
+use std::collections::VecDeque;
+
+use ringlog_buffer::{Chunk, Slice};
+
+use super::{Purpose, Space, Store};
+use crate::answer::PartitionId;
+use crate::io::{IoErrorKind, IoOp, WriteDurability};
+use crate::journal::format::record_bytes;
+use crate::journal::format::{ENTRY_HEADER_BYTES, Entry, EntryKind, HEADER_BYTES, PartitionKey, RecordHeader};
+use crate::limits::{GROUP_DIRECT_MAX, GROUP_PARTITIONS_MAX, RECORD_PAYLOAD_BYTES_MAX, SEGMENT_WRITE_BYTES_MAX};
+use crate::log::mark::Mark;
+use crate::log::partition::{Busy, Partition};
+use crate::log::tail::{to_u64, to_usize};
+use crate::types::Offset;
+
+/// The group commit of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Commit {
+    /// Partitions with uncommitted batches; each stands here once.
+    queue: VecDeque<PartitionId>,
+    /// Facts for the next record that are not batches. Bounded: one or two per partition.
+    notices: VecDeque<Entry>,
+    in_flight: Option<Group>,
+    /// The journal is full: nothing is tried until a checkpoint has freed some of it.
+    blocked: bool,
+    /// Memory of the last record.
+    spare: Option<Slice>,
+    /// Bytes that went straight to segments since the last checkpoint.
+    pub(crate) direct_bytes: u64,
+}
+
+/// A commit in flight.
+#[derive(Debug)]
+struct Group {
+    sequence: u64,
+    /// Operations out.
+    outstanding: usize,
+    members: Vec<Member>,
+}
+
+/// A partition's part of a group.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    id: PartitionId,
+    from: Mark,
+    to: Mark,
+    road: Road,
+    named: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Road {
+    Journal,
+    Direct,
+    /// Its direct write failed.
+    Failed,
+}
+
+impl Commit {
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.in_flight.is_some() || !self.queue.is_empty() || !self.notices.is_empty()
+    }
+
+    pub(crate) fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// The first sequence that a checkpoint of everything committed leaves to the journal.
+    pub(crate) fn first_uncommitted(&self, next_sequence: u64) -> u64 {
+        self.in_flight.as_ref().map_or(next_sequence, |group| group.sequence)
+    }
+
+    /// Adds a fact to the next record.
+    pub(crate) fn notice(&mut self, kind: EntryKind, key: PartitionKey, at: Mark) {
+        self.notices.retain(|known| known.kind != kind || known.key != key);
+        self.notices.push_back(Entry { kind, key, from: at, to_offset: at.offset, bytes: 0 });
+    }
+}
+
+impl Store {
+    /// Puts a partition into the next group.
+    pub(super) fn queue_commit(&mut self, id: PartitionId) {
+        let Some(partition) = self.get_mut(id) else { return };
+        let due = partition.lazy_due.take();
+        if !partition.queued && partition.has_uncommitted() && partition.fenced.is_none() && !partition.removing {
+            partition.queued = true;
+            self.commit.queue.push_back(id);
+        }
+        if let Some(due) = due {
+            self.lazy.remove(&(due, id));
+        }
+    }
+
+    /// Begins the next group, if none is in flight and something waits.
+    pub(super) fn start_commit(&mut self) {
+        let nothing = self.commit.queue.is_empty() && self.commit.notices.is_empty();
+        if self.commit.in_flight.is_some() || nothing || self.commit.blocked || self.fenced.is_some() {
+            return;
+        }
+        let (members, payload_bytes) = self.choose_members();
+        if payload_bytes == 0 {
+            return;
+        }
+        let sequence = self.next_sequence;
+        let Some((file, offset)) = self.journal.reserve(record_bytes(payload_bytes), sequence) else {
+            for member in members.iter().rev() {
+                self.known(member.id).queued = true;
+                self.commit.queue.push_front(member.id);
+            }
+            // A first file is on its way; later ones come when a checkpoint frees them.
+            self.commit.blocked = true;
+            return;
+        };
+        let record = self.write_record(&members, payload_bytes);
+        self.queue.start(
+            IoOp::Write { file, offset, data: vec![record], durability: WriteDurability::Durable },
+            Purpose::JournalWrite,
+        );
+        let mut outstanding = 1;
+        for member in &members {
+            if member.road == Road::Direct {
+                self.start_direct_write(member);
+                outstanding += 1;
+            }
+            let partition = self.known(member.id);
+            partition.issued = member.to;
+            partition.operations += 1;
+        }
+        for member in &members {
+            // What did not fit, or was appended to the next segment, is part of the next group.
+            self.queue_commit(member.id);
+        }
+        self.next_sequence += 1;
+        self.commit.in_flight = Some(Group { sequence, outstanding, members });
+    }
+
+    /// Who takes part, how far, and on which road; and the bytes of the record's entries.
+    fn choose_members(&mut self) -> (Vec<Member>, usize) {
+        let record_max = to_usize(self.journal.file_bytes() / 2).min(RECORD_PAYLOAD_BYTES_MAX) - HEADER_BYTES;
+        let mut payload_bytes = self.commit.notices.len().min(record_max / ENTRY_HEADER_BYTES) * ENTRY_HEADER_BYTES;
+        let mut members: Vec<Member> = Vec::new();
+        let mut direct_writes = 0;
+        let mut left = self.commit.queue.len().min(GROUP_PARTITIONS_MAX);
+        while let Some(id) = self.commit.queue.pop_front().filter(|_| left > 0) {
+            left -= 1;
+            let no_space = self.space != Space::There;
+            let direct_bytes_min = self.config.direct_bytes_min;
+            let Some(partition) = self.get_mut(id) else { continue };
+            partition.queued = false;
+            if !partition.has_uncommitted() || partition.fenced.is_some() || partition.removing {
+                continue;
+            }
+            let named = !partition.journal_knows_name;
+            let name_bytes = if named { ENTRY_HEADER_BYTES + partition.name.topic.len() } else { 0 };
+            let overhead = name_bytes + ENTRY_HEADER_BYTES;
+            let room = record_max.saturating_sub(payload_bytes + overhead);
+            if room == 0 {
+                self.requeue_first(id);
+                break;
+            }
+            let much = partition.bytes_between(partition.issued, partition.end) >= direct_bytes_min;
+            let direct = (much && can_write_directly(partition) && direct_writes < GROUP_DIRECT_MAX)
+                .then(|| direct_member(partition, id))
+                .flatten();
+            let member = match direct {
+                None if !much || no_space => journal_member(partition, id, room),
+                direct => direct,
+            };
+            let Some(member) = member.map(|member| Member { named, ..member }) else {
+                if !much && payload_bytes > 0 {
+                    // Not even its first batch fits behind the others.
+                    self.requeue_first(id);
+                    break;
+                }
+                // Its file is not ready, or is being written: it comes with a later group.
+                self.wait_for_file(id);
+                continue;
+            };
+            direct_writes += usize::from(member.road == Road::Direct);
+            let bytes =
+                if member.road == Road::Journal { to_usize(member.to.position - member.from.position) } else { 0 };
+            payload_bytes += overhead + bytes;
+            members.push(member);
+        }
+        (members, payload_bytes)
+    }
+
+    fn requeue_first(&mut self, id: PartitionId) {
+        self.known(id).queued = true;
+        self.commit.queue.push_front(id);
+    }
+
+    fn start_direct_write(&mut self, member: &Member) {
+        let partition = self.known(member.id);
+        partition.busy = Busy::Writing;
+        let from = partition.written.position_in(member.to.segment, 0);
+        let segment = partition.segment_mut(member.to.segment).expect("the segment is open");
+        let op = IoOp::Write {
+            file: segment.file.clone(),
+            offset: from - from % crate::limits::BLOCK_BYTES,
+            data: segment.tail.blocks(from, member.to.position),
+            durability: WriteDurability::Durable,
+        };
+        self.commit.direct_bytes += member.to.position - from;
+        self.queue.start(op, Purpose::DirectWrite(member.id, member.to));
+    }
+
+    /// Puts the record of a group together, in blocks.
+    fn write_record(&mut self, members: &[Member], payload_bytes: usize) -> Slice {
+        let bytes = to_usize(record_bytes(payload_bytes));
+        let spare = self.commit.spare.take().and_then(Slice::try_into_chunk);
+        let mut chunk = spare.filter(|chunk| chunk.capacity() >= bytes).unwrap_or_else(|| Chunk::with_capacity(bytes));
+        let (head, rest) = chunk.spare_mut()[..bytes].split_at_mut(HEADER_BYTES);
+        let (payload, padding) = rest.split_at_mut(payload_bytes);
+        padding.fill(0);
+        let mut out = Payload { rest: payload };
+        let notices = self.commit.notices.len().min(payload_bytes / ENTRY_HEADER_BYTES);
+        for notice in self.commit.notices.drain(..notices) {
+            out.put(&notice.encode());
+        }
+        for member in members {
+            let partition = self.partitions[super::index(member.id)].as_ref().expect("chosen a moment ago");
+            put_member(&mut out, partition, member);
+        }
+        assert!(out.rest.is_empty(), "the entries have the length that was counted");
+        let header = RecordHeader {
+            shard: self.config.shard,
+            generation: self.generation,
+            sequence: self.next_sequence,
+            previous_crc: self.previous_crc,
+            payload_bytes,
+            crc: 0,
+        };
+        let crc = header.crc_with(payload);
+        head.copy_from_slice(&header.encode(crc));
+        self.previous_crc = crc;
+        chunk.advance(bytes);
+        let record = chunk.freeze();
+        self.commit.spare = Some(record.clone());
+        record
+    }
+
+    /// The record is written.
+    pub(super) fn journal_written(&mut self, result: Result<(), IoErrorKind>) {
+        if let Err(reason) = result {
+            // Whether it is there is unknown; nothing can be committed any more.
+            self.fence_directory(reason);
+        }
+        self.part_ended();
+    }
+
+    /// A partition's part is in its segment.
+    pub(super) fn direct_written(&mut self, id: PartitionId, to: Mark, result: Result<(), IoErrorKind>) {
+        let partition = self.known(id);
+        partition.busy = Busy::Idle;
+        match result {
+            Ok(()) => self.advance_written(id, to),
+            Err(reason) => {
+                let (key, from) = (partition.key, partition.written);
+                self.commit.notice(EntryKind::Unproven, key, from);
+                if let Some(group) = &mut self.commit.in_flight {
+                    for member in group.members.iter_mut().filter(|member| member.id == id) {
+                        member.road = Road::Failed;
+                    }
+                }
+                self.fence_partition(id, reason);
+            }
+        }
+        self.part_ended();
+    }
+
+    fn part_ended(&mut self) {
+        let group = self.commit.in_flight.as_mut().expect("a part belongs to the commit in flight");
+        group.outstanding -= 1;
+        if group.outstanding > 0 {
+            return;
+        }
+        let group = self.commit.in_flight.take().expect("it is there");
+        for member in &group.members {
+            if self.fenced.is_none() {
+                self.journaled_at(member.id, group.sequence);
+                if member.road != Road::Failed {
+                    self.committed(member);
+                }
+            }
+            self.operation_ended(member.id);
+        }
+    }
+
+    fn committed(&mut self, member: &Member) {
+        let direct_bytes_min = self.config.direct_bytes_min;
+        let partition = self.known(member.id);
+        partition.committed = member.to;
+        partition.journal_knows_name = true;
+        partition.records_since_flush = partition.end.offset.since(member.to.offset).unsigned_abs();
+        let visible = partition.is_sync() && partition.high_watermark < member.to.offset;
+        if visible {
+            partition.high_watermark = member.to.offset;
+        }
+        let waiting = partition.bytes_between(partition.written, partition.committed);
+        let rolled = partition.written.segment != partition.end.segment;
+        if visible {
+            self.tell_durable(member.id, member.to.offset);
+        }
+        if waiting >= direct_bytes_min || rolled {
+            self.request_flush(member.id);
+        }
+        self.drive(member.id);
+    }
+}
+
+/// Whether the partition's pending batches can go straight into its segment now.
+fn can_write_directly(partition: &Partition) -> bool {
+    let written = partition.normal(partition.written);
+    let Some(at) = partition.segment_with_base(written.segment) else { return false };
+    let segment = &partition.segments[at];
+    let to = segment.bytes.min(written.position + SEGMENT_WRITE_BYTES_MAX);
+    partition.busy == Busy::Idle && segment.has_room(to) && segment.tail.missing_block(written.position).is_none()
+}
+
+/// From what is written to the end of that segment, in bounded writes that end with a batch.
+fn direct_member(partition: &mut Partition, id: PartitionId) -> Option<Member> {
+    partition.written = partition.normal(partition.written);
+    let from = partition.written;
+    let at = partition.segment_with_base(from.segment)?;
+    let segment = partition.segments.get(at)?;
+    let end = segment.tail.border_at_most(from.position + SEGMENT_WRITE_BYTES_MAX, partition.segment_end_offset(at))?;
+    let end = if end.position > from.position {
+        end
+    } else {
+        segment.tail.border_at_least(from.position + 1, partition.segment_end_offset(at))
+    };
+    let to = Mark { segment: from.segment, position: end.position, offset: end.offset };
+    // Journaled batches that were not written back yet come first; all of them may be committed already.
+    (to.offset > partition.issued.offset).then_some(Member { id, from, to, road: Road::Direct, named: false })
+}
+
+/// From what was issued last, as much as fits into the record.
+fn journal_member(partition: &mut Partition, id: PartitionId, room: usize) -> Option<Member> {
+    partition.issued = partition.normal(partition.issued);
+    let from = partition.issued;
+    let at = partition.segment_with_base(from.segment)?;
+    let segment = partition.segments.get(at)?;
+    let end = segment.tail.border_at_most(from.position + to_u64(room), partition.segment_end_offset(at))?;
+    let to = Mark { segment: from.segment, position: end.position, offset: end.offset };
+    (to.position > from.position).then_some(Member { id, from, to, road: Road::Journal, named: false })
+}
+
+/// What is left to fill of a record's payload.
+struct Payload<'a> {
+    rest: &'a mut [u8],
+}
+
+impl Payload<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        let rest = std::mem::take(&mut self.rest);
+        let (now, later) = rest.split_at_mut(bytes.len());
+        now.copy_from_slice(bytes);
+        self.rest = later;
+    }
+}
+
+fn put_member(out: &mut Payload<'_>, partition: &Partition, member: &Member) {
+    let key = partition.key;
+    let no_mark = Mark::at_segment(Offset::ZERO);
+    if member.named {
+        let name = partition.name.topic.as_bytes();
+        let bytes = u32::try_from(name.len()).expect("a topic's name is short");
+        out.put(&Entry { kind: EntryKind::Name, key, from: no_mark, to_offset: Offset::ZERO, bytes }.encode());
+        out.put(name);
+    }
+    let bytes = u32::try_from(member.to.position - member.from.position).expect("a part of a group fits 32 bits");
+    let kind = if member.road == Road::Journal { EntryKind::Data } else { EntryKind::Direct };
+    out.put(&Entry { kind, key, from: member.from, to_offset: member.to.offset, bytes }.encode());
+    if kind == EntryKind::Data {
+        let at = partition.segment_with_base(member.from.segment).expect("the segment is open");
+        for slice in partition.segments[at].tail.slices(member.from.position, member.to.position) {
+            out.put(&slice);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Lookups by time: the first record at or after a timestamp, and the record with the largest one.
+
+use ringlog_buffer::Slice;
+
+use super::read::{Goal, Place, Step, expected};
+use super::{Store, index};
+use crate::answer::{LookupOutcome, PartitionId, ReadError, ReadUpTo, TimestampOffset};
+use crate::batch::codec::Decompressor;
+use crate::batch::{BatchView, Records, TimestampType};
+use crate::limits::BATCH_BYTES_MAX;
+use crate::log::partition::Partition;
+use crate::log::scan::{Found, look};
+use crate::log::tail::{to_u64, to_usize};
+use crate::types::{Millis, Offset};
+
+impl Store {
+    /// The first record whose timestamp is at or after `timestamp` (`ListOffsets`). What is not in memory comes with
+    /// `StoreEvent::LookupReady`.
+    pub fn offset_for_timestamp(
+        &mut self,
+        id: PartitionId,
+        timestamp: Millis,
+        up_to: ReadUpTo,
+    ) -> Result<LookupOutcome, ReadError> {
+        let partition = self.get(id).filter(|partition| !partition.removing).ok_or(ReadError::UnknownPartition)?;
+        let cap = cap(partition, up_to);
+        let late_enough = |segment: &crate::log::segment::Segment| segment.times.max >= timestamp;
+        let Some(at) = partition.segments.iter().position(late_enough) else {
+            return Ok(LookupOutcome::Ready(None));
+        };
+        self.look_up(id, at, Goal::Timestamp { timestamp, cap })
+    }
+
+    /// The first record that has the largest timestamp of all (`ListOffsets` with -3, KIP-734).
+    pub fn max_timestamp(&mut self, id: PartitionId, up_to: ReadUpTo) -> Result<LookupOutcome, ReadError> {
+        let partition = self.get(id).filter(|partition| !partition.removing).ok_or(ReadError::UnknownPartition)?;
+        let cap = cap(partition, up_to);
+        let mut best: Option<(usize, Millis)> = None;
+        for (at, segment) in partition.segments.iter().enumerate() {
+            let later = best.is_none_or(|(_, max)| segment.times.max > max);
+            if segment.times.max > Millis::NONE && later {
+                best = Some((at, segment.times.max));
+            }
+        }
+        let Some((at, _)) = best else { return Ok(LookupOutcome::Ready(None)) };
+        let batch = partition.segments[at].times.max_batch;
+        self.look_up(id, at, Goal::MaxTimestamp { batch, cap })
+    }
+
+    fn look_up(&mut self, id: PartitionId, at: usize, goal: Goal) -> Result<LookupOutcome, ReadError> {
+        let partition = self.partitions[index(id)].as_ref().expect("looked up before");
+        let segment = &partition.segments[at];
+        let in_memory = segment.tail.first().is_some_and(|first| match goal {
+            Goal::MaxTimestamp { batch, .. } => first.offset <= batch,
+            _ => {
+                first.position == 0
+                    || segment.index.as_ref().is_some_and(|index| match goal {
+                        Goal::Timestamp { timestamp, .. } => {
+                            index.before_timestamp(timestamp).is_some_and(|entry| entry.position >= first.position)
+                        }
+                        _ => false,
+                    })
+            }
+        });
+        if in_memory {
+            return Ok(LookupOutcome::Ready(self.look_in_tail(id, at, goal)));
+        }
+        let base = segment.base;
+        Ok(match self.plan(id, base, goal)? {
+            Ok(Step::Looked(found)) => LookupOutcome::Ready(found),
+            Ok(_) => unreachable!("a lookup ends in what was found"),
+            Err(read) => LookupOutcome::Disk(read),
+        })
+    }
+
+    /// Looks for the goal among the batches in memory.
+    pub(super) fn look_in_tail(&mut self, id: PartitionId, at: usize, goal: Goal) -> Option<TimestampOffset> {
+        let partition = self.partitions[index(id)].as_ref().expect("looked up before");
+        let segment = &partition.segments[at];
+        let mut place = 0;
+        while let Some(entry) = segment.tail.entry(place) {
+            place += 1;
+            let end = segment.tail.entry(place).map_or(segment.bytes, |next| next.position);
+            let mut bytes: Vec<u8> = Vec::with_capacity(to_usize(end - entry.position));
+            for slice in segment.tail.slices(entry.position, end) {
+                bytes.extend_from_slice(&slice);
+            }
+            let Ok((batch, _)) = BatchView::parse(&bytes) else { return None };
+            match find_in_batch(&batch, goal, &mut self.reads.decompressor) {
+                InBatch::NotHere => {}
+                InBatch::Here(found) => return found,
+            }
+        }
+        None
+    }
+
+    /// Looks for the goal in bytes of a segment that begin at `start`.
+    pub(super) fn search(
+        &mut self,
+        id: PartitionId,
+        at: usize,
+        goal: Goal,
+        mut place: Place,
+        start: u64,
+        bytes: &Slice,
+    ) -> Step {
+        let partition = self.partitions[index(id)].as_ref().expect("looked up before");
+        loop {
+            let inside = to_usize(place.position - start);
+            let expected = expected(partition, at, place.position, place.offset);
+            let batch = match look(bytes.get(inside..).unwrap_or_default(), expected) {
+                Found::Batch(batch) => batch,
+                _ if expected.bytes_left == 0 => return Step::More(place, 0),
+                Found::Incomplete(needed) => return Step::More(place, needed),
+                Found::Bad => return Step::Bad(place),
+            };
+            if let InBatch::Here(found) = find_in_batch(&batch, goal, &mut self.reads.decompressor) {
+                return if batch.check_crc() { Step::Looked(found) } else { Step::Bad(place) };
+            }
+            place = Place { offset: batch.next_offset(), position: place.position + to_u64(batch.bytes().len()) };
+        }
+    }
+}
+
+fn cap(partition: &Partition, up_to: ReadUpTo) -> Offset {
+    match up_to {
+        ReadUpTo::HighWatermark => partition.high_watermark,
+        ReadUpTo::LogEnd => partition.end.offset,
+    }
+}
+
+enum InBatch {
+    /// A later batch may have it.
+    NotHere,
+    /// The search ends here: with a record, or because what follows must not be seen.
+    Here(Option<TimestampOffset>),
+}
+
+fn find_in_batch(batch: &BatchView<'_>, goal: Goal, decompressor: &mut Decompressor) -> InBatch {
+    let (wanted, cap) = match goal {
+        Goal::Timestamp { timestamp, cap } => (timestamp, cap),
+        Goal::MaxTimestamp { batch: base, cap } if batch.base_offset() >= base => (batch.max_timestamp(), cap),
+        Goal::MaxTimestamp { .. } | Goal::Fetch { .. } => return InBatch::NotHere,
+    };
+    if batch.base_offset() >= cap {
+        return InBatch::Here(None);
+    }
+    if batch.max_timestamp() < wanted {
+        return InBatch::NotHere;
+    }
+    let found = |timestamp, offset| {
+        InBatch::Here(Some(TimestampOffset { timestamp, offset, leader_epoch: batch.leader_epoch() }))
+    };
+    if batch.timestamp_type() == TimestampType::LogAppendTime {
+        return found(batch.max_timestamp(), batch.base_offset());
+    }
+    let plain =
+        batch.codec().ok().and_then(|codec| decompressor.decompress(codec, batch.payload(), BATCH_BYTES_MAX).ok());
+    for record in Records::new(plain.unwrap_or_default(), batch.record_count()).map_while(Result::ok) {
+        let timestamp = batch.timestamp_of(record.timestamp_delta);
+        if timestamp >= wanted {
+            return found(timestamp, batch.offset_of(record.offset_delta));
+        }
+    }
+    // A batch whose records cannot be read any more still has an offset that is not too late.
+    found(batch.max_timestamp(), batch.base_offset())
+}

@@ -1,0 +1,160 @@
+//! What is done from time to time: retention, deleted records, producers that went idle, memory of idle partitions.
+
+use std::sync::Arc;
+
+use super::{Purpose, Store, index};
+use crate::answer::{PartitionId, ReadError};
+use crate::io::{FileRef, IoOp};
+use crate::journal::format::EntryKind;
+use crate::log::mark::Mark;
+use crate::log::partition::{Busy, Partition};
+use crate::log::segment::Seal;
+use crate::types::{Millis, Offset};
+
+/// A partition that was not appended to for so long gives its memory back.
+const IDLE_MS: i64 = 30_000;
+
+/// Something to be deleted when its delay is over.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Doomed {
+    /// A removed partition's folder.
+    Directory(String),
+    /// A file of a deleted segment.
+    File(String),
+}
+
+/// What [`Store::maintain`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Maintained {
+    /// Segments deleted by retention.
+    pub segments_deleted: u64,
+    /// Producers forgotten.
+    pub producers_expired: u64,
+}
+
+impl Store {
+    /// Deletes what `retention.ms` and `retention.bytes` allow, forgets idle producers, and takes memory back from idle
+    /// partitions: for each of `partitions`. To be called for all of them every few minutes, some at a time.
+    pub fn maintain(&mut self, partitions: impl IntoIterator<Item = PartitionId>, now: Millis) -> Maintained {
+        let mut done = Maintained::default();
+        for id in partitions {
+            let Some(partition) = self.get_mut(id).filter(|partition| !partition.removing) else { continue };
+            let before = partition.producers.len();
+            let idle_ms = partition.config.producer_id_expiration_ms;
+            partition.producers.expire(now, idle_ms);
+            done.producers_expired += crate::log::tail::to_u64(before - partition.producers.len());
+            let keep_from = retained_from(partition, now);
+            if keep_from > partition.log_start {
+                done.segments_deleted += self.move_log_start(id, keep_from);
+            }
+            self.shrink_idle(id, now);
+        }
+        done
+    }
+
+    /// Deletes the records before `before`, or all below the high watermark for [`Offset::UNKNOWN`] (`DeleteRecords`).
+    /// Answers the new log start. What it says survives a restart from the next commit on.
+    pub fn delete_records(&mut self, id: PartitionId, before: Offset) -> Result<Offset, ReadError> {
+        let partition = self.get(id).filter(|partition| !partition.removing).ok_or(ReadError::UnknownPartition)?;
+        let before = if before == Offset::UNKNOWN { partition.high_watermark } else { before };
+        if before < Offset::ZERO || before > partition.high_watermark {
+            return Err(ReadError::OffsetOutOfRange {
+                log_start: partition.log_start,
+                log_end: partition.high_watermark,
+            });
+        }
+        if before > partition.log_start {
+            self.move_log_start(id, before);
+        }
+        Ok(self.get(id).map_or(before, |partition| partition.log_start))
+    }
+
+    /// Moves the log start and deletes the segments that lie wholly before it. Answers how many.
+    fn move_log_start(&mut self, id: PartitionId, to: Offset) -> u64 {
+        let partition = self.known(id);
+        partition.log_start = to;
+        partition.epochs.trim_start(to);
+        partition.rot.retain(|range| range.next_good > to);
+        let (key, at) = (partition.key, Mark { offset: to, ..Mark::at_segment(to) });
+        self.commit.notice(EntryKind::LogStart, key, at);
+        let mut deleted = 0;
+        while self.known(id).segments.get(1).is_some_and(|next| next.base <= to) {
+            let partition = self.partitions[index(id)].as_mut().expect("looked up before");
+            let movable = partition.segments.front().is_some_and(|first| first.seal == Seal::Sealed);
+            let durable_behind = partition.durable.segment > partition.segments[0].base;
+            if !movable || !durable_behind {
+                // Its data is still on the way to the disk; the next maintenance finds it.
+                break;
+            }
+            let mut first = partition.segments.pop_front().expect("there are two");
+            first.tail.clear(&mut self.pool);
+            let delay = std::time::Duration::from_millis(partition.config.file_delete_delay_ms);
+            let due = self.clock.saturating_add(delay);
+            self.doom_file(&first.file, due);
+            deleted += 1;
+        }
+        deleted
+    }
+
+    fn doom_file(&mut self, file: &FileRef, due: crate::types::Nanos) {
+        self.queue.start(IoOp::Close { file: file.clone() }, Purpose::Delete);
+        let stem = file.path.strip_suffix(".log").expect("a segment's file ends so");
+        for path in [file.path.to_string(), format!("{stem}.index")] {
+            // Renamed at once, so that a restart does not take it for a segment.
+            let gone = format!("{path}.deleted");
+            let (from, to): (Arc<str>, Arc<str>) = (path.into(), gone.as_str().into());
+            self.queue.start(IoOp::Rename { from, to }, Purpose::Delete);
+            self.deletions.insert((due, Doomed::File(gone)));
+        }
+    }
+
+    /// Deletes what has waited long enough.
+    pub(super) fn delete_due(&mut self) {
+        while let Some((due, _)) = self.deletions.first() {
+            if *due > self.clock {
+                return;
+            }
+            let (_, doomed) = self.deletions.pop_first().expect("it was there");
+            let op = match doomed {
+                Doomed::Directory(path) => IoOp::RemoveDir { path: path.into() },
+                Doomed::File(path) => IoOp::RemoveFile { file: self.queue.file(path) },
+            };
+            self.queue.start(op, Purpose::Delete);
+        }
+    }
+
+    fn shrink_idle(&mut self, id: PartitionId, now: Millis) {
+        let Some(partition) = self.partitions.get_mut(index(id)).and_then(Option::as_mut) else { return };
+        let idle = now.since(partition.last_append) >= IDLE_MS;
+        let written = partition.written.offset == partition.end.offset && partition.busy == Busy::Idle;
+        if !idle || !written || partition.segments.iter().all(|segment| segment.tail.held_bytes() == 0) {
+            return;
+        }
+        let last = partition.end.segment;
+        for segment in &mut partition.segments {
+            if segment.base == last {
+                segment.tail.shrink(&mut self.pool);
+            } else {
+                segment.tail.clear(&mut self.pool);
+            }
+        }
+        self.chunk_order.retain(|other| *other != id);
+    }
+}
+
+/// The offset from which on retention keeps the log: the begin of a segment.
+fn retained_from(partition: &Partition, now: Millis) -> Offset {
+    let mut bytes: u64 = partition.segments.iter().map(|segment| segment.bytes).sum();
+    let mut keep_from = partition.log_start;
+    for (at, segment) in partition.segments.iter().enumerate() {
+        let Some(next) = partition.segments.get(at + 1) else { break };
+        let old = partition.config.retention_ms.is_some_and(|most| now.since(segment.times.max) > most);
+        let large = partition.config.retention_bytes.is_some_and(|most| bytes - segment.bytes >= most);
+        if !(old || large) || next.base > partition.high_watermark {
+            break;
+        }
+        bytes -= segment.bytes;
+        keep_from = keep_from.max(next.base);
+    }
+    keep_from
+}

@@ -1,0 +1,308 @@
+//! The store of one shard: its partitions, its journal, and what is under way between them and the disk.
+//!
+//! [`append`](Store::append) changes memory only. The rest is moved by [`poll_io`](Store::poll_io), which begins what
+//! is due, and by [`io_done`](Store::io_done), which takes it on from there:
+//!
+//! - `commit` makes appended batches durable, a group at a time, in the journal or straight in the segments;
+//! - `writeback` brings journaled batches into the segments, syncs and seals them;
+//! - `checkpoint` notes how far the segments are durable, and thereby frees the journal;
+//! - `read` and `lookup` answer from memory, or plan reads of the disk.
+
+mod append;
+mod checkpoint;
+mod commit;
+mod lookup;
+mod maintenance;
+mod partitions;
+mod read;
+mod writeback;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub(crate) use self::checkpoint::Checkpointing;
+pub(crate) use self::commit::Commit;
+pub use self::maintenance::Maintained;
+pub(crate) use self::read::Reads;
+pub(crate) use self::writeback::Writeback;
+use crate::answer::{FenceScope, PartitionId, StoreEvent};
+use crate::checkpoint::PartitionState;
+use crate::config::StoreConfig;
+use crate::io::{Io, IoErrorKind, IoId, IoOutput, IoResult};
+use crate::journal::format::PartitionKey;
+use crate::journal::space::JournalSpace;
+use crate::limits::SPACE_PROBE_MS;
+use crate::log::mark::Mark;
+use crate::log::partition::Partition;
+use crate::log::tail::ChunkPool;
+use crate::queue::IoQueue;
+use crate::recovery::RecoveredShard;
+use crate::types::{Millis, Nanos, Offset};
+
+/// What an operation under way is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// The record of the commit in flight.
+    JournalWrite,
+    /// A partition's part of the commit in flight, written to its segment.
+    DirectWrite(PartitionId, Mark),
+    /// Journaled batches on their way into the segment.
+    Writeback(PartitionId, Mark),
+    /// Makes a segment's file, or reserves space up to this position.
+    Prepare(PartitionId, Offset, u64),
+    /// Reads the block in which the next write begins.
+    ReadBlock(PartitionId, Offset),
+    /// Makes a segment's written part durable.
+    Sync(PartitionId, Offset),
+    /// Trims and closes a segment.
+    Seal(PartitionId, Offset),
+    /// Makes a journal file.
+    MakeJournalFile(crate::io::FileRef),
+    /// Replaces the checkpoint.
+    Checkpoint,
+    /// Renames the folder of a removed partition.
+    RenameRemoved(PartitionId),
+    /// Deletes the files of a removed partition, or deleted segments.
+    Delete,
+    /// Reads for a fetch or a lookup.
+    Read(crate::answer::ReadId),
+}
+
+/// Whether the store still takes appends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Running,
+    Closing,
+    Closed,
+}
+
+/// Whether the device has space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Space {
+    There,
+    /// Used up; the next try is at this time.
+    Exhausted(Nanos),
+}
+
+/// The store of one shard. Performs no I/O; see the crate's documentation for how it is driven.
+#[derive(Debug)]
+pub struct Store {
+    config: StoreConfig,
+    generation: u64,
+    /// Largest time seen.
+    clock: Nanos,
+    wall_clock: Millis,
+    phase: Phase,
+    fenced: Option<IoErrorKind>,
+    queue: IoQueue<Purpose>,
+    partitions: Vec<Option<Partition>>,
+    free: Vec<PartitionId>,
+    by_key: BTreeMap<PartitionKey, PartitionId>,
+    /// Found at start and not opened yet.
+    recovered: BTreeMap<PartitionKey, PartitionState>,
+    events: VecDeque<StoreEvent>,
+    pool: ChunkPool,
+    /// Partitions in the order in which they began chunks: whose chunks go first when memory is short.
+    chunk_order: VecDeque<PartitionId>,
+    /// Bytes appended and not in a segment yet.
+    unwritten_bytes: u64,
+    journal: JournalSpace,
+    next_sequence: u64,
+    previous_crc: u32,
+    /// Partitions with something in the journal that is not durable in a segment, by the first such record.
+    journaled: BTreeSet<(u64, PartitionId)>,
+    /// When journaled data has to be written back at the latest: one entry per interval.
+    commit: Commit,
+    writeback: Writeback,
+    checkpointing: Checkpointing,
+    reads: Reads,
+    space: Space,
+    /// Partitions not committed at once, by the time when they are due.
+    lazy: BTreeSet<(Nanos, PartitionId)>,
+    /// Removed files and folders, by the time when they are deleted.
+    deletions: BTreeSet<(Nanos, maintenance::Doomed)>,
+}
+
+impl Store {
+    /// A store that goes on from what recovery found for its shard.
+    pub fn new(config: StoreConfig, boot: RecoveredShard) -> Self {
+        assert!(config.journal_file_bytes.is_multiple_of(crate::limits::BLOCK_BYTES), "journal files are whole blocks");
+        let mut queue = IoQueue::new();
+        let files: Vec<_> = boot.journal_files.iter().map(|path| queue.file(path.as_str())).collect();
+        let journal = JournalSpace::new(
+            config.shard,
+            config.journal_file_bytes,
+            config.journal_bytes_max,
+            files,
+            boot.next_file_number,
+        );
+        let recovered = boot.partitions.into_iter().map(|partition| (partition.key, partition)).collect();
+        Self {
+            generation: boot.generation,
+            clock: Nanos::default(),
+            wall_clock: Millis::default(),
+            phase: Phase::Running,
+            fenced: None,
+            queue,
+            partitions: Vec::new(),
+            free: Vec::new(),
+            by_key: BTreeMap::new(),
+            recovered,
+            events: VecDeque::new(),
+            pool: ChunkPool::default(),
+            chunk_order: VecDeque::new(),
+            unwritten_bytes: 0,
+            journal,
+            next_sequence: boot.next_sequence,
+            previous_crc: 0,
+            journaled: BTreeSet::new(),
+            commit: Commit::default(),
+            writeback: Writeback::default(),
+            checkpointing: Checkpointing::default(),
+            reads: Reads::new(config.cache_bytes_max),
+            space: Space::There,
+            lazy: BTreeSet::new(),
+            deletions: BTreeSet::new(),
+            config,
+        }
+    }
+
+    /// Begins what is due and gives the next operation to perform. Ask until it is `None`: after appends, after
+    /// results, and when [`next_deadline`](Self::next_deadline) has come.
+    pub fn poll_io(&mut self, now: Nanos) -> Option<Io> {
+        self.clock = self.clock.max(now);
+        if let Some(io) = self.queue.poll() {
+            return Some(io);
+        }
+        self.make_journal_files();
+        self.queue_lazy();
+        self.start_commit();
+        self.probe_space();
+        self.advance_writeback();
+        self.advance_checkpoint();
+        self.delete_due();
+        self.advance_closing();
+        self.queue.poll()
+    }
+
+    /// Takes the result of an operation. Panics on an id that is not under way.
+    pub fn io_done(&mut self, id: IoId, result: IoResult, now: Nanos) {
+        self.clock = self.clock.max(now);
+        let Some((purpose, result)) = self.queue.done(id, result) else { return };
+        match purpose {
+            Purpose::JournalWrite => self.journal_written(result.map(drop)),
+            Purpose::DirectWrite(partition, to) => self.direct_written(partition, to, result.map(drop)),
+            Purpose::Writeback(partition, to) => self.written_back(partition, to, result.map(drop)),
+            Purpose::Prepare(partition, segment, bytes) => {
+                self.prepared(partition, segment, bytes, result.map(drop));
+            }
+            Purpose::ReadBlock(partition, segment) => self.block_read(partition, segment, result),
+            Purpose::Sync(partition, segment) => self.synced(partition, segment, result.map(drop)),
+            Purpose::Seal(partition, segment) => self.sealed(partition, segment, result.map(drop)),
+            Purpose::MakeJournalFile(file) => self.journal_file_made(file, result.map(drop)),
+            Purpose::Checkpoint => self.checkpoint_written(result.map(drop)),
+            Purpose::RenameRemoved(partition) => self.removed_renamed(partition, result.map(drop)),
+            // What could not be deleted is tried again after a restart.
+            Purpose::Delete => {}
+            Purpose::Read(read) => self.read_done(
+                read,
+                result.map(|output| match output {
+                    IoOutput::Read(chunk) => chunk.freeze(),
+                    IoOutput::Done | IoOutput::Listing(_) => ringlog_buffer::Slice::default(),
+                }),
+            ),
+        }
+    }
+
+    /// What has happened since the last call. Ask until it is `None`.
+    pub fn poll_event(&mut self) -> Option<StoreEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`poll_io`](Self::poll_io) has something to begin although nothing happened before.
+    pub fn next_deadline(&self) -> Option<Nanos> {
+        let space = match self.space {
+            Space::There => None,
+            Space::Exhausted(at) => Some(at),
+        };
+        let lazy = self.lazy.first().map(|(at, _)| *at);
+        let deletion = self.deletions.first().map(|(at, _)| *at);
+        [space, lazy, deletion, self.writeback_deadline()].into_iter().flatten().min()
+    }
+
+    /// Refuses appends from now on, commits what is appended, brings everything into the segments, writes a clean
+    /// checkpoint, and then tells [`StoreEvent::Closed`]. Go on driving the store until that comes.
+    pub fn shutdown(&mut self) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Closing;
+        }
+    }
+
+    fn advance_closing(&mut self) {
+        if self.phase != Phase::Closing || !self.is_quiet() {
+            return;
+        }
+        let unfinished = self.fenced.is_none() && (!self.checkpointing.is_clean() || !self.journaled.is_empty());
+        if unfinished && self.space == Space::There {
+            self.begin_closing_checkpoint();
+        } else if self.queue.is_idle() {
+            self.phase = Phase::Closed;
+            self.events.push_back(StoreEvent::Closed);
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        !self.commit.is_under_way() && self.checkpointing.is_idle()
+    }
+
+    /// The partition, if it exists.
+    fn get(&self, id: PartitionId) -> Option<&Partition> {
+        self.partitions.get(index(id))?.as_ref()
+    }
+
+    fn get_mut(&mut self, id: PartitionId) -> Option<&mut Partition> {
+        self.partitions.get_mut(index(id))?.as_mut()
+    }
+
+    /// A partition for which an operation is under way: it cannot be gone.
+    fn known(&mut self, id: PartitionId) -> &mut Partition {
+        self.get_mut(id).expect("a partition stays until its operations have ended")
+    }
+
+    /// Nothing more is written to this partition.
+    fn fence_partition(&mut self, id: PartitionId, reason: IoErrorKind) {
+        let Some(partition) = self.get_mut(id) else { return };
+        if partition.fenced.is_none() {
+            partition.fenced = Some(reason);
+            self.events.push_back(StoreEvent::Fenced { scope: FenceScope::Partition(id), reason });
+        }
+        self.leave_writeback(id);
+    }
+
+    /// Nothing more is written at all.
+    fn fence_directory(&mut self, reason: IoErrorKind) {
+        if self.fenced.is_none() {
+            self.fenced = Some(reason);
+            self.events.push_back(StoreEvent::Fenced { scope: FenceScope::Directory, reason });
+        }
+    }
+
+    fn space_exhausted(&mut self) {
+        let next_try = self.clock.saturating_add(std::time::Duration::from_millis(SPACE_PROBE_MS));
+        if self.space == Space::There {
+            self.events.push_back(StoreEvent::SpaceExhausted);
+        }
+        self.space = Space::Exhausted(next_try);
+    }
+
+    fn space_returned(&mut self) {
+        if self.space != Space::There {
+            self.space = Space::There;
+            self.events.push_back(StoreEvent::SpaceReturned);
+        }
+    }
+}
+
+/// Place of a partition in the table.
+fn index(id: PartitionId) -> usize {
+    usize::try_from(id.get()).expect("32 bits fit an index")
+}

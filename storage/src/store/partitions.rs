@@ -1,0 +1,240 @@
+//! The partitions of a store: opened, looked at, configured, removed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::maintenance::Doomed;
+use super::{Purpose, Store, index};
+use crate::answer::{EpochEnd, PartitionId, PartitionOffsets, StoreEvent};
+use crate::checkpoint::PartitionState;
+use crate::config::LogConfig;
+use crate::io::{IoErrorKind, IoOp};
+use crate::journal::format::{EntryKind, PartitionKey};
+use crate::limits::PARTITIONS_MAX;
+use crate::log::partition::{Busy, Flush, Partition};
+use crate::log::segment::{Seal, Segment, file_name};
+use crate::log::tail::Tail;
+use crate::types::{LeaderEpoch, Millis, Offset, TopicPartition, Uuid};
+
+impl Store {
+    /// Opens a partition: the one that recovery found under this topic id, or a new, empty one. Files come into being
+    /// when the first batch is written to them. `None` when the shard has [`PARTITIONS_MAX`] already. A partition that
+    /// is open keeps its id.
+    pub fn create_partition(&mut self, name: TopicPartition, topic_id: Uuid, config: LogConfig) -> Option<PartitionId> {
+        let key = PartitionKey { topic_id, partition: name.partition };
+        if let Some(open) = self.by_key.get(&key) {
+            return Some(*open);
+        }
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None if self.partitions.len() < PARTITIONS_MAX => {
+                let id = PartitionId::new(u32::try_from(self.partitions.len()).expect("at most PARTITIONS_MAX"));
+                self.partitions.push(None);
+                id
+            }
+            None => return None,
+        };
+        let state = self.recovered.remove(&key);
+        let partition = self.open(name, key, config, state);
+        let unsealed = partition.segments.len() > 1;
+        let rot = partition.rot.clone();
+        self.partitions[index(id)] = Some(partition);
+        self.by_key.insert(key, id);
+        for range in rot {
+            self.events.push_back(StoreEvent::RotFound { partition: id, from: range.from, next_good: range.next_good });
+        }
+        if unsealed {
+            self.drive(id);
+        }
+        Some(id)
+    }
+
+    fn open(
+        &mut self,
+        name: TopicPartition,
+        key: PartitionKey,
+        config: LogConfig,
+        state: Option<PartitionState>,
+    ) -> Partition {
+        let dir: Arc<str> = format!("{}-{}", name.topic, name.partition).into();
+        let interval = config.index_interval_bytes;
+        let known = state.is_some();
+        let state = state.unwrap_or_else(|| PartitionState::empty(key, name.topic.clone(), Offset::ZERO));
+        let mut segments: VecDeque<Segment> = VecDeque::with_capacity(state.segments.len());
+        for found in state.segments {
+            let file = self.queue.file(format!("{dir}/{}", file_name(found.base, "log")));
+            let mut segment = Segment::new(found.base, file, interval, Tail::at(found.bytes));
+            segment.bytes = found.bytes;
+            segment.times = found.times;
+            if found.sealed {
+                segment.seal = Seal::Sealed;
+                segment.index = None;
+                segment.allocated = Some(found.bytes);
+            } else if !found.index.entries().is_empty() {
+                segment.index = Some(found.index);
+            }
+            segments.push_back(segment);
+        }
+        let end = state.durable;
+        Partition {
+            name,
+            key,
+            dir,
+            dir_exists: state.dir_exists,
+            config,
+            log_start: state.log_start,
+            segments,
+            end,
+            issued: end,
+            committed: end,
+            written: end,
+            durable: end,
+            high_watermark: end.offset,
+            epochs: state.epochs,
+            producers: state.producers,
+            journaled_since: None,
+            journaled_after_flush: None,
+            busy: Busy::Idle,
+            flush_to: end.offset,
+            sync_wanted: false,
+            flush: Flush::None,
+            room_wanted: false,
+            queued: false,
+            lazy_due: None,
+            journal_knows_name: known,
+            records_since_flush: 0,
+            fenced: None,
+            removing: false,
+            operations: 0,
+            rot: state.rot,
+            last_append: Millis::NONE,
+        }
+    }
+
+    /// The partition's offsets; `None` if there is no such partition.
+    pub fn partition(&self, id: PartitionId) -> Option<PartitionOffsets> {
+        self.get(id).filter(|partition| !partition.removing).map(Partition::offsets)
+    }
+
+    /// The id of an open partition.
+    pub fn partition_id(&self, key: PartitionKey) -> Option<PartitionId> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// Bytes of the partition's segments; 0 if there is no such partition.
+    pub fn partition_bytes(&self, id: PartitionId) -> u64 {
+        self.get(id).map_or(0, |partition| partition.segments.iter().map(|segment| segment.bytes).sum())
+    }
+
+    /// Sets the log configuration; appends follow it from now on.
+    pub fn set_config(&mut self, id: PartitionId, config: LogConfig) {
+        if let Some(partition) = self.get_mut(id) {
+            partition.config = config;
+        }
+    }
+
+    /// Moves the high watermark, where something other than this shard's own durability decides about it: replication.
+    /// It never goes back, nor beyond what is appended.
+    pub fn set_high_watermark(&mut self, id: PartitionId, offset: Offset) {
+        let Some(partition) = self.get_mut(id) else { return };
+        let offset = offset.min(partition.end.offset);
+        if offset > partition.high_watermark {
+            partition.high_watermark = offset;
+            self.tell_durable(id, offset);
+        }
+    }
+
+    /// The latest leader epoch of the log, [`LeaderEpoch::UNKNOWN`] if it has none.
+    pub fn latest_epoch(&self, id: PartitionId) -> LeaderEpoch {
+        self.get(id).and_then(|partition| partition.epochs.latest()).unwrap_or(LeaderEpoch::UNKNOWN)
+    }
+
+    /// Where `epoch` ends in this log (KIP-101, KIP-279); `None` if there is no such partition.
+    pub fn end_offset_for_epoch(&self, id: PartitionId, epoch: LeaderEpoch) -> Option<EpochEnd> {
+        self.get(id).map(|partition| partition.epochs.end_of(epoch, partition.end.offset))
+    }
+
+    /// Keys of partitions that recovery found and nobody has opened. When the cluster's metadata is known and all of
+    /// its partitions are open, what is left is to be removed with [`remove_unclaimed`](Self::remove_unclaimed).
+    pub fn unclaimed(&self) -> impl Iterator<Item = (PartitionKey, TopicPartition)> + '_ {
+        self.recovered.values().map(|state| (state.key, TopicPartition::new(state.topic.clone(), state.key.partition)))
+    }
+
+    /// Removes a partition that recovery found and the cluster does not know.
+    pub fn remove_unclaimed(&mut self, key: PartitionKey) {
+        let Some(state) = self.recovered.get(&key) else { return };
+        let name = TopicPartition::new(state.topic.clone(), key.partition);
+        let of_another = self.partitions.iter().flatten().any(|open| open.name == name && open.key != key);
+        if of_another {
+            // The folder belongs to a newer topic of that name by now.
+            self.recovered.remove(&key);
+        } else if let Some(id) = self.create_partition(name, key.topic_id, LogConfig::default()) {
+            self.remove_partition(id);
+        }
+    }
+
+    /// Removes a partition and, after `file.delete.delay.ms`, its files. It is gone at once; its id is given to another
+    /// one only after [`StoreEvent::Removed`].
+    pub fn remove_partition(&mut self, id: PartitionId) {
+        let Some(partition) = self.get_mut(id).filter(|partition| !partition.removing) else { return };
+        partition.removing = true;
+        let (key, at, lazy) = (partition.key, partition.end, partition.lazy_due.take());
+        self.by_key.remove(&key);
+        if let Some(due) = lazy {
+            self.lazy.remove(&(due, id));
+        }
+        self.leave_writeback(id);
+        self.commit.notice(EntryKind::Removed, key, at);
+        self.fail_reads_of(id);
+        let partition = self.partitions[index(id)].as_mut().expect("looked up before");
+        let unwritten = partition.bytes_between(partition.written, partition.end);
+        self.unwritten_bytes = self.unwritten_bytes.saturating_sub(unwritten);
+        partition.operations += 1;
+        self.operation_ended(id);
+    }
+
+    /// Counts down what is out for the partition's files; a removed one goes on its way when nothing is.
+    pub(super) fn operation_ended(&mut self, id: PartitionId) {
+        let partition = self.known(id);
+        partition.operations -= 1;
+        if !partition.removing || partition.operations > 0 {
+            return;
+        }
+        let (from, topic_id, exists) = (partition.dir.clone(), partition.key.topic_id, partition.dir_exists);
+        if !exists {
+            return self.removed_renamed(id, Ok(()));
+        }
+        partition.operations += 1;
+        let to: Arc<str> = format!("{from}.{:032x}-delete", topic_id.as_u128()).into();
+        let script = [IoOp::Rename { from, to }, IoOp::SyncDir { path: "".into() }];
+        self.queue.start_script(script, Purpose::RenameRemoved(id));
+    }
+
+    /// Whether the folder that this partition wants still belongs to a removed one.
+    pub(super) fn is_renaming(&self, id: PartitionId) -> bool {
+        let Some(wanting) = self.get(id) else { return false };
+        self.partitions.iter().flatten().any(|other| other.removing && other.dir == wanting.dir)
+    }
+
+    pub(super) fn removed_renamed(&mut self, id: PartitionId, result: Result<(), IoErrorKind>) {
+        let mut partition = self.partitions[index(id)].take().expect("a removed partition stays until it is renamed");
+        for segment in &mut partition.segments {
+            segment.tail.clear(&mut self.pool);
+            self.queue.start(IoOp::Close { file: segment.file.clone() }, Purpose::Delete);
+        }
+        self.free.push(id);
+        self.events.push_back(StoreEvent::Removed { partition: id });
+        if partition.dir_exists && result.is_ok() {
+            let delay = std::time::Duration::from_millis(partition.config.file_delete_delay_ms);
+            let path = format!("{}.{:032x}-delete", partition.dir, partition.key.topic_id.as_u128());
+            self.deletions.insert((self.clock.saturating_add(delay), Doomed::Directory(path)));
+        }
+        // A partition of the same name may wait for the folder.
+        let waiting: Vec<PartitionId> = self.by_key.values().copied().collect();
+        for other in waiting {
+            if self.get(other).is_some_and(|other| other.dir == partition.dir) {
+                self.drive(other);
+            }
+        }
+    }
+}

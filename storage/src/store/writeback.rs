@@ -1,0 +1,540 @@
+//! Writeback: journaled batches go into their segments in large writes; segments are made, extended, synced, sealed.
+//!
+//! A partition's files are busy with at most one thing at a time. [`Store::drive`] looks at what the partition wants
+//! and begins the next step; every step's end leads back there.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use ringlog_buffer::{Chunk, Slice};
+
+use super::{Purpose, Space, Store};
+use crate::answer::PartitionId;
+use crate::io::{FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability};
+use crate::limits::{BLOCK_BYTES, SEGMENT_WRITE_BYTES_MAX, WRITEBACK_IN_FLIGHT_MAX};
+use crate::log::mark::Mark;
+use crate::log::partition::{Busy, Flush, Partition};
+use crate::log::segment::Seal;
+use crate::log::tail::to_usize;
+use crate::types::{Nanos, Offset};
+
+/// Chunks looked at in one go when memory is short.
+const EVICTIONS_PER_TURN: usize = 64;
+/// Bytes of zeros in one write to a new journal file.
+const ZEROS_BYTES: usize = 1 << 20;
+
+/// The flushes of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Writeback {
+    /// Partitions whose flush waits for its turn.
+    requests: VecDeque<PartitionId>,
+    under_way: usize,
+    /// Partitions that could not get space.
+    starved: BTreeSet<PartitionId>,
+    /// Records before this sequence are old when that time has come.
+    old: Option<(Nanos, u64)>,
+    /// No new journal file before this time.
+    journal_retry: Nanos,
+}
+
+impl Store {
+    /// Asks for everything committed to get into the segment.
+    pub(super) fn request_flush(&mut self, id: PartitionId) {
+        let partition = self.known(id);
+        if partition.fenced.is_some() || partition.removing {
+            return;
+        }
+        partition.flush_to = partition.committed.offset;
+        partition.journaled_after_flush = None;
+        if partition.flush == Flush::None {
+            partition.flush = Flush::Queued;
+            self.writeback.requests.push_back(id);
+        }
+    }
+
+    /// The same, and for the segment to be synced, so that the journal is not needed any more.
+    pub(super) fn request_sync(&mut self, id: PartitionId) {
+        self.request_flush(id);
+        self.known(id).sync_wanted = true;
+    }
+
+    /// A commit waits until the partition's segment can be written.
+    pub(super) fn wait_for_file(&mut self, id: PartitionId) {
+        self.known(id).room_wanted = true;
+        self.drive(id);
+    }
+
+    /// Notes that a journal record holds something of this partition.
+    pub(super) fn journaled_at(&mut self, id: PartitionId, sequence: u64) {
+        let partition = self.known(id);
+        partition.journaled_after_flush.get_or_insert(sequence);
+        if partition.journaled_since.is_none() {
+            partition.journaled_since = Some(sequence);
+            self.journaled.insert((sequence, id));
+        }
+    }
+
+    /// When the oldest journaled data has to be written back.
+    pub(super) fn writeback_deadline(&self) -> Option<Nanos> {
+        (!self.journaled.is_empty()).then(|| self.writeback.old.map(|(at, _)| at)).flatten()
+    }
+
+    /// Begins flushes that are due: asked for, old, or in the way of memory.
+    pub(super) fn advance_writeback(&mut self) {
+        if self.fenced.is_some() {
+            return;
+        }
+        self.request_old();
+        if self.unwritten_bytes > self.config.unwritten_bytes_max / 2 {
+            let free = WRITEBACK_IN_FLIGHT_MAX.saturating_sub(self.writeback.under_way + self.writeback.requests.len());
+            self.request_oldest(free, u64::MAX);
+        }
+        self.evict_chunks();
+        while self.writeback.under_way < WRITEBACK_IN_FLIGHT_MAX {
+            let Some(id) = self.writeback.requests.pop_front() else { break };
+            let Some(partition) = self.get_mut(id) else { continue };
+            if partition.flush == Flush::Queued {
+                partition.flush = Flush::UnderWay;
+                self.writeback.under_way += 1;
+                self.drive(id);
+            }
+        }
+    }
+
+    fn request_old(&mut self) {
+        let next = (self.clock.saturating_add(self.config.writeback_age), self.next_sequence);
+        match self.writeback.old {
+            _ if self.journaled.is_empty() => self.writeback.old = None,
+            None => self.writeback.old = Some(next),
+            Some((at, sequence)) if at <= self.clock => {
+                self.request_oldest(usize::MAX, sequence);
+                self.writeback.old = Some(next);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Asks for the flush of partitions with journaled data before `sequence`, oldest first.
+    fn request_oldest(&mut self, count: usize, sequence: u64) {
+        let waiting: Vec<PartitionId> = self
+            .journaled
+            .range(..(sequence, PartitionId::new(0)))
+            .map(|(_, id)| *id)
+            .filter(|id| {
+                self.get(*id).is_some_and(|partition| {
+                    partition.flush == Flush::None && partition.written.offset < partition.committed.offset
+                })
+            })
+            .take(count)
+            .collect();
+        for id in waiting {
+            self.request_flush(id);
+        }
+    }
+
+    /// Frees written chunks, oldest first, while there are more than the budget allows.
+    fn evict_chunks(&mut self) {
+        for _ in 0..EVICTIONS_PER_TURN {
+            if self.pool.held_bytes() <= self.config.tail_bytes_max {
+                return;
+            }
+            let Some(id) = self.chunk_order.pop_front() else { return };
+            let Some(partition) = self.partitions.get_mut(super::index(id)).and_then(Option::as_mut) else { continue };
+            let written = partition.written;
+            let first = partition.segments.iter_mut().find(|segment| segment.tail.held_bytes() > 0);
+            let Some(segment) = first else { continue };
+            let position = written.position_in(segment.base, u64::MAX);
+            if segment.tail.release(position, &mut self.pool) > 0 {
+                continue;
+            }
+            if position >= segment.bytes && segment.base < partition.end.segment {
+                segment.tail.clear(&mut self.pool);
+                continue;
+            }
+            // It is not written yet, or is still being filled: its turn comes again.
+            self.chunk_order.push_back(id);
+            if partition.written.offset < partition.committed.offset && partition.flush == Flush::None {
+                self.request_flush(id);
+            }
+        }
+    }
+
+    /// Begins the partition's next step, if its files are not busy.
+    pub(super) fn drive(&mut self, id: PartitionId) {
+        self.seal_complete(id);
+        let exhausted = self.space != Space::There;
+        let directory_fenced = self.fenced.is_some();
+        let Some(partition) = self.get_mut(id) else { return };
+        if partition.busy != Busy::Idle || partition.fenced.is_some() || partition.removing || directory_fenced {
+            return;
+        }
+        partition.written = partition.normal(partition.written);
+        let wants_write = partition.flush == Flush::UnderWay && partition.written.offset < partition.flush_to;
+        if wants_write || partition.room_wanted {
+            let (written, segment_bytes) = (partition.written, partition.config.segment_bytes);
+            let at = partition.segment_with_base(written.segment).expect("what is written lies in a segment");
+            let segment = &partition.segments[at];
+            let needed = segment.bytes.min(written.position + SEGMENT_WRITE_BYTES_MAX);
+            if !segment.has_room(needed) {
+                let allocate = crate::log::segment::allocation_for(needed, segment_bytes);
+                if exhausted && !self.writeback.starved.is_empty() {
+                    self.writeback.starved.insert(id);
+                } else {
+                    self.start_prepare(id, written.segment, allocate);
+                }
+            } else if let Some(block) = segment.tail.missing_block(written.position) {
+                self.start_read_block(id, written.segment, block);
+            } else if wants_write {
+                self.start_writeback(id);
+            } else {
+                partition.room_wanted = false;
+                self.queue_commit(id);
+            }
+            return;
+        }
+        if partition.flush == Flush::UnderWay {
+            self.sync_or_end_flush(id);
+        }
+    }
+
+    /// Seals the segments that are complete.
+    fn seal_complete(&mut self, id: PartitionId) {
+        let fenced = self.fenced.is_some();
+        let Some(partition) = self.partitions.get_mut(super::index(id)).and_then(Option::as_mut) else { return };
+        if fenced || partition.fenced.is_some() || partition.removing || partition.segments.len() < 2 {
+            return;
+        }
+        partition.written = partition.normal(partition.written);
+        let (written, end) = (partition.written, partition.end.segment);
+        for segment in &mut partition.segments {
+            if segment.seal == Seal::Open && segment.base < written.segment && segment.base < end {
+                segment.seal = Seal::Sealing;
+                partition.operations += 1;
+                let sidecar = super::checkpoint::sidecar(segment);
+                let path = segment.file.path.strip_suffix(".log").expect("a segment's file ends so");
+                let index_file = self.queue.file(format!("{path}.index"));
+                let bytes = crate::log::tail::to_u64(sidecar.len());
+                let script = [
+                    IoOp::Truncate { file: segment.file.clone(), bytes: segment.bytes },
+                    IoOp::Sync { file: segment.file.clone() },
+                    IoOp::Create { file: index_file.clone(), allocate_bytes: bytes },
+                    IoOp::Write {
+                        file: index_file.clone(),
+                        offset: 0,
+                        data: vec![sidecar],
+                        durability: WriteDurability::Buffered,
+                    },
+                    IoOp::Sync { file: index_file.clone() },
+                    IoOp::Close { file: index_file },
+                    IoOp::SyncDir { path: partition.dir.clone() },
+                ];
+                self.queue.start_script(script, Purpose::Seal(id, segment.base));
+            }
+        }
+    }
+
+    pub(super) fn sealed(&mut self, id: PartitionId, base: Offset, result: Result<(), IoErrorKind>) {
+        let partition = self.known(id);
+        let Some(segment) = partition.segment_mut(base) else { return self.operation_ended(id) };
+        match result {
+            Ok(()) => {
+                segment.seal = Seal::Sealed;
+                segment.needs_sync = false;
+                segment.allocated = Some(segment.bytes);
+                segment.index = None;
+            }
+            Err(IoErrorKind::NoSpace) => {
+                segment.seal = Seal::Open;
+                self.writeback.starved.insert(id);
+                self.space_exhausted();
+                return self.operation_ended(id);
+            }
+            Err(reason) => self.fence_partition(id, reason),
+        }
+        self.drive(id);
+        self.operation_ended(id);
+    }
+
+    fn start_prepare(&mut self, id: PartitionId, base: Offset, allocate: u64) {
+        let renaming = self.is_renaming(id);
+        let partition = self.known(id);
+        if renaming {
+            // The folder still belongs to a removed partition of the same name.
+            return;
+        }
+        partition.busy = Busy::Preparing;
+        partition.operations += 1;
+        let (dir, dir_exists) = (partition.dir.clone(), partition.dir_exists);
+        let segment = partition.segment_mut(base).expect("the segment is there");
+        let file: FileRef = segment.file.clone();
+        let mut script = Vec::with_capacity(4);
+        if !dir_exists {
+            script.extend([IoOp::CreateDir { path: dir.clone() }, IoOp::SyncDir { path: "".into() }]);
+        }
+        if segment.allocated.is_none() {
+            script.extend([IoOp::Create { file, allocate_bytes: allocate }, IoOp::SyncDir { path: dir }]);
+        } else {
+            script.push(IoOp::Allocate { file, bytes: allocate });
+        }
+        self.queue.start_script(script, Purpose::Prepare(id, base, allocate));
+    }
+
+    pub(super) fn prepared(&mut self, id: PartitionId, base: Offset, bytes: u64, result: Result<(), IoErrorKind>) {
+        let partition = self.known(id);
+        partition.busy = Busy::Idle;
+        match result {
+            Ok(()) => {
+                partition.dir_exists = true;
+                if let Some(segment) = partition.segment_mut(base) {
+                    segment.allocated = Some(bytes);
+                }
+                self.writeback.starved.remove(&id);
+                self.space_returned();
+                for starved in std::mem::take(&mut self.writeback.starved) {
+                    self.drive(starved);
+                    self.queue_commit(starved);
+                }
+            }
+            Err(IoErrorKind::NoSpace) => {
+                self.writeback.starved.insert(id);
+                self.space_exhausted();
+                // The journal may still have room for what waits.
+                self.queue_commit(id);
+                return self.operation_ended(id);
+            }
+            Err(reason) => self.fence_partition(id, reason),
+        }
+        self.drive(id);
+        self.operation_ended(id);
+    }
+
+    /// Tries again to get space, once in a while.
+    pub(super) fn probe_space(&mut self) {
+        let Space::Exhausted(next_try) = self.space else { return };
+        if next_try > self.clock {
+            return;
+        }
+        let wait = std::time::Duration::from_millis(crate::limits::SPACE_PROBE_MS);
+        self.space = Space::Exhausted(self.clock.saturating_add(wait));
+        match self.writeback.starved.pop_first() {
+            Some(id) => {
+                let others = std::mem::take(&mut self.writeback.starved);
+                self.drive(id);
+                self.writeback.starved.extend(others);
+                let tries = self.get(id).is_some_and(|partition| partition.busy == Busy::Preparing);
+                if !tries && self.writeback.starved.is_empty() {
+                    self.space_returned();
+                }
+            }
+            None => self.space_returned(),
+        }
+    }
+
+    fn start_read_block(&mut self, id: PartitionId, base: Offset, block: u64) {
+        let partition = self.known(id);
+        partition.busy = Busy::ReadingBlock;
+        partition.operations += 1;
+        let file = partition.segment_mut(base).expect("the segment is there").file.clone();
+        self.queue.start(IoOp::Read { file, offset: block, bytes: block_bytes() }, Purpose::ReadBlock(id, base));
+    }
+
+    pub(super) fn block_read(&mut self, id: PartitionId, base: Offset, result: IoResult) {
+        let partition = self.known(id);
+        partition.busy = Busy::Idle;
+        let written = partition.written.position;
+        let filled = match (result, partition.segment_mut(base)) {
+            (Ok(IoOutput::Read(chunk)), Some(segment)) => {
+                if segment.tail.fill_hole(written, &chunk.freeze()) {
+                    Ok(())
+                } else {
+                    Err(IoErrorKind::Other(0))
+                }
+            }
+            (Ok(_), _) => Ok(()),
+            (Err(reason), _) => Err(reason),
+        };
+        match filled {
+            Ok(()) => self.drive(id),
+            Err(reason) => self.fence_partition(id, reason),
+        }
+        self.operation_ended(id);
+    }
+
+    fn start_writeback(&mut self, id: PartitionId) {
+        let partition = self.known(id);
+        let Some(to) = writeback_end(partition) else { return };
+        partition.busy = Busy::Writing;
+        partition.operations += 1;
+        let from = partition.written.position;
+        let segment = partition.segment_mut(to.segment).expect("the segment is there");
+        segment.needs_sync = true;
+        let op = IoOp::Write {
+            file: segment.file.clone(),
+            offset: from - from % BLOCK_BYTES,
+            data: segment.tail.blocks(from, to.position),
+            durability: WriteDurability::Buffered,
+        };
+        self.queue.start(op, Purpose::Writeback(id, to));
+    }
+
+    pub(super) fn written_back(&mut self, id: PartitionId, to: Mark, result: Result<(), IoErrorKind>) {
+        self.known(id).busy = Busy::Idle;
+        match result {
+            Ok(()) => self.advance_written(id, to),
+            Err(reason) => self.fence_partition(id, reason),
+        }
+        self.operation_ended(id);
+    }
+
+    /// A write to the segment is complete.
+    pub(super) fn advance_written(&mut self, id: PartitionId, to: Mark) {
+        let partition = self.known(id);
+        let bytes = to.position.saturating_sub(partition.written.position_in(to.segment, 0));
+        partition.written = partition.written.max(to);
+        self.unwritten_bytes = self.unwritten_bytes.saturating_sub(bytes);
+        self.drive(id);
+    }
+
+    fn sync_or_end_flush(&mut self, id: PartitionId) {
+        let partition = self.known(id);
+        if partition.sync_wanted {
+            let open = |segment: &&crate::log::segment::Segment| segment.needs_sync && segment.seal == Seal::Open;
+            if let Some(segment) = partition.segments.iter().find(open) {
+                let (file, base) = (segment.file.clone(), segment.base);
+                partition.busy = Busy::Syncing;
+                partition.operations += 1;
+                self.queue.start(IoOp::Sync { file }, Purpose::Sync(id, base));
+                return;
+            }
+            if partition.segments.iter().any(|segment| segment.seal == Seal::Sealing) {
+                return;
+            }
+            partition.durable = partition.synced();
+            partition.sync_wanted = false;
+            let (before, after) = (partition.journaled_since, partition.journaled_after_flush.take());
+            partition.journaled_since = after;
+            partition.journaled_after_flush = after;
+            if let Some(before) = before {
+                self.journaled.remove(&(before, id));
+            }
+            if let Some(after) = after {
+                self.journaled.insert((after, id));
+            }
+        }
+        self.known(id).flush = Flush::None;
+        self.writeback.under_way -= 1;
+    }
+
+    pub(super) fn synced(&mut self, id: PartitionId, base: Offset, result: Result<(), IoErrorKind>) {
+        let partition = self.known(id);
+        partition.busy = Busy::Idle;
+        match result {
+            Ok(()) => {
+                if let Some(segment) = partition.segment_mut(base) {
+                    segment.needs_sync = false;
+                }
+                self.drive(id);
+            }
+            Err(reason) => self.fence_partition(id, reason),
+        }
+        self.operation_ended(id);
+    }
+
+    /// A partition that is fenced or removed has no flush any more.
+    pub(super) fn leave_writeback(&mut self, id: PartitionId) {
+        let Some(partition) = self.get_mut(id) else { return };
+        let was = std::mem::replace(&mut partition.flush, Flush::None);
+        let nothing_at_risk = partition.written.offset >= partition.committed.offset
+            && partition.segments.iter().all(|segment| !segment.needs_sync);
+        let forget = (partition.removing || nothing_at_risk).then(|| partition.journaled_since.take()).flatten();
+        if was == Flush::UnderWay {
+            self.writeback.under_way -= 1;
+        }
+        if let Some(sequence) = forget {
+            self.journaled.remove(&(sequence, id));
+        }
+        self.writeback.starved.remove(&id);
+    }
+
+    /// Begins the making of a journal file, if one is wanted.
+    pub(super) fn make_journal_files(&mut self) {
+        if self.fenced.is_some() || self.clock < self.writeback.journal_retry {
+            return;
+        }
+        let starved = self.journal.is_starved();
+        let dir = self.journal.dir();
+        let Some(path) = self.journal.file_to_make() else { return };
+        let file = self.queue.file(path);
+        let bytes = self.journal.file_bytes();
+        let mut script = vec![
+            IoOp::CreateDir { path: "journal".into() },
+            IoOp::CreateDir { path: dir.as_str().into() },
+            IoOp::Create { file: file.clone(), allocate_bytes: bytes },
+        ];
+        if !starved {
+            // Writing into blocks that were written before is faster, so zeros go in ahead of time.
+            let step = ZEROS_BYTES.min(to_usize(bytes));
+            let mut zeros = Chunk::with_capacity(step);
+            zeros.advance(step);
+            let zeros: Slice = zeros.freeze();
+            for offset in (0..bytes).step_by(step) {
+                let length = step.min(to_usize(bytes - offset));
+                script.push(IoOp::Write {
+                    file: file.clone(),
+                    offset,
+                    data: vec![zeros.slice(0..length)],
+                    durability: WriteDurability::Buffered,
+                });
+            }
+            script.push(IoOp::Sync { file: file.clone() });
+        }
+        script.push(IoOp::SyncDir { path: dir.as_str().into() });
+        if starved {
+            script.extend([IoOp::SyncDir { path: "journal".into() }, IoOp::SyncDir { path: "".into() }]);
+        }
+        self.queue.start_script(script, Purpose::MakeJournalFile(file));
+    }
+
+    pub(super) fn journal_file_made(&mut self, file: FileRef, result: Result<(), IoErrorKind>) {
+        let made = result.is_ok();
+        self.journal.made(made.then_some(file));
+        match result {
+            Ok(()) => self.commit.unblock(),
+            Err(reason) => {
+                let wait = std::time::Duration::from_millis(crate::limits::SPACE_PROBE_MS);
+                self.writeback.journal_retry = self.clock.saturating_add(wait);
+                match reason {
+                    IoErrorKind::NoSpace if self.journal.is_starved() => self.space_exhausted(),
+                    IoErrorKind::NoSpace => {}
+                    other => self.fence_directory(other),
+                }
+            }
+        }
+    }
+}
+
+/// How far the next write of committed batches goes: to the end of the segment at most, in bounded steps.
+fn writeback_end(partition: &Partition) -> Option<Mark> {
+    let from = partition.written;
+    let at = partition.segment_with_base(from.segment)?;
+    let segment = partition.segments.get(at)?;
+    let end_offset = partition.segment_end_offset(at);
+    if partition.committed.segment == from.segment {
+        let near = partition.committed.position <= from.position + SEGMENT_WRITE_BYTES_MAX;
+        if near {
+            return (partition.committed.position > from.position).then_some(partition.committed);
+        }
+    }
+    let most =
+        partition.committed.position_in(segment.base, segment.bytes).min(from.position + SEGMENT_WRITE_BYTES_MAX);
+    let border = segment.tail.border_at_most(most, end_offset).filter(|border| border.position > from.position);
+    let border = border.unwrap_or_else(|| segment.tail.border_at_least(from.position + 1, end_offset));
+    (border.position > from.position).then_some(Mark {
+        segment: from.segment,
+        position: border.position,
+        offset: border.offset,
+    })
+}
+
+fn block_bytes() -> usize {
+    to_usize(BLOCK_BYTES)
+}
