@@ -1,3 +1,5 @@
+//! The disk against a plain vector, and against what a kernel answers.
+
 use std::path::Path;
 
 use ringlog_buffer::Slice;
