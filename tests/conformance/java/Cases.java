@@ -13,7 +13,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.Properties;
 import java.util.Random;
 import java.util.Set;
@@ -28,7 +27,6 @@ import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
-import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -343,9 +341,6 @@ public class Cases {
             consumer.seek(first, 1001);
             expect(OffsetOutOfRangeException.class, () -> read(consumer, 1));
         }
-        same(10L, admin.deleteRecords(Map.of(first, RecordsToDelete.beforeOffset(10))).lowWatermarks().get(first).get()
-                .lowWatermark(), "low watermark");
-        same(10L, offset(admin, first, OffsetSpec.earliest()), "earliest after deleting records");
     }
 
     static long offset(Admin admin, TopicPartition partition, OffsetSpec spec) throws Exception {
