@@ -1,4 +1,5 @@
 //! Batches that Apache Kafka 4.4.0 made, and its verdicts on produced ones; `golden/BatchGolden.java` prints both files.
+#![forbid(unsafe_code)]
 
 use ringlog_storage::batch::{
     BatchView, Codec, Codecs, CompressionRule, Decompressor, KeyRule, ProduceError, ProduceRules, Records,

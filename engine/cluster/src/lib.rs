@@ -3,3 +3,8 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod coordinator;
+pub mod image;
+pub mod metadata;
+pub mod placement;
+pub mod producer_ids;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ringlog_net::error::ErrorCode;
 use thiserror::Error;
 
 use super::describe::topic_value;
@@ -111,6 +112,24 @@ pub enum AlterError {
     /// Two values that do not go together.
     #[error("{0}")]
     Conflict(String),
+}
+
+impl AlterError {
+    /// The error as Kafka's clients know it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::DuplicateKey(_)
+            | Self::TooManyKeys(_)
+            | Self::MissingValue(_)
+            | Self::ReadOnly(_)
+            | Self::PerBrokerOnly(_) => ErrorCode::InvalidRequest,
+            Self::UnknownKey(_)
+            | Self::NotAList(_)
+            | Self::InvalidValue { .. }
+            | Self::Refused { .. }
+            | Self::Conflict(_) => ErrorCode::InvalidConfig,
+        }
+    }
 }
 
 /// Works out what `alterations` change of a resource's `current` settings. Appending and subtracting start from the

@@ -4,7 +4,7 @@
 //! plus whatever part of the unsynced changes the seed chooses, sector by sector and name by name. The rules are as
 //! strict as POSIX allows, stricter than any one file system:
 //!
-//! - a write is durable after `sync_data`, or on its own when it asked for that (`RWF_DSYNC`), range by range;
+//! - a write is durable after a `sync_data` that began when it had ended, or on its own when it asked for that (`RWF_DSYNC`), range by range;
 //! - a change of length is durable after `sync_data`, or with a later durable write that needs it;
 //! - a name (create, rename, remove) is durable after `sync_dir` of its directory, whatever was synced of the file;
 //!   a rename is lost or kept as one;
@@ -24,7 +24,7 @@ use std::time::Duration;
 use ringlog_buffer::Slice;
 
 use self::content::SECTOR_BYTES;
-pub(super) use self::content::{to_u64, to_usize};
+pub(super) use self::content::{Mark, to_u64, to_usize};
 use self::faults::Faults;
 pub use self::faults::{DiskEffect, DiskFault, DiskOperation, Trigger};
 use self::names::Names;
@@ -262,13 +262,23 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn sync(&mut self, node: NodeId, effect: Option<DiskEffect>) -> Result<(), Errno> {
+    /// What a sync of this file that is submitted now would cover.
+    pub(super) fn mark(&self, node: NodeId) -> Mark {
+        self.names.file(node).map(content::Content::mark).unwrap_or_default()
+    }
+
+    /// What a sync of a directory that is submitted now would cover.
+    pub(super) fn mark_names(&self) -> Mark {
+        self.names.mark()
+    }
+
+    pub(super) fn sync(&mut self, node: NodeId, before: Mark, effect: Option<DiskEffect>) -> Result<(), Errno> {
         let file = self.names.file_mut(node)?;
         if let Some(DiskEffect::Error(errno)) = effect {
             file.sync_failed(&mut self.random);
             return Err(errno);
         }
-        file.sync();
+        file.sync(before);
         Ok(())
     }
 
@@ -295,8 +305,8 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn sync_directory(&mut self, path: &Path) -> Result<(), Errno> {
-        self.names.sync(path)
+    pub(super) fn sync_directory(&mut self, path: &Path, before: Mark) -> Result<(), Errno> {
+        self.names.sync(path, before)
     }
 
     pub(super) fn list(&self, path: &Path) -> Result<Vec<Entry>, Errno> {

@@ -22,7 +22,13 @@ impl World {
             file.in_flight += 1;
         }
         self.events.push(plan.done_at, Happening::DiskEnds { shard: key, op: id });
-        self.keep(key, id, op, plan.effect);
+        let mark = match &op {
+            Op::SyncData { file } => host.shards[key.shard].files.get(file).map(|open| host.disk.mark(open.node)),
+            Op::SyncDir { .. } => Some(host.disk.mark_names()),
+            _ => None,
+        };
+        let held = InFlight { op, effect: plan.effect, mark: mark.unwrap_or_default() };
+        host.shards[key.shard].operations.insert(id, held);
         None
     }
 
@@ -59,8 +65,8 @@ impl World {
         let Some(shard) = self.shard(key) else { return };
         let operations = std::mem::take(&mut shard.operations);
         let host = &mut self.hosts[key.host];
-        for InFlight { op, effect } in operations.into_values() {
-            match &op {
+        for held in operations.into_values() {
+            match &held.op {
                 Op::Write { file, slices, offset, .. } => {
                     let node = host.shards[key.shard].files[file].node;
                     host.disk.write_interrupted(node, *offset, slices);
@@ -76,7 +82,7 @@ impl World {
                 | Op::SyncDir { .. }
                     if self.random.chance(500) =>
                 {
-                    drop(perform(host, key, InFlight { op, effect }));
+                    drop(perform(host, key, held));
                 }
                 _ => {}
             }
@@ -143,7 +149,7 @@ fn plan(host: &mut Host, key: ShardKey, op: &Op, now: u64) -> Result<Plan, Errno
 
 /// Does an operation at its end, and says how it went.
 fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
-    let InFlight { op, effect } = held;
+    let InFlight { op, effect, mark } = held;
     let disk = &mut host.disk;
     let failure = match effect {
         Some(DiskEffect::Error(errno)) => Some(errno),
@@ -169,7 +175,7 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
                 result => done(result.map(|_| ())),
             }
         }
-        Op::SyncData { .. } => done(disk.sync(node(), effect)),
+        Op::SyncData { .. } => done(disk.sync(node(), mark, effect)),
         Op::Allocate { offset, bytes, .. } => unless_failed(&mut || disk.allocate(node(), offset, bytes)),
         Op::Truncate { bytes, .. } => unless_failed(&mut || disk.set_len(node(), bytes)),
         Op::Length { .. } => Outcome::Number(disk.len(node()).map_err(io::Error::from)),
@@ -178,7 +184,7 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
         Op::RemoveFile { path } => unless_failed(&mut || disk.remove(&path, Removal::File)),
         Op::RemoveDir { path } => unless_failed(&mut || disk.remove(&path, Removal::Directory)),
         Op::Rename { from, to } => unless_failed(&mut || disk.rename(&from, &to)),
-        Op::SyncDir { path } => unless_failed(&mut || disk.sync_directory(&path)),
+        Op::SyncDir { path } => unless_failed(&mut || disk.sync_directory(&path, mark)),
         Op::FreeSpace { .. } => Outcome::Number(Ok(disk.free_bytes())),
         Op::ReadDir { path } => {
             let entries = failure.map_or_else(|| disk.list(&path), Err);

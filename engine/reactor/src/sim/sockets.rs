@@ -26,7 +26,7 @@ impl World {
             }
             Op::Connect { address } => {
                 let address = *address;
-                self.keep(key, id, op, None);
+                self.keep(key, id, op);
                 self.connect(key, id, address);
                 None
             }
@@ -34,7 +34,7 @@ impl World {
                 let Some(Socket::Listener(listener)) = socket(self, listener) else {
                     return Some(failed(op, Errno::BAD_DESCRIPTOR.into()));
                 };
-                self.keep(key, id, op, None);
+                self.keep(key, id, op);
                 let open = self.network.listeners.get_mut(&listener).expect("open while its socket is");
                 open.waiting.push_back(id);
                 self.mark_ready(key, Socket::Listener(listener));
@@ -44,7 +44,7 @@ impl World {
                 let Some(Socket::End(connection, side)) = socket(self, number) else {
                     return Some(failed(op, Errno::NOT_CONNECTED.into()));
                 };
-                self.keep(key, id, op, None);
+                self.keep(key, id, op);
                 self.end_of(connection, side).reader = Some(id);
                 self.wake_reader(connection, side);
                 None
@@ -59,7 +59,7 @@ impl World {
                     return Some(failed(op, errno.into()));
                 }
                 end.out.sending = Some(Sending { op: id, done: 0, total });
-                self.keep(key, id, op, None);
+                self.keep(key, id, op);
                 self.pump(connection, side);
                 None
             }
@@ -245,8 +245,7 @@ impl World {
         }
         let error = end.error;
         let pool = Rc::clone(&self.shard(key).expect("it asked").pool);
-        let Some(InFlight { op: receive, effect }) = self.shard(key).and_then(|shard| shard.operations.remove(&op))
-        else {
+        let Some(InFlight { op: receive, .. }) = self.shard(key).and_then(|shard| shard.operations.remove(&op)) else {
             return;
         };
         if available == 0 {
@@ -274,7 +273,7 @@ impl World {
             inbox.drain(..len);
             Outcome::Received(Ok(received))
         } else {
-            self.keep(key, op, receive, effect);
+            self.keep(key, op, receive);
             if let Some(shard) = self.shard(key) {
                 shard.starving.push_back(Socket::End(connection, side));
             }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::disk::{Disk, DiskEffect, NodeId};
+use super::disk::{Disk, DiskEffect, Mark, NodeId};
 use super::errno::Errno;
 use super::events::{Events, Happening, ShardKey};
 use super::network::{ConnectionId, ListenerId, Network, Side};
@@ -30,6 +30,8 @@ const EPHEMERAL_PORT_FIRST: u16 = 32_768;
 pub(super) struct InFlight {
     pub(super) op: Op,
     pub(super) effect: Option<DiskEffect>,
+    /// What a sync covers.
+    pub(super) mark: Mark,
 }
 
 /// An open file of one shard.
@@ -224,7 +226,7 @@ impl World {
             | Op::Send { .. }
             | Op::Shutdown { .. } => self.begin_socket(key, id, op),
             Op::Signal => {
-                self.keep(key, id, op, None);
+                self.keep(key, id, op);
                 if let Some(shard) = self.shard(key) {
                     shard.signal_waiter = Some(id);
                 }
@@ -236,9 +238,9 @@ impl World {
     }
 
     /// Notes an operation as held by the devices.
-    pub(super) fn keep(&mut self, key: ShardKey, id: OpId, op: Op, effect: Option<DiskEffect>) {
+    pub(super) fn keep(&mut self, key: ShardKey, id: OpId, op: Op) {
         if let Some(shard) = self.shard(key) {
-            shard.operations.insert(id, InFlight { op, effect });
+            shard.operations.insert(id, InFlight { op, effect: None, mark: Mark::default() });
         }
     }
 

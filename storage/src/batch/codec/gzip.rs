@@ -56,7 +56,7 @@ fn member<'a>(
     loop {
         if out.len() == out.capacity() {
             // One byte beyond the limit shows an output that goes on, and no more than that is ever asked for.
-            let growth = out.len().max(GROWTH_BYTES_MIN).min(limit + 1 - out.len());
+            let growth = out.len().max(GROWTH_BYTES_MIN).min(limit.saturating_add(1) - out.len());
             out.reserve_exact(growth);
         }
         let consumed = usize::try_from(state.total_in()).expect("a position in memory");

@@ -1,3 +1,5 @@
+//! Records and varints, well-formed and not.
+
 use super::*;
 
 fn one(bytes: &[u8]) -> Result<RecordView<'_>, RecordError> {

@@ -1,3 +1,5 @@
+//! What is accepted, what is refused, and what damage does.
+
 use super::*;
 use crate::batch::noise::Noise;
 use crate::batch::{BatchBuilder, Header, Record, crc32c};

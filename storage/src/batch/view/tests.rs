@@ -1,3 +1,5 @@
+//! Headers and batches, whole, cut and impossible.
+
 use super::*;
 use crate::batch::{Header, RecordError};
 

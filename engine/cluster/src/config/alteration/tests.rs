@@ -1,3 +1,5 @@
+//! Changes of configuration, refused and granted.
+
 use super::*;
 use crate::config::StaticConfig;
 

@@ -1,3 +1,5 @@
+//! The typed configuration of a broker.
+
 use super::*;
 use crate::config::{PropertiesFile, Sources, StaticConfig};
 

@@ -1,3 +1,5 @@
+//! What `DescribeConfigs` tells, and where it comes from.
+
 use super::*;
 use crate::config::{PropertiesFile, Sources, StaticConfig};
 

@@ -1,3 +1,5 @@
+//! What every row of the table keeps to.
+
 use std::collections::BTreeSet;
 
 use super::*;

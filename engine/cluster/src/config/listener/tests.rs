@@ -1,3 +1,5 @@
+//! Listeners that fit together, and those that do not.
+
 use super::*;
 use crate::config::{PropertiesFile, Sources, StaticConfig};
 

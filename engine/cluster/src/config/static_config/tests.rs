@@ -1,3 +1,5 @@
+//! Sources, warnings and errors of the configuration at the start.
+
 use super::*;
 
 fn load(file: &str, environment: &[(&str, &str)], set: &[&str]) -> Result<(StaticConfig, Vec<String>), Vec<String>> {

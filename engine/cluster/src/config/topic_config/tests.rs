@@ -1,3 +1,5 @@
+//! The typed configuration of a topic.
+
 use super::*;
 use crate::config::StaticConfig;
 

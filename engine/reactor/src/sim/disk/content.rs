@@ -53,12 +53,16 @@ impl Pages {
     }
 }
 
-/// A change that a power cut may still undo.
+/// What a power cut may still undo.
 #[derive(Debug)]
 enum Change {
     Write { offset: u64, bytes: Box<[u8]> },
     SetLen(u64),
 }
+
+/// How many changes there were at some moment: a sync covers those before its submission, and no later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(in crate::sim) struct Mark(pub(super) u64);
 
 /// Which of the unsynced changes of one file a power cut leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +93,9 @@ pub(super) struct Content {
     len: u64,
     durable: Pages,
     durable_len: u64,
-    changes: Vec<Change>,
+    /// With the number of each, in their order.
+    changes: Vec<(Mark, Change)>,
+    next: Mark,
     /// One bit per page that takes space on the device.
     allocated: Vec<u64>,
     allocated_pages: u64,
@@ -167,21 +173,26 @@ impl Content {
         }
     }
 
-    /// Everything so far becomes durable.
-    pub(super) fn sync(&mut self) {
-        let changes = self.changes.len();
+    /// What a sync that is submitted now would cover.
+    pub(super) fn mark(&self) -> Mark {
+        self.next
+    }
+
+    /// Everything before the mark becomes durable.
+    pub(super) fn sync(&mut self, before: Mark) {
+        let changes = self.changes.partition_point(|(mark, _)| *mark < before);
         self.write_back(changes);
     }
 
     /// A sync that failed: what the kernel held may never reach the disk, and a later sync will not bring it there,
     /// although readers go on seeing it.
     pub(super) fn sync_failed(&mut self, random: &mut Random) {
-        self.changes.retain(|change| matches!(change, Change::SetLen(_)) || random.chance(500));
+        self.changes.retain(|(_, change)| matches!(change, Change::SetLen(_)) || random.chance(500));
     }
 
     /// The power goes: what is left is the durable state plus whatever part of the changes `survival` lets through.
     pub(super) fn power_cut(&mut self, survival: Survival, random: &mut Random) {
-        for change in std::mem::take(&mut self.changes) {
+        for (_, change) in std::mem::take(&mut self.changes) {
             match (change, survival) {
                 (_, Survival::Nothing) => {}
                 (Change::SetLen(len), _) => {
@@ -233,12 +244,13 @@ impl Content {
         if self.changes.len() == CHANGES_MAX {
             self.write_back(CHANGES_MAX / 2);
         }
-        self.changes.push(change);
+        self.changes.push((self.next, change));
+        self.next.0 += 1;
     }
 
     fn write_back(&mut self, count: usize) {
         let rest = self.changes.split_off(count);
-        for change in std::mem::replace(&mut self.changes, rest) {
+        for (_, change) in std::mem::replace(&mut self.changes, rest) {
             match change {
                 Change::Write { offset, bytes } => self.durable_write(offset, &bytes),
                 Change::SetLen(len) => self.durable_set_len(len),
@@ -261,8 +273,8 @@ impl Content {
     /// A durable write carries the changes of length before it, in their order; data written before a cut to a shorter
     /// length is gone with it.
     fn commit_lengths(&mut self) {
-        while let Some(index) = self.changes.iter().position(|change| matches!(change, Change::SetLen(_))) {
-            let Change::SetLen(len) = self.changes.remove(index) else { unreachable!("just found as one") };
+        while let Some(index) = self.changes.iter().position(|(_, change)| matches!(change, Change::SetLen(_))) {
+            let (_, Change::SetLen(len)) = self.changes.remove(index) else { unreachable!("just found as one") };
             self.durable_set_len(len);
             let later = self.changes.split_off(index);
             self.forget_writes(len, u64::MAX);
@@ -272,28 +284,28 @@ impl Content {
 
     /// Cuts the range `from..to` out of all unsynced writes.
     fn forget_writes(&mut self, from: u64, to: u64) {
-        let overlaps = |change: &Change| match change {
+        let overlaps = |(_, change): &(Mark, Change)| match change {
             Change::Write { offset, bytes } => *offset < to && offset + to_u64(bytes.len()) > from,
             Change::SetLen(_) => false,
         };
         if !self.changes.iter().any(overlaps) {
             return;
         }
-        for change in std::mem::take(&mut self.changes) {
+        for (mark, change) in std::mem::take(&mut self.changes) {
             match change {
                 Change::Write { offset, bytes } => {
                     let end = offset + to_u64(bytes.len());
                     if offset < from {
                         let keep = to_usize(from.min(end) - offset);
-                        self.changes.push(Change::Write { offset, bytes: bytes[..keep].into() });
+                        self.changes.push((mark, Change::Write { offset, bytes: bytes[..keep].into() }));
                     }
                     if end > to {
                         let start = offset.max(to);
                         let bytes = bytes[to_usize(start - offset)..].into();
-                        self.changes.push(Change::Write { offset: start, bytes });
+                        self.changes.push((mark, Change::Write { offset: start, bytes }));
                     }
                 }
-                Change::SetLen(len) => self.changes.push(Change::SetLen(len)),
+                length @ Change::SetLen(_) => self.changes.push((mark, length)),
             }
         }
     }

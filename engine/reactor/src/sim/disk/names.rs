@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
-use super::content::{Content, Survival};
+use super::content::{Content, Mark, Survival};
 use crate::sim::errno::Errno;
 use crate::sim::random::Random;
 
@@ -83,14 +83,16 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(super) struct Names {
     nodes: Vec<Option<Node>>,
-    changes: Vec<Change>,
+    /// With the number of each, in their order.
+    changes: Vec<(Mark, Change)>,
+    next: Mark,
     garbage: usize,
 }
 
 impl Names {
     pub(super) fn new() -> Self {
         let root = Node { kind: Kind::Directory(Directory::default()), named: true, handles: 0 };
-        Self { nodes: vec![Some(root)], changes: Vec::new(), garbage: 0 }
+        Self { nodes: vec![Some(root)], changes: Vec::new(), next: Mark::default(), garbage: 0 }
     }
 
     pub(super) fn find(&self, path: &Path) -> Result<NodeId, Errno> {
@@ -201,26 +203,35 @@ impl Names {
         Ok(directory.current.iter().map(entry).collect())
     }
 
-    /// Makes the names of one directory durable, and those of every directory that shares a rename with it.
-    pub(super) fn sync(&mut self, path: &Path) -> Result<(), Errno> {
+    /// What a sync of a directory that is submitted now would cover.
+    pub(super) fn mark(&self) -> Mark {
+        self.next
+    }
+
+    /// Makes the changes of one directory before the mark durable, and those of every directory that shares a rename
+    /// with it.
+    pub(super) fn sync(&mut self, path: &Path, before: Mark) -> Result<(), Errno> {
         let directory = self.find(path)?;
         self.directory(directory)?;
+        let mut changes = std::mem::take(&mut self.changes);
+        let later = changes.split_off(changes.partition_point(|(mark, _)| *mark < before));
         let mut group = BTreeSet::from([directory]);
         loop {
-            let before = group.len();
-            for change in &self.changes {
+            let size = group.len();
+            for (_, change) in &changes {
                 let directories = change.directories();
                 if directories.iter().any(|directory| group.contains(directory)) {
                     group.extend(directories);
                 }
             }
-            if group.len() == before {
+            if group.len() == size {
                 break;
             }
         }
-        let (sync, keep) =
-            std::mem::take(&mut self.changes).into_iter().partition(|change| group.contains(&change.directories()[0]));
+        let (sync, keep): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|(_, change)| group.contains(&change.directories()[0]));
         self.changes = keep;
+        self.changes.extend(later);
         self.commit(sync);
         Ok(())
     }
@@ -232,7 +243,7 @@ impl Names {
         // Names of one file change in order: a later change that survived brings the earlier ones of that file.
         for later in (0..changes.len()).rev().filter(|index| survives[*index]).collect::<Vec<_>>() {
             for earlier in 0..later {
-                survives[earlier] |= changes[earlier].node() == changes[later].node();
+                survives[earlier] |= changes[earlier].1.node() == changes[later].1.node();
             }
         }
         let survivors = changes.into_iter().zip(survives).filter_map(|(change, survives)| survives.then_some(change));
@@ -290,11 +301,12 @@ impl Names {
             let older = std::mem::replace(&mut self.changes, rest);
             self.commit(older);
         }
-        self.changes.push(change);
+        self.changes.push((self.next, change));
+        self.next.0 += 1;
     }
 
-    fn commit(&mut self, changes: Vec<Change>) {
-        for change in changes {
+    fn commit(&mut self, changes: Vec<(Mark, Change)>) {
+        for (_, change) in changes {
             match change {
                 Change::Link { at, node } => self.durable_insert(at, node),
                 Change::Unlink { at, node } => self.durable_remove(&at, node),
@@ -341,7 +353,7 @@ impl Names {
 
     fn collect(&mut self) {
         let mut keep = self.reachable();
-        for change in &self.changes {
+        for (_, change) in &self.changes {
             keep.insert(change.node());
             keep.extend(change.directories());
         }

@@ -45,13 +45,13 @@ fn a_file_reads_as_a_vector_does_and_keeps_what_was_synced() {
                         model.resize(at + 3000, 0);
                     }
                 }
-                2 => content.sync(),
+                2 => content.sync(content.mark()),
                 3 if !bytes.is_empty() => {
                     content.write_durable(offset, &bytes);
                     put(&mut model, at, &bytes);
                 }
                 4 => {
-                    content.sync();
+                    content.sync(content.mark());
                     content.power_cut(Survival::draw(&mut random), &mut random);
                 }
                 5 => {
@@ -65,7 +65,7 @@ fn a_file_reads_as_a_vector_does_and_keeps_what_was_synced() {
             }
             assert_eq!(read_all(&content), model, "seed {seed}, round {round}");
         }
-        content.sync();
+        content.sync(content.mark());
         assert!(!content.has_unsynced());
         content.power_cut(Survival::Nothing, &mut random);
         assert_eq!(read_all(&content), model, "seed {seed}, after the last sync");
@@ -119,7 +119,7 @@ fn a_failed_sync_may_lose_bytes_for_ever_that_readers_still_see() {
         content.write_durable(0, &[1; 512]);
         content.write(0, &[2; 512]);
         content.sync_failed(&mut random);
-        content.sync();
+        content.sync(content.mark());
         assert_eq!(read_all(&content), [2; 512]);
         content.power_cut(Survival::Everything, &mut random);
         lost += u32::from(read_all(&content) == [1; 512]);
@@ -167,8 +167,8 @@ fn a_rename_between_directories_is_never_lost_by_half() {
             disk.create_directory(Path::new(directory)).expect("free");
         }
         create(&mut disk, "a/f");
-        disk.sync_directory(Path::new("/")).expect("there");
-        disk.sync_directory(Path::new("a")).expect("there");
+        disk.sync_directory(Path::new("/"), disk.mark_names()).expect("there");
+        disk.sync_directory(Path::new("a"), disk.mark_names()).expect("there");
         disk.rename(Path::new("a/f"), Path::new("b/f")).expect("there");
         disk.power_cut();
         let count = |directory| disk.list(Path::new(directory)).expect("synced").len();
@@ -190,6 +190,26 @@ fn space_of_removed_files_comes_back_with_their_last_descriptor() {
         assert_eq!(disk.used_bytes(), 8192);
         disk.close(node, round);
         assert_eq!(disk.used_bytes(), 0);
-        disk.sync_directory(Path::new("/")).expect("there");
+        disk.sync_directory(Path::new("/"), disk.mark_names()).expect("there");
     }
+}
+
+#[test]
+fn a_sync_covers_what_had_ended_when_it_began() {
+    let mut random = Random::new(1);
+    let mut content = Content::default();
+    content.write(0, &[1; 512]);
+    let began = content.mark();
+    content.write(512, &[2; 512]);
+    content.sync(began);
+    assert!(content.has_unsynced());
+    content.power_cut(Survival::Nothing, &mut random);
+    assert_eq!(read_all(&content), [1; 512]);
+
+    let mut disk = disk();
+    create(&mut disk, "a");
+    let began = disk.mark_names();
+    create(&mut disk, "b");
+    disk.sync_directory(Path::new("/"), began).expect("there");
+    assert!(disk.has_unsynced());
 }
