@@ -313,6 +313,11 @@ impl Disk {
         self.names.list(path)
     }
 
+    /// Free space as a process sees it, of the file system that holds `path`.
+    pub(super) fn free_bytes_at(&self, path: &Path) -> Result<u64, Errno> {
+        self.names.find(path).map(|_| self.free_bytes())
+    }
+
     pub(super) fn free_bytes(&self) -> u64 {
         self.options.capacity_bytes.saturating_sub(self.used_bytes)
     }

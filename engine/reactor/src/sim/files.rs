@@ -185,7 +185,7 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
         Op::RemoveDir { path } => unless_failed(&mut || disk.remove(&path, Removal::Directory)),
         Op::Rename { from, to } => unless_failed(&mut || disk.rename(&from, &to)),
         Op::SyncDir { path } => unless_failed(&mut || disk.sync_directory(&path, mark)),
-        Op::FreeSpace { .. } => Outcome::Number(Ok(disk.free_bytes())),
+        Op::FreeSpace { path } => Outcome::Number(disk.free_bytes_at(&path).map_err(io::Error::from)),
         Op::ReadDir { path } => {
             let entries = failure.map_or_else(|| disk.list(&path), Err);
             let entry = |entry: super::disk::Entry| DirEntry {

@@ -432,7 +432,10 @@ fn normal(path: &Path) -> Result<Vec<&str>, Errno> {
     let mut names = Vec::new();
     for component in path.components() {
         match component {
-            Component::Normal(name) => names.push(name.to_str().ok_or(Errno::INVALID)?),
+            Component::Normal(name) => {
+                let name = name.to_str().filter(|name| !name.contains('\0'));
+                names.push(name.ok_or(Errno::INVALID)?);
+            }
             Component::ParentDir => {
                 names.pop();
             }
