@@ -37,7 +37,7 @@ use ringlog_storage::types::Nanos;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use transmit::Outbox;
+pub(crate) use transmit::Outbox;
 
 /// Limits of one connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

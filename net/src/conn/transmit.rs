@@ -13,6 +13,9 @@ pub const COPIED_SLICE_BYTES_MAX: usize = 512;
 /// A chunk for copied bytes that is larger than this is not kept for the next transmission.
 const KEPT_CHUNK_BYTES_MAX: usize = 16 * 1024;
 
+/// In front of every frame.
+const SIZE_FIELD_BYTES: usize = 4;
+
 /// The body of a response: encoded bytes, into which slices of shared memory are inserted without being copied.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Body {
@@ -55,6 +58,13 @@ impl Body {
         if !slice.is_empty() {
             self.inserts.push(Insert { at, slice });
         }
+    }
+
+    /// This body behind `head`.
+    pub(crate) fn behind(&self, head: &[u8]) -> Self {
+        let moved =
+            self.inserts.iter().map(|insert| Insert { at: insert.at + head.len(), slice: insert.slice.clone() });
+        Self { bytes: [head, &self.bytes].concat(), inserts: moved.collect() }
     }
 
     /// Bytes of the whole body.
@@ -102,13 +112,20 @@ enum Part<'a> {
 /// A response that may be sent now.
 #[derive(Debug)]
 struct Ready {
-    header: ResponseHeader,
+    /// `None` where the body brings size and header itself.
+    header: Option<ResponseHeader>,
     body: Body,
+}
+
+impl Ready {
+    fn copied_len(&self) -> usize {
+        self.header.map_or(0, |header| SIZE_FIELD_BYTES + header.len()) + self.body.copied_len()
+    }
 }
 
 /// Responses in the order in which they leave.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     ready: VecDeque<Ready>,
     /// Where sizes, headers and encoded bytes are copied to. Used again once everything in it was sent.
     chunk: Option<Chunk>,
@@ -116,7 +133,12 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn push(&mut self, header: ResponseHeader, body: Body) {
-        self.ready.push_back(Ready { header, body });
+        self.ready.push_back(Ready { header: Some(header), body });
+    }
+
+    /// Queues a body that is a whole frame: what the client sends.
+    pub(crate) fn push_whole(&mut self, frame: Body) {
+        self.ready.push_back(Ready { header: None, body: frame });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -124,19 +146,21 @@ impl Outbox {
     }
 
     /// As many responses as fit one transmission, at least one if there is one.
-    pub(super) fn transmit(&mut self) -> Option<Vec<Slice>> {
+    pub(crate) fn transmit(&mut self) -> Option<Vec<Slice>> {
         let count = self.next_count();
         if count == 0 {
             return None;
         }
         let batch = || self.ready.iter().take(count);
-        let copied_bytes = batch().map(|ready| 4 + ready.header.len() + ready.body.copied_len()).sum();
+        let copied_bytes = batch().map(Ready::copied_len).sum();
         let mut gather = Gather::new(chunk_with_room(&mut self.chunk, copied_bytes));
         for ready in self.ready.drain(..count) {
-            let size = ready.header.len() + ready.body.len();
-            let size = u32::try_from(size).expect("Conn::respond refuses bodies that do not fit a frame");
-            gather.copy(&size.to_be_bytes());
-            gather.copy(ready.header.encoded().as_ref());
+            if let Some(header) = ready.header {
+                let size = header.len() + ready.body.len();
+                let size = u32::try_from(size).expect("Conn::respond refuses bodies that do not fit a frame");
+                gather.copy(&size.to_be_bytes());
+                gather.copy(header.encoded().as_ref());
+            }
             ready.body.visit(|part| match part {
                 Part::Encoded(bytes) => gather.copy(bytes),
                 Part::Shared(slice) if slice.len() <= COPIED_SLICE_BYTES_MAX => gather.copy(slice),
