@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod coordinator;
+pub mod fetch_session;
 pub mod image;
 pub mod metadata;
 pub mod placement;
