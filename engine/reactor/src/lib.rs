@@ -12,20 +12,28 @@
 #![allow(dead_code)]
 
 mod backend;
+mod clock;
 mod core;
+mod disk;
 mod file;
+mod launch;
 mod limits;
 mod mesh;
+mod network;
 mod op;
+mod posix;
 mod reactor;
 mod received;
+mod signal;
 pub mod sim;
 mod socket;
 mod task;
 mod time;
 mod timer;
+mod uring;
 
 pub use file::File;
+pub use launch::{BackendChoice, BackendKind, LaunchError, ShardSpec, Shards, launch};
 pub use limits::Limits;
 pub use mesh::Mesh;
 pub use op::{Create, DirEntry, Durability, EntryKind, ListenOptions, OpenOptions, Signal};

@@ -59,6 +59,24 @@ impl ReceivePool {
         unsafe { self.memory.as_ptr().cast_mut().add(at) }
     }
 
+    /// Lets `receive` fill a free buffer, which it answers the number of bytes of. `None` when no buffer is free.
+    pub(crate) fn fill<E>(
+        self: &Rc<Self>,
+        receive: impl FnOnce(&mut [u8]) -> Result<(usize, usize), E>,
+    ) -> Option<Result<Received, E>> {
+        let index = self.take()?;
+        // SAFETY: the buffer was just taken, so nobody else reads or writes it; the pool's memory is initialised.
+        let buffer = unsafe { std::slice::from_raw_parts_mut(self.address(index), self.buffer_bytes) };
+        let result = receive(buffer);
+        if !matches!(result, Ok((1.., _))) {
+            self.free.borrow_mut().push(index);
+        }
+        Some(result.map(|(count, _)| match count {
+            0 => Received::end(),
+            _ => Received::new(Rc::clone(self), index, count),
+        }))
+    }
+
     /// Copies `bytes` into a free buffer, for backends that have them elsewhere. `None` when no buffer is free.
     pub(crate) fn copy_in(self: &Rc<Self>, bytes: &[u8]) -> Option<Received> {
         assert!(bytes.len() <= self.buffer_bytes, "{} bytes into a buffer of {}", bytes.len(), self.buffer_bytes);
