@@ -143,9 +143,10 @@ impl Core {
         self.tasks.spawn(future)
     }
 
-    /// One turn of the loop: ready tasks, then the backend, waiting only if nothing is ready and the caller `may_wait`,
-    /// then what has ended and which timers are due. Answers whether tasks are ready for the next turn.
-    pub(crate) fn turn(&self, may_wait: bool) -> bool {
+    /// One turn of the loop: ready tasks, then the backend, waiting only if nothing is ready and the caller still
+    /// `may_wait` after the tasks have run, then what has ended and which timers are due. Answers whether tasks are
+    /// ready for the next turn.
+    pub(crate) fn turn(&self, may_wait: impl FnOnce() -> bool) -> bool {
         self.tasks.collect_woken_from_afar();
         let mesh = self.mesh.borrow().clone();
         if let Some(mesh) = &mesh {
@@ -160,7 +161,7 @@ impl Core {
         if let Some(mesh) = &mesh {
             mesh.flush();
         }
-        let mut wait = self.wait(may_wait);
+        let mut wait = self.wait(may_wait());
         let announced = wait != Wait::No;
         if announced
             && let Some(mesh) = &mesh

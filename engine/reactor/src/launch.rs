@@ -186,7 +186,7 @@ where
     let mesh = seat.attach(&core);
     let main = core.spawn(main(Reactor::new(Rc::clone(&core)), mesh));
     while !main.is_finished() {
-        core.turn(true);
+        core.turn(|| !main.is_finished());
     }
     let result = main.take().expect("it is finished");
     core.clear();

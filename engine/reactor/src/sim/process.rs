@@ -75,9 +75,9 @@ impl Process {
     pub(super) fn run(&self, shard: usize) {
         let core = &self.runners[shard].core;
         if !core.is_ready() {
-            core.turn(false);
+            core.turn(|| false);
         }
-        core.turn(false);
+        core.turn(|| false);
         let main = &self.runners[shard].main;
         if main.get() == Main::HasReturned {
             main.set(Main::IsCleared);
