@@ -11,9 +11,6 @@ use rustix::io::{Errno, ReadWriteFlags, pread, pwritev2, retry_on_intr};
 
 use crate::op::{Create, DirEntry, Durability, EntryKind, FileId, Op, OpenOptions};
 
-/// Slices that one write takes: the kernel's `IOV_MAX`.
-pub(crate) const SLICES_PER_WRITE_MAX: usize = 1024;
-
 /// Entries that one directory may have to be listed. A data directory has a few per partition.
 const DIR_ENTRIES_MAX: usize = 4_000_000;
 

@@ -10,6 +10,9 @@ use crate::core::Core;
 use crate::op::{Durability, FileId, Op, Opened, Outcome};
 use crate::reactor::{done, mismatch};
 
+/// Slices that one write takes at most: the kernel's `IOV_MAX`.
+pub const WRITE_SLICES_MAX: usize = 1024;
+
 /// An open file. Clones share it; it closes when the last one and its last operation are gone.
 ///
 /// A file opened `direct` takes offsets, lengths and memory in whole blocks of
@@ -52,8 +55,10 @@ impl File {
     }
 
     /// Writes the slices one behind the other at `offset`. A short write is an error of kind `WriteZero`: what reached
-    /// the file is unknown then. So it is when the future is dropped, except that the write runs to its end.
+    /// the file is unknown then. So it is when the future is dropped, except that the write runs to its end. Panics
+    /// over [`WRITE_SLICES_MAX`].
     pub async fn write(&self, slices: Vec<Slice>, offset: u64, durability: Durability) -> io::Result<()> {
+        assert!(slices.len() <= WRITE_SLICES_MAX, "{} slices in one write", slices.len());
         done(self.operate(|file| Op::Write { file, slices, offset, durability }).await)
     }
 

@@ -9,7 +9,6 @@
 //! An operation owns its buffers until its last completion, whatever happens to the future that waits for it. That is
 //! the invariant that all `unsafe` code of the backends rests on.
 #![warn(missing_docs)]
-#![allow(dead_code)]
 
 mod backend;
 mod clock;
@@ -32,7 +31,7 @@ mod time;
 mod timer;
 mod uring;
 
-pub use file::File;
+pub use file::{File, WRITE_SLICES_MAX};
 pub use launch::{BackendChoice, BackendKind, LaunchError, ShardSpec, Shards, launch};
 pub use limits::Limits;
 pub use mesh::Mesh;
