@@ -1,1 +1,39 @@
 //! A shard: it receives requests, drives its partitions through storage, and answers.
+//!
+//! The way of a request: [`acceptor`] starts a [`connection`], which cuts requests out of what it receives; [`dispatch`]
+//! gives each to the handler of its key in [`handlers`]; a handler asks the owners of partitions, which are this shard
+//! ([`partition`]) or others over the mesh ([`message`], served by [`mesh_loop`]); answers go back in the order of the
+//! requests. State is touched through [`shard::Shard::with`] alone. Changes of metadata go to the [`controller`] on
+//! shard 0, and come back as a new image that every shard installs ([`topology`]).
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod acceptor;
+mod boot;
+mod config_resource;
+mod connection;
+mod controller;
+mod directory;
+mod dispatch;
+mod event;
+mod handlers;
+mod jobs;
+mod memory;
+mod mesh_loop;
+mod message;
+mod partition;
+mod produce_rules;
+mod random;
+mod scatter;
+mod settings;
+mod shard;
+mod state;
+mod topic_creation;
+mod topics;
+mod topology;
+
+pub use boot::{BrokerEnd, OnListening, Start, StartError, run_shard};
+pub use directory::{DirectoryError, FORMAT_VERSION};
+pub use dispatch::served_apis;
+pub use message::ShardMessage;
+pub use settings::{SHARD_MEMORY_BYTES_MIN, Settings};

@@ -1,0 +1,243 @@
+//! From nothing to a shard that serves, and back.
+//!
+//! Shard 0 goes first: it listens, takes the data directory, recovers it for all shards, reads the metadata log, and then
+//! tells the others what they own. Nothing on the disk is changed before it is sure that the ports are free and the
+//! directory is this process's. Clients that connect meanwhile wait in the listeners' backlogs.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_cluster::config::{BrokerConfig, StaticConfig};
+use ringlog_cluster::fetch_session::FetchSessions;
+use ringlog_cluster::image::Image;
+use ringlog_net::conn::CloseReason;
+use ringlog_reactor::{Listener, Mesh, Reactor};
+use ringlog_storage::types::ShardId;
+use ringlog_storage::{RecoveredShard, Store};
+
+use crate::acceptor::{self, Connections};
+use crate::controller::{self, ControllerError};
+use crate::directory::{self, DirectoryError};
+use crate::message::{Call, Message, ShardMessage};
+use crate::partition::driver;
+use crate::partition::files::Files;
+use crate::random::random_id;
+use crate::settings::Settings;
+use crate::shard::Shard;
+use crate::state::State;
+use crate::{jobs, mesh_loop, topology};
+
+/// Told the addresses that clients are served at.
+pub type OnListening = Arc<dyn Fn(&[SocketAddr]) + Send + Sync>;
+
+/// What a broker is started with.
+#[derive(Clone)]
+pub struct Start {
+    /// The configuration, as its parts want it.
+    pub broker: Arc<BrokerConfig>,
+    /// The configuration, as it was given.
+    pub fixed: Arc<StaticConfig>,
+    /// The cluster that the data directory must belong to, if that is known.
+    pub cluster_id: Option<String>,
+    /// Where each listener of the configuration listens. Port 0 takes a free one.
+    pub addresses: Vec<SocketAddr>,
+    /// Memory that one shard may use, in bytes.
+    pub shard_memory_bytes: usize,
+    /// Called once, on shard 0, when clients are served: with the addresses in force.
+    pub on_listening: OnListening,
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start")
+            .field("broker", &self.broker)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a broker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be listened on.
+    #[error("listeners={address}: listening failed: {error}; stop what uses the port, or configure another one")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The system's answer.
+        error: io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The data directory cannot be brought in order.
+    #[error("log.dirs={directory}: recovery failed: {what}")]
+    Recovery {
+        /// The directory.
+        directory: String,
+        /// What went wrong, and what to do.
+        what: String,
+    },
+    /// The metadata log cannot be read or written.
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
+    /// Another shard could not start; it tells why.
+    #[error("another shard could not start")]
+    Other,
+}
+
+/// How a shard ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BrokerEnd {
+    /// Everything is on the disk, and the next start has nothing to recover.
+    Clean,
+    /// The disk failed: the next start recovers.
+    Unclean,
+}
+
+/// What shard 0 tells the others.
+#[derive(Debug)]
+pub(crate) struct Boot {
+    settings: Settings,
+    recovered: RecoveredShard,
+    image: Arc<Image>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Runs one shard until the broker stops.
+pub async fn run_shard(reactor: Reactor, mesh: Mesh<ShardMessage>, start: Start) -> Result<BrokerEnd, StartError> {
+    if mesh.index() == 0 {
+        let result = run_first(&reactor, &mesh, &start).await;
+        if result.is_err() {
+            for other in 1..mesh.shards() {
+                mesh.send(other, ShardMessage(Message::Boot(None))).await;
+            }
+        }
+        return result;
+    }
+    let Some(boot) = wait_for_boot(&mesh).await else { return Err(StartError::Other) };
+    run_other(&reactor, &mesh, *boot).await
+}
+
+async fn wait_for_boot(mesh: &Mesh<ShardMessage>) -> Option<Box<Boot>> {
+    let (_, ShardMessage(message)) = mesh.recv().await;
+    let Message::Boot(boot) = message else {
+        unreachable!("shard 0 boots a shard before anybody calls it: {message:?}")
+    };
+    boot
+}
+
+async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) -> Result<BrokerEnd, StartError> {
+    let mut listeners = Vec::with_capacity(start.addresses.len());
+    for address in &start.addresses {
+        listeners.push(acceptor::listen(reactor, &start.broker, *address).await.map_err(listen_error(*address))?);
+    }
+    let addresses: Vec<_> = listeners.iter().map(Listener::local_addr).collect();
+    let path = start.broker.data_directory.as_ref();
+    let new_ids = (random_id(reactor), random_id(reactor));
+    let taken = directory::take(reactor, path, start.broker.node_id, start.cluster_id.as_deref(), new_ids).await?;
+    let settings =
+        Settings::new(Arc::clone(&start.broker), Arc::clone(&start.fixed), &taken.meta, start.shard_memory_bytes);
+    let files = Rc::new(Files::new(reactor.clone(), settings.data_directory.clone()));
+    let mut recovered = recover(mesh.shards()).into_iter();
+    let mine = recovered.next().expect("recovery answers for every shard");
+    let shard = begin(reactor, mesh, settings, mine, &files);
+    let image = controller::start(&shard, &addresses).await?;
+    topology::install(&shard, Arc::clone(&image));
+    topology::remove_unclaimed(&shard);
+    for (other, recovered) in (1..mesh.shards()).zip(recovered) {
+        let settings = shard.settings().clone();
+        let boot = Boot { settings, recovered, image: Arc::clone(&image), addresses: addresses.clone() };
+        mesh.send(other, ShardMessage(Message::Boot(Some(Box::new(boot))))).await;
+    }
+    // A call is answered by a shard that serves.
+    for other in 1..mesh.shards() {
+        shard.call(other, Call::Install(Arc::clone(&image))).await.reply().await;
+    }
+    (start.on_listening)(&addresses);
+    let signal = reactor.clone();
+    let stopping = shard.clone();
+    reactor.spawn(async move {
+        if let Ok(signal) = signal.signal().await {
+            tracing::info!("{signal:?}: finishing what is in flight, then stopping");
+            stop_all(&stopping).await;
+        }
+    });
+    let end = serve(&shard, listeners).await;
+    drop(taken);
+    Ok(end)
+}
+
+async fn run_other(reactor: &Reactor, mesh: &Mesh<ShardMessage>, boot: Boot) -> Result<BrokerEnd, StartError> {
+    let Boot { settings, recovered, image, addresses } = boot;
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        listeners.push(acceptor::listen(reactor, &settings.broker, address).await.map_err(listen_error(address))?);
+    }
+    let files = Rc::new(Files::new(reactor.clone(), settings.data_directory.clone()));
+    let shard = begin(reactor, mesh, settings, recovered, &files);
+    topology::install(&shard, image);
+    topology::remove_unclaimed(&shard);
+    Ok(serve(&shard, listeners).await)
+}
+
+/// Tells every shard to stop, this one last.
+async fn stop_all(shard: &Shard) {
+    for other in 1..shard.count() {
+        shard.call(other, Call::Shutdown).await.reply().await;
+    }
+    shard.stopping().ring();
+}
+
+/// Brings the data directory in order, for all shards.
+fn recover(shards: usize) -> Vec<RecoveredShard> {
+    (0..shards).map(|shard| RecoveredShard::empty(ShardId::new(u16::try_from(shard).expect("few")))).collect()
+}
+
+fn listen_error(address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {
+    move |error| StartError::Listen { address, error }
+}
+
+/// Makes the shard and starts to drive its store.
+fn begin(
+    reactor: &Reactor,
+    mesh: &Mesh<ShardMessage>,
+    settings: Settings,
+    recovered: RecoveredShard,
+    files: &Rc<Files>,
+) -> Shard {
+    let store = Store::new(settings.store(mesh.index()), recovered);
+    let sessions = usize::try_from(settings.broker.fetch_sessions_max).unwrap_or(0);
+    let state = State::new(
+        Arc::new(Image::new(Arc::clone(&settings.cluster_id), settings.broker.node_id)),
+        store,
+        FetchSessions::new(sessions),
+    );
+    let shard = Shard::new(reactor.clone(), mesh.clone(), settings, state);
+    reactor.spawn(driver::drive(shard.clone(), Rc::clone(files)));
+    shard
+}
+
+/// Serves until the shard is told to stop; then finishes what is in flight and closes the store.
+async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
+    let reactor = shard.reactor();
+    let connections = Rc::new(Connections::default());
+    reactor.spawn(mesh_loop::serve(shard.clone()));
+    for (index, listener) in listeners.into_iter().enumerate() {
+        reactor.spawn(acceptor::accept(shard.clone(), listener, index, Rc::clone(&connections)));
+    }
+    reactor.spawn(acceptor::watch_idle(shard.clone(), Rc::clone(&connections)));
+    reactor.spawn(jobs::maintain(shard.clone()));
+    shard.stopping().wait().await;
+    shard.with(|state| state.stopping = true);
+    for connection in connections.live() {
+        connection.close(CloseReason::ShuttingDown);
+    }
+    connections.drained(shard).await;
+    shard.with(|state| state.store.shutdown());
+    shard.closed().wait().await;
+    shard.with(|state| state.end())
+}

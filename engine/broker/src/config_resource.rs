@@ -1,0 +1,44 @@
+//! What a request calls a resource with configuration.
+
+use ringlog_cluster::image::ConfigResource;
+use ringlog_net::error::ErrorCode;
+use ringlog_storage::types::BrokerId;
+
+/// The numbers of resource types (`ConfigResource.Type` of Kafka's clients).
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// Why a resource has no configuration here.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum ResourceError {
+    #[error("there is no topic {0}")]
+    UnknownTopic(String),
+    #[error("this is broker {node}; ask broker {asked} for its own configuration")]
+    OtherBroker { asked: BrokerId, node: BrokerId },
+    #[error("{0} is not the id of a broker")]
+    BadBrokerId(String),
+    #[error("resources of type {0} have no configuration here; topics ({TOPIC}) and brokers ({BROKER}) have")]
+    UnsupportedType(i8),
+}
+
+impl ResourceError {
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
+            Self::OtherBroker { .. } | Self::BadBrokerId(_) | Self::UnsupportedType(_) => ErrorCode::InvalidRequest,
+        }
+    }
+}
+
+/// The resource of a type and a name. A broker without a name stands for all of them.
+pub(crate) fn config_resource(resource_type: i8, name: &str) -> Result<ConfigResource, ResourceError> {
+    match resource_type {
+        TOPIC => Ok(ConfigResource::Topic(name.into())),
+        BROKER if name.is_empty() => Ok(ConfigResource::AllBrokers),
+        BROKER => {
+            let id = name.parse().map_err(|_| ResourceError::BadBrokerId(name.to_owned()))?;
+            Ok(ConfigResource::Broker(BrokerId::new(id)))
+        }
+        other => Err(ResourceError::UnsupportedType(other)),
+    }
+}

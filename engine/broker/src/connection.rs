@@ -1,0 +1,213 @@
+//! One client connection: a task that reads and begins requests, and a task that sends what is answered.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use ringlog_net::conn::{CloseReason, Conn, Phase, Request, Response, Want};
+use ringlog_net::header::ServedApis;
+use ringlog_reactor::Socket;
+use ringlog_storage::types::Nanos;
+
+use crate::dispatch::{Handled, dispatch};
+use crate::event::Event;
+use crate::shard::Shard;
+
+/// How long a connection waits for memory for a frame before it is closed.
+const MEMORY_WAIT: Duration = Duration::from_secs(30);
+
+/// One connection, shared by its tasks and by the requests that it has under way.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    shard: Shard,
+    socket: Socket,
+    conn: RefCell<Conn>,
+    /// The client's address.
+    pub(crate) peer: SocketAddr,
+    /// Index of the listener that it came in through.
+    pub(crate) listener: usize,
+    /// Something may be ready to be sent.
+    writer_bell: Event,
+    /// There may be room for another request.
+    room_bell: Event,
+    /// The connection ends.
+    closing_bell: Event,
+}
+
+impl Connection {
+    /// Starts to serve a connection. The answer is kept by the shard's registry, for idle deadlines and shutdown.
+    pub(crate) fn start(
+        shard: &Shard,
+        socket: Socket,
+        peer: SocketAddr,
+        listener: usize,
+        apis: Arc<ServedApis>,
+    ) -> Rc<Self> {
+        let limits = shard.settings().connection;
+        let conn = RefCell::new(Conn::new(limits, apis, Phase::Authenticated, shard.now()));
+        let connection = Rc::new(Self {
+            shard: shard.clone(),
+            socket,
+            conn,
+            peer,
+            listener,
+            writer_bell: Event::default(),
+            room_bell: Event::default(),
+            closing_bell: Event::default(),
+        });
+        let (reader, writer) = (Rc::clone(&connection), Rc::clone(&connection));
+        connection.shard.reactor().spawn(async move { reader.read().await });
+        connection.shard.reactor().spawn(async move { writer.write().await });
+        connection
+    }
+
+    /// The shard that serves it.
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// Ends it: requests under way are answered first.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        self.conn.borrow_mut().close(reason);
+        self.ring_closing();
+    }
+
+    /// Ends it if its time has come.
+    pub(crate) fn handle_timeout(&self, now: Nanos) {
+        self.conn.borrow_mut().handle_timeout(now);
+        if self.conn.borrow().closing().is_some() {
+            self.ring_closing();
+        }
+    }
+
+    fn ring_closing(&self) {
+        self.writer_bell.ring();
+        self.room_bell.ring();
+        self.closing_bell.ring();
+    }
+
+    async fn read(self: Rc<Self>) {
+        while self.conn.borrow().closing().is_none() {
+            let want = self.conn.borrow_mut().want();
+            match want {
+                Want::Pool => self.receive().await,
+                Want::Direct { chunk, bytes } => {
+                    let receive = pin!(self.socket.recv_into(chunk, bytes));
+                    if let Either::Left(((result, chunk), _)) = select(receive, pin!(self.closing())).await {
+                        self.received(result.map(|bytes| bytes == 0), |conn, now| conn.received_direct(chunk, now));
+                    }
+                }
+                Want::Memory { bytes } => self.grant(bytes).await,
+                Want::Nothing => self.room_bell.wait().await,
+            }
+            self.serve().await;
+        }
+        self.serve().await;
+    }
+
+    async fn receive(&self) {
+        let receive = pin!(self.socket.recv());
+        let Either::Left((result, _)) = select(receive, pin!(self.closing())).await else { return };
+        match result {
+            Ok(received) => self.received(Ok(received.is_empty()), |conn, now| conn.received(&received, now)),
+            Err(error) => self.received(Err(error), |_, _| {}),
+        }
+    }
+
+    fn received(&self, ended: std::io::Result<bool>, take: impl FnOnce(&mut Conn, Nanos)) {
+        let now = self.shard.now();
+        let mut conn = self.conn.borrow_mut();
+        match ended {
+            Ok(false) => take(&mut conn, now),
+            Ok(true) => conn.received_end(),
+            Err(error) => conn.close(CloseReason::SocketFailed(error.to_string())),
+        }
+    }
+
+    /// Waits until the connection ends.
+    async fn closing(&self) {
+        while self.conn.borrow().closing().is_none() {
+            self.closing_bell.wait().await;
+        }
+    }
+
+    async fn grant(&self, bytes: usize) {
+        let take = self.shard.frames().take(bytes);
+        let taken = self.shard.reactor().timeout(take, MEMORY_WAIT).await;
+        let mut conn = self.conn.borrow_mut();
+        if let Ok(Some(chunk)) = taken {
+            let before = conn.grant(chunk);
+            drop(conn);
+            self.shard.frames().give_back(before);
+        } else {
+            conn.close(CloseReason::MemoryExhausted { announced: bytes });
+        }
+    }
+
+    /// Begins every request that has arrived, each when the one before it has taken its place.
+    async fn serve(self: &Rc<Self>) {
+        loop {
+            let next = self.conn.borrow_mut().next_request();
+            let Some(request) = next else { break };
+            match dispatch(self, &request).await {
+                Handled::Now(response) => self.respond(request, response),
+                Handled::Later(response) => {
+                    let connection = Rc::clone(self);
+                    self.shard.reactor().spawn(async move { connection.respond(request, response.await) });
+                }
+            }
+        }
+        self.writer_bell.ring();
+    }
+
+    fn respond(&self, request: Request, response: Response) {
+        let Request { seq, body, granted_bytes, .. } = request;
+        self.conn.borrow_mut().respond(seq, response);
+        if granted_bytes > 0 {
+            self.shard.frames().recycle(body);
+            self.shard.frames().give_back(granted_bytes);
+        }
+        self.writer_bell.ring();
+        self.room_bell.ring();
+    }
+
+    async fn write(self: Rc<Self>) {
+        loop {
+            let next = self.conn.borrow_mut().transmit(self.shard.now());
+            if let Some(slices) = next {
+                if let Err(error) = self.socket.send(slices).await {
+                    self.close(CloseReason::SocketFailed(error.to_string()));
+                    break;
+                }
+                continue;
+            }
+            if self.conn.borrow().finished().is_some() {
+                break;
+            }
+            self.writer_bell.wait().await;
+        }
+        self.ended().await;
+    }
+
+    async fn ended(&self) {
+        self.closing_bell.ring();
+        self.room_bell.ring();
+        let (granted_bytes, reason) = {
+            let conn = self.conn.borrow();
+            (conn.granted_bytes(), conn.closing().cloned())
+        };
+        self.shard.frames().give_back(granted_bytes);
+        // The peer may be gone already; then there is nobody to tell.
+        let _ = self.socket.shutdown().await;
+        match reason {
+            Some(CloseReason::PeerClosed | CloseReason::ShuttingDown | CloseReason::Idle(_)) | None => {
+                tracing::debug!(peer = %self.peer, reason = reason.map(tracing::field::display), "connection ended");
+            }
+            Some(reason) => tracing::info!(peer = %self.peer, "connection ended: {reason}"),
+        }
+    }
+}

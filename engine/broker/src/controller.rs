@@ -1,0 +1,294 @@
+//! The metadata controller's shell, on shard 0: writes what the machine decides to `__cluster_metadata`, and publishes
+//! images of what is committed.
+//!
+//! A change is answered when its records are committed and every shard has the image with it: whoever is told that a
+//! topic exists can use it at once, through any connection.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_cluster::coordinator::Coordinator;
+use ringlog_cluster::image::Image;
+use ringlog_cluster::metadata::{Decision, Metadata, Registration, StartError as MetadataStartError};
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::metadata_log::MetadataRecord;
+use ringlog_net::wire::{Reader, Writer};
+use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId};
+use ringlog_storage::batch::build::{BatchBuilder, Record};
+use ringlog_storage::batch::{BatchView, split};
+use ringlog_storage::types::{LeaderEpoch, Millis, Offset, PartitionIndex, TopicPartition, Uuid};
+
+use crate::message::{Call, Reply};
+use crate::partition::commit::{CommitCount, Commits};
+use crate::partition::read::{self, ReadCall, ReadItem};
+use crate::partition::table::{PartitionKey, Slot};
+use crate::random::{random_bits, random_id};
+use crate::shard::Shard;
+use crate::state::State;
+use crate::topology;
+
+/// The name of the metadata log; Kafka's.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+/// Where the metadata log is.
+const METADATA_LOG: PartitionKey = PartitionKey { topic_id: Uuid::METADATA_TOPIC, partition: PartitionIndex::new(0) };
+/// The epoch of the one controller. It never changes: one node is a quorum of one.
+const CONTROLLER_EPOCH: LeaderEpoch = LeaderEpoch::new(1);
+/// Bytes that are read of the metadata log at a time, at the start.
+const READ_BYTES: usize = 1024 * 1024;
+/// Records of one batch of the metadata log; a decision that needs more is refused by the limits of its request.
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Gives the bits of ids to a decision.
+pub(crate) type RandomBits<'a> = &'a mut dyn FnMut() -> u128;
+
+/// The machine, and where its log is. Only shard 0 has one.
+#[derive(Debug)]
+pub(crate) struct Controller {
+    metadata: Metadata,
+    log: PartitionId,
+}
+
+/// Why the metadata log cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// It cannot be read.
+    #[error("{METADATA_TOPIC}-0 cannot be read at offset {offset}: {code}; restore the data directory from a backup")]
+    Read {
+        /// Where reading failed.
+        offset: Offset,
+        /// How.
+        code: ErrorCode,
+    },
+    /// It holds something that is no metadata.
+    #[error(
+        "{METADATA_TOPIC}-0 holds a record at offset {offset} that cannot be understood: {what}; start the release that wrote it"
+    )]
+    Record {
+        /// Where.
+        offset: Offset,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// It was written by a newer release, or this broker cannot be registered.
+    #[error(transparent)]
+    Start(#[from] MetadataStartError),
+    /// Nothing can be written to it.
+    #[error("{METADATA_TOPIC}-0 cannot be written: {0}; look at the disk")]
+    Write(ErrorCode),
+}
+
+/// A decision to be taken, whatever it is about, and its reply.
+pub(crate) struct Command(Box<Decide>);
+
+type Decide = dyn FnOnce(&Metadata, RandomBits<'_>) -> Decision<AnyReply> + Send;
+
+/// The reply to a [`Command`], or why it was not carried out.
+pub(crate) type CommandReply = Result<AnyReply, ErrorCode>;
+
+type AnyReply = Box<dyn Any + Send>;
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Command")
+    }
+}
+
+/// Lets the controller take a decision, and answers once it is in force on every shard.
+pub(crate) async fn decide<R: Send + 'static>(
+    shard: &Shard,
+    decide: impl FnOnce(&Metadata, RandomBits<'_>) -> Decision<R> + Send + 'static,
+) -> Result<R, ErrorCode> {
+    let command = Command(Box::new(move |metadata, random| {
+        let Decision { records, reply } = decide(metadata, random);
+        Decision { records, reply: Box::new(reply) as AnyReply }
+    }));
+    let reply = if shard.index() == 0 {
+        submit(shard.clone(), command).await
+    } else {
+        match shard.call(0, Call::Command(Box::new(command))).await.reply().await {
+            Reply::Command(reply) => *reply,
+            other => unreachable!("a command is answered by its reply, not {other:?}"),
+        }
+    };
+    reply.map(|reply| *reply.downcast().expect("a command answers with the reply of its decision"))
+}
+
+/// Takes the decision of a command. On shard 0 only.
+pub(crate) async fn submit(shard: Shard, command: Command) -> CommandReply {
+    let now = shard.wall_clock();
+    let reactor = shard.reactor().clone();
+    let mut random = move || random_bits(&reactor);
+    let (reply, written) = shard.with(|state| {
+        let controller = state.controller.as_ref().expect("shard 0 has the controller");
+        let Decision { records, reply } = (command.0)(&controller.metadata, &mut random);
+        if records.is_empty() {
+            return Ok((reply, None));
+        }
+        write(state, &records, now).map(|written| (reply, Some(written)))
+    })?;
+    if let Some(Written { count, last_offset, image }) = written {
+        count.settled().await;
+        let committed = shard.with(|state| is_committed(state, last_offset));
+        if !committed {
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        publish(&shard, image).await;
+    }
+    Ok(reply)
+}
+
+struct Written {
+    count: Rc<CommitCount>,
+    last_offset: Offset,
+    image: Arc<Image>,
+}
+
+/// Appends the records of one decision and replays them. The state is what the log says from here on; nobody outside
+/// sees it before the records are committed.
+fn write(state: &mut State, records: &[MetadataRecord], now: Millis) -> Result<Written, ErrorCode> {
+    let log = state.controller.as_ref().expect("shard 0 has the controller").log;
+    let batch = batch(records, now)?;
+    let (view, _) = BatchView::parse(&batch).expect("was built just now");
+    let appended =
+        state.store.append(log, (&view).into(), AppendOrigin::Coordinator, CONTROLLER_EPOCH, now).map_err(|error| {
+            match error {
+                AppendError::Backpressure => ErrorCode::RequestTimedOut,
+                _ => ErrorCode::KafkaStorageError,
+            }
+        })?;
+    let count = Rc::new(CommitCount::default());
+    state.table.get_mut(log).expect("the metadata log has its slot").commits.push(appended.last_offset, &count);
+    let metadata = &mut state.controller.as_mut().expect("shard 0 has the controller").metadata;
+    let mut offset = appended.base_offset;
+    for record in records {
+        metadata.replay(offset, record).expect("the machine understands what it decides");
+        offset = offset.next();
+    }
+    let image = Arc::new(metadata.image().clone());
+    Ok(Written { count, last_offset: appended.last_offset, image })
+}
+
+fn batch(records: &[MetadataRecord], now: Millis) -> Result<Vec<u8>, ErrorCode> {
+    let mut builder = BatchBuilder::new();
+    for record in records {
+        let mut writer = Writer::default();
+        record.encode(&mut writer, record.newest_version()).expect("the machine makes records of the newest version");
+        let value = writer.into_bytes();
+        builder.push(&Record { timestamp: now, key: None, value: Some(&value), headers: &[] });
+        if builder.plain_bytes() > BATCH_BYTES_MAX {
+            return Err(ErrorCode::RecordListTooLarge);
+        }
+    }
+    Ok(builder.build())
+}
+
+fn is_committed(state: &State, last_offset: Offset) -> bool {
+    let log = state.controller.as_ref().expect("shard 0 has the controller").log;
+    state.store.partition(log).is_some_and(|offsets| offsets.high_watermark > last_offset)
+}
+
+/// Puts the image in force everywhere.
+async fn publish(shard: &Shard, image: Arc<Image>) {
+    let mut calls = Vec::with_capacity(shard.count());
+    for other in 1..shard.count() {
+        calls.push(shard.call(other, Call::Install(Arc::clone(&image))).await);
+    }
+    topology::install(shard, image);
+    for call in calls {
+        call.reply().await;
+    }
+}
+
+/// Reads the metadata log, registers this broker, and answers the image that the broker starts with.
+pub(crate) async fn start(shard: &Shard, addresses: &[SocketAddr]) -> Result<Arc<Image>, ControllerError> {
+    let settings = shard.settings();
+    let mut metadata =
+        Metadata::new(Arc::clone(&settings.cluster_id), settings.broker.node_id, Arc::clone(&settings.fixed));
+    let log = open_log(shard, &metadata);
+    replay_all(shard, &mut metadata).await?;
+    let mut listeners = settings.broker.listeners.clone();
+    for (listener, address) in listeners.iter_mut().zip(addresses) {
+        listener.port = address.port();
+    }
+    let registration = Registration {
+        id: settings.broker.node_id,
+        incarnation_id: random_id(shard.reactor()),
+        listeners,
+        rack: settings.broker.rack.clone(),
+        directory_id: settings.directory_id,
+    };
+    let records = metadata.register_broker(&registration)?.records;
+    let now = shard.wall_clock();
+    let written = shard.with(|state| {
+        state.controller = Some(Controller { metadata, log });
+        write(state, &records, now)
+    });
+    let Written { count, last_offset, image } = written.map_err(ControllerError::Write)?;
+    count.settled().await;
+    if shard.with(|state| is_committed(state, last_offset)) {
+        Ok(image)
+    } else {
+        Err(ControllerError::Write(ErrorCode::KafkaStorageError))
+    }
+}
+
+fn open_log(shard: &Shard, metadata: &Metadata) -> PartitionId {
+    let settings = shard.settings();
+    let config = metadata.image().topic_config(METADATA_TOPIC, settings.broker.node_id, &settings.fixed);
+    let name = TopicPartition::new(METADATA_TOPIC, METADATA_LOG.partition);
+    shard.with(|state| {
+        let log_config = topology::internal_log_config(&config, settings);
+        let id = state.store.create_partition(name, METADATA_LOG.topic_id, log_config).expect("it is the first one");
+        let (topic, config) = (METADATA_TOPIC.into(), Arc::new(config));
+        state.table.insert(
+            id,
+            Slot { key: METADATA_LOG, topic, config, leader_epoch: CONTROLLER_EPOCH, commits: Commits::default() },
+        );
+        id
+    })
+}
+
+async fn replay_all(shard: &Shard, metadata: &mut Metadata) -> Result<(), ControllerError> {
+    let mut offset = Offset::ZERO;
+    loop {
+        let item = ReadItem {
+            key: METADATA_LOG,
+            offset,
+            bytes_max: READ_BYTES,
+            current_leader_epoch: LeaderEpoch::UNKNOWN,
+            last_fetched_epoch: LeaderEpoch::UNKNOWN,
+        };
+        let call = ReadCall { items: vec![item], bytes_max: READ_BYTES, watch: None };
+        let outcome = read::begin(shard, &call, shard.index()).outcomes().await.pop().expect("one item, one outcome");
+        if outcome.code != ErrorCode::None {
+            return Err(ControllerError::Read { offset, code: outcome.code });
+        }
+        if outcome.bytes == 0 {
+            return Ok(());
+        }
+        let bytes = outcome.records.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
+        offset = replay_batches(metadata, &bytes, offset)?;
+    }
+}
+
+/// Answers the offset behind the last record.
+fn replay_batches(metadata: &mut Metadata, bytes: &[u8], mut offset: Offset) -> Result<Offset, ControllerError> {
+    for batch in split(bytes) {
+        let broken = |offset, what: String| ControllerError::Record { offset, what };
+        let batch = batch.map_err(|error| broken(offset, error.to_string()))?;
+        let records = batch.records().ok_or_else(|| broken(offset, "the batch is compressed".to_owned()))?;
+        for record in records {
+            let record = record.map_err(|error| broken(offset, error.to_string()))?;
+            let at = batch.base_offset().checked_add(i64::from(record.offset_delta)).unwrap_or(offset);
+            let value = record.value.ok_or_else(|| broken(at, "it has no value".to_owned()))?;
+            let (record, _) =
+                MetadataRecord::decode(&mut Reader::new(value)).map_err(|error| broken(at, error.to_string()))?;
+            metadata.replay(at, &record).map_err(|error| broken(at, error.to_string()))?;
+        }
+        offset = batch.next_offset();
+    }
+    Ok(offset)
+}

@@ -1,0 +1,244 @@
+//! The data directory as a whole: who uses it, which cluster it belongs to, which format it has.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ringlog_buffer::{Chunk, Slice};
+use ringlog_reactor::{Create, Durability, File, OpenOptions, Reactor};
+use ringlog_storage::types::{BrokerId, Uuid};
+
+/// Held locked for as long as a broker uses the directory; Kafka's name for the same purpose.
+const LOCK_FILE: &str = ".lock";
+/// What the directory belongs to; Kafka's name and form.
+const META_FILE: &str = "meta.properties";
+/// The new content of [`META_FILE`], until it is whole.
+const META_FILE_NEW: &str = "meta.properties.tmp";
+/// The form of [`META_FILE`] that Kafka calls 1.
+const META_VERSION: &str = "1";
+/// The format of everything else in the directory: see `FORMAT.md` of storage.
+pub const FORMAT_VERSION: u32 = 1;
+/// A larger [`META_FILE`] is not one.
+const META_BYTES_MAX: usize = 16 * 1024;
+
+/// The identity of a data directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_field_names, reason = "they are called so in the file")]
+pub struct Meta {
+    /// The cluster, as text.
+    pub cluster_id: String,
+    /// The broker.
+    pub node_id: BrokerId,
+    /// The directory itself.
+    pub directory_id: Uuid,
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// It cannot be created, read or written.
+    #[error("log.dirs={path}: {what} failed: {error}; give a directory that this user can write to")]
+    Unusable {
+        /// The directory.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// The system's answer.
+        error: io::Error,
+    },
+    /// Another process uses it.
+    #[error("log.dirs={0}: another broker is using this directory; stop it, or give another directory")]
+    Locked(PathBuf),
+    /// Its meta.properties is damaged or not one.
+    #[error("{path}: {what}; restore the file, or give an empty directory")]
+    Meta {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// It was written by a newer release.
+    #[error(
+        "log.dirs={path}: the directory has format {found}, and this release knows formats up to {known}; start a newer release"
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest known one.
+        known: u32,
+    },
+    /// It is another broker's.
+    #[error(
+        "log.dirs={path}: the directory belongs to node.id={found}, and this broker is node.id={expected}; correct node.id or the directory"
+    )]
+    OtherNode {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        found: BrokerId,
+        /// Who asks.
+        expected: BrokerId,
+    },
+    /// It is another cluster's.
+    #[error(
+        "log.dirs={path}: the directory belongs to cluster {found}, and cluster {expected} was asked for; correct the cluster id or the directory"
+    )]
+    OtherCluster {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who asks.
+        expected: String,
+    },
+}
+
+/// A data directory that is this process's alone.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) meta: Meta,
+    /// The lock goes with it.
+    _lock: File,
+}
+
+/// Takes the directory: makes it if it is missing, locks it, and checks or founds its identity. `cluster_id` is what the
+/// configuration asks for, if it does; `new_ids` serve a directory that has none yet.
+pub(crate) async fn take(
+    reactor: &Reactor,
+    path: &Path,
+    node_id: BrokerId,
+    cluster_id: Option<&str>,
+    new_ids: (Uuid, Uuid),
+) -> Result<Directory, DirectoryError> {
+    let unusable = |what| move |error| DirectoryError::Unusable { path: path.to_owned(), what, error };
+    create_all(reactor, path).await.map_err(unusable("creating it"))?;
+    let options = OpenOptions { write: true, create: Create::IfMissing, direct: false };
+    let lock = reactor.open(path.join(LOCK_FILE), options).await.map_err(unusable("making a lock file in it"))?;
+    lock.lock().await.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => DirectoryError::Locked(path.to_owned()),
+        _ => unusable("locking it")(error),
+    })?;
+    let meta = if let Some(text) = read_meta(reactor, path).await.map_err(unusable("reading meta.properties"))? {
+        check_meta(path, &text, node_id, cluster_id)?
+    } else {
+        let cluster_id = cluster_id.map_or_else(|| new_ids.0.to_string(), str::to_owned);
+        let meta = Meta { cluster_id, node_id, directory_id: new_ids.1 };
+        write_meta(reactor, path, &meta).await.map_err(unusable("writing meta.properties"))?;
+        meta
+    };
+    Ok(Directory { meta, _lock: lock })
+}
+
+/// Makes a directory and those above it that are missing, each durable in its parent.
+async fn create_all(reactor: &Reactor, path: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for ancestor in path.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()) {
+        match reactor.create_dir(ancestor).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                missing.push(ancestor);
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        missing.push(ancestor);
+        break;
+    }
+    for created in missing.iter().rev() {
+        match reactor.create_dir(*created).await {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let parent = created.parent().filter(|parent| !parent.as_os_str().is_empty());
+        reactor.sync_dir(parent.unwrap_or(Path::new("."))).await?;
+    }
+    Ok(())
+}
+
+async fn read_meta(reactor: &Reactor, path: &Path) -> io::Result<Option<String>> {
+    let file = match reactor.open(path.join(META_FILE), OpenOptions::default()).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let (result, chunk) = file.read(Chunk::with_capacity(META_BYTES_MAX), 0, META_BYTES_MAX).await;
+    result?;
+    Ok(Some(String::from_utf8_lossy(&chunk).into_owned()))
+}
+
+async fn write_meta(reactor: &Reactor, path: &Path, meta: &Meta) -> io::Result<()> {
+    let Meta { cluster_id, node_id, directory_id } = meta;
+    let text = format!(
+        "version={META_VERSION}\nringlog.format={FORMAT_VERSION}\ncluster.id={cluster_id}\nnode.id={node_id}\ndirectory.id={directory_id}\n"
+    );
+    let options = OpenOptions { write: true, create: Create::IfMissing, direct: false };
+    let file = reactor.open(path.join(META_FILE_NEW), options).await?;
+    file.truncate(0).await?;
+    file.write(vec![Slice::from(text.as_bytes())], 0, Durability::Dsync).await?;
+    file.sync_data().await?;
+    reactor.rename(path.join(META_FILE_NEW), path.join(META_FILE)).await?;
+    reactor.sync_dir(path).await
+}
+
+fn check_meta(path: &Path, text: &str, node_id: BrokerId, cluster_id: Option<&str>) -> Result<Meta, DirectoryError> {
+    let broken = |what: String| DirectoryError::Meta { path: path.join(META_FILE), what };
+    let value = |key: &str| {
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let found = lines.filter_map(|line| line.split_once('=')).find(|(name, _)| name.trim() == key);
+        found.map(|(_, value)| value.trim()).ok_or_else(|| broken(format!("{key} is missing")))
+    };
+    let version = value("version")?;
+    if version != META_VERSION {
+        return Err(broken(format!("version={version} is not {META_VERSION}")));
+    }
+    let format = value("ringlog.format")?;
+    let format: u32 = format.parse().map_err(|_| broken(format!("ringlog.format={format} is not a number")))?;
+    if format > FORMAT_VERSION {
+        return Err(DirectoryError::Newer { path: path.to_owned(), found: format, known: FORMAT_VERSION });
+    }
+    let found = value("node.id")?;
+    let found = found.parse().map(BrokerId::new).map_err(|_| broken(format!("node.id={found} is not a number")))?;
+    if found != node_id {
+        return Err(DirectoryError::OtherNode { path: path.to_owned(), found, expected: node_id });
+    }
+    let of_directory = value("cluster.id")?.to_owned();
+    if let Some(expected) = cluster_id.filter(|expected| *expected != of_directory) {
+        let (path, expected) = (path.to_owned(), expected.to_owned());
+        return Err(DirectoryError::OtherCluster { path, found: of_directory, expected });
+    }
+    let directory_id = value("directory.id")?;
+    let directory_id = directory_id
+        .parse()
+        .map_err(|_| broken(format!("directory.id={directory_id} is not an id of Kafka's form")))?;
+    Ok(Meta { cluster_id: of_directory, node_id, directory_id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str =
+        "#comment\nversion=1\nringlog.format=1\ncluster.id=abc\nnode.id=1\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAQ\n";
+
+    #[test]
+    fn an_identity_is_checked_line_by_line() {
+        let check = |text: &str, cluster_id, expected: Result<(), &str>| {
+            let checked = check_meta(Path::new("d"), text, BrokerId::new(1), cluster_id);
+            let checked = checked.map(drop).map_err(|error| error.to_string());
+            match expected {
+                Ok(()) => assert_eq!(checked, Ok(()), "{text}"),
+                Err(part) => assert!(checked.as_ref().is_err_and(|error| error.contains(part)), "{text}: {checked:?}"),
+            }
+        };
+        check(GOOD, None, Ok(()));
+        check(GOOD, Some("abc"), Ok(()));
+        check(GOOD, Some("abd"), Err("belongs to cluster abc, and cluster abd"));
+        check(&GOOD.replace("node.id=1", "node.id=2"), None, Err("belongs to node.id=2, and this broker is node.id=1"));
+        check(&GOOD.replace("format=1", "format=2"), None, Err("format 2, and this release knows formats up to 1"));
+        check(&GOOD.replace("format=1", "format=x"), None, Err("ringlog.format=x is not a number"));
+        check(&GOOD.replace("version=1", "version=0"), None, Err("version=0 is not 1"));
+        check("", None, Err("version is missing"));
+        check(&GOOD.replace("AAAAAAAAAAAAAAAAAAAAAQ", "?"), None, Err("directory.id=? is not an id"));
+    }
+}

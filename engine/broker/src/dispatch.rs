@@ -1,0 +1,110 @@
+//! From a request to the handler of its key. One row of [`apis!`] per served key says which versions are served, and drives
+//! `ApiVersions` and dispatch alike.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use ringlog_net::conn::{Body, CloseReason, Request, Response};
+use ringlog_net::header::{ServedApi, ServedApis};
+use ringlog_net::messages::{self, ApiKey};
+use ringlog_net::wire::{DecodeError, Reader, Writer};
+
+use crate::connection::Connection;
+use crate::handlers;
+
+/// What a handler answers once the request has taken its place, so that the connection's next one may begin: appends
+/// are in the log, calls to other shards are in line.
+pub(crate) enum Handled {
+    /// The response is there already.
+    Now(Response),
+    /// It comes later; responses keep the order of the requests all the same.
+    Later(Pin<Box<dyn Future<Output = Response>>>),
+}
+
+impl Handled {
+    pub(crate) fn later(response: impl Future<Output = Response> + 'static) -> Self {
+        Self::Later(Box::pin(response))
+    }
+}
+
+/// A request that reached its handler.
+#[derive(Clone, Copy)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) connection: &'a Rc<Connection>,
+    pub(crate) request: &'a Request,
+}
+
+impl Incoming<'_> {
+    pub(crate) fn version(&self) -> i16 {
+        self.request.header.api_version
+    }
+
+    /// The request's body as a message.
+    pub(crate) fn decode<R: messages::Request>(&self) -> Result<R, CloseReason> {
+        let mut reader = Reader::new(&self.request.body);
+        R::decode(&mut reader, self.version()).map_err(|error| self.malformed(error))
+    }
+
+    /// The end of a connection whose client sends what cannot be read.
+    pub(crate) fn malformed(&self, error: DecodeError) -> CloseReason {
+        let header = &self.request.header;
+        CloseReason::BodyMalformed {
+            api_name: header.api_key.name(),
+            api_version: header.api_version,
+            client_id: header.client_id.to_string(),
+            error,
+        }
+    }
+
+    /// The response in the version of the request.
+    pub(crate) fn respond(&self, message: &impl messages::Message) -> Response {
+        respond(message, self.version())
+    }
+}
+
+/// A response message in a given version.
+pub(crate) fn respond(message: &impl messages::Message, version: i16) -> Response {
+    let mut writer = Writer::default();
+    message
+        .encode(&mut writer, version)
+        .expect("handlers set only fields that the version has, or that may be left out");
+    Response::Send(Body::from(writer.into_bytes()))
+}
+
+macro_rules! apis {
+    ($($key:ident $min:literal..=$max:literal => $handler:ident,)*) => {
+        /// What this broker serves.
+        pub fn served_apis() -> ServedApis {
+            ServedApis::new([$(ServedApi { api_key: ApiKey::$key, min: $min, max: $max },)*])
+        }
+
+        /// Begins a request.
+        pub(crate) async fn dispatch(connection: &Rc<Connection>, request: &Request) -> Handled {
+            let incoming = Incoming { connection, request };
+            let handled = match request.header.api_key {
+                $(ApiKey::$key => handlers::$handler::handle(incoming).await,)*
+                other => unreachable!("{} is in no row, and the connection lets nothing else pass", other.name()),
+            };
+            handled.unwrap_or_else(|reason| Handled::Now(Response::Close(reason)))
+        }
+    };
+}
+
+apis! {
+    Produce 3..=13 => k00_produce,
+    Fetch 4..=18 => k01_fetch,
+    ListOffsets 1..=11 => k02_list_offsets,
+    Metadata 0..=13 => k03_metadata,
+    FindCoordinator 0..=6 => k10_find_coordinator,
+    ApiVersions 0..=5 => k18_api_versions,
+    CreateTopics 2..=7 => k19_create_topics,
+    DeleteTopics 1..=6 => k20_delete_topics,
+    InitProducerId 0..=5 => k22_init_producer_id,
+    OffsetForLeaderEpoch 2..=4 => k23_offset_for_leader_epoch,
+    DescribeConfigs 1..=4 => k32_describe_configs,
+    CreatePartitions 0..=3 => k37_create_partitions,
+    IncrementalAlterConfigs 0..=1 => k44_incremental_alter_configs,
+    DescribeCluster 0..=2 => k60_describe_cluster,
+    DescribeTopicPartitions 0..=0 => k75_describe_topic_partitions,
+}

@@ -1,0 +1,196 @@
+//! `Produce`, versions 3 to 13: batches of any number of partitions, each appended by the shard that owns it.
+
+use ringlog_buffer::Slice;
+use ringlog_net::conn::{CloseReason, Response};
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::produce::{BatchIndexAndErrorMessage, PartitionProduceResponse};
+use ringlog_net::views::{ProduceResponseWriter, ProduceView};
+use ringlog_storage::types::PartitionIndex;
+
+use crate::dispatch::{Handled, Incoming};
+use crate::message::{Call, Reply};
+use crate::partition::append::{self, AppendFailure, AppendItem, AppendOutcome};
+use crate::shard::{PendingCall, Shard};
+use crate::topics::{find_partition, find_topic};
+
+/// The values that `acks` may have.
+const ACKS_NONE: i16 = 0;
+const ACKS_LEADER: i16 = 1;
+const ACKS_ALL: i16 = -1;
+
+/// Begins the appends; they have their places in the logs when this returns. `acks` of 1 and all wait for the same: with
+/// one replica, what is committed is what the topic's durability says.
+pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
+    let (body, version) = (incoming.request.body.clone(), incoming.version());
+    let view = ProduceView::decode(&body, version).map_err(|error| incoming.malformed(error))?;
+    let shard = incoming.connection.shard().clone();
+    let acks = view.acks;
+    let plan = match refusal(&view) {
+        Some(code) => Plan::refuse(&view, code),
+        None => Plan::new(&shard, &view, &body, version),
+    };
+    let begun = plan.begin(&shard).await;
+    Ok(Handled::later(async move {
+        let outcomes = begun.outcomes().await;
+        if acks == ACKS_NONE {
+            return answer_nothing(&outcomes);
+        }
+        let view = ProduceView::decode(&body, version).expect("was decoded before");
+        respond(&view, version, outcomes)
+    }))
+}
+
+/// What is wrong with the request as a whole.
+fn refusal(view: &ProduceView<'_>) -> Option<ErrorCode> {
+    if ![ACKS_NONE, ACKS_LEADER, ACKS_ALL].contains(&view.acks) {
+        return Some(ErrorCode::InvalidRequiredAcks);
+    }
+    // No transactional id has been given out by this broker, so none can be known.
+    view.transactional_id.is_some().then_some(ErrorCode::InvalidProducerIdMapping)
+}
+
+/// The request, split by the shards that own its partitions.
+struct Plan {
+    /// In the order of the request.
+    places: Vec<Place>,
+    groups: Vec<(usize, Vec<AppendItem>)>,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Failed(ErrorCode),
+    /// The item of this index in the group of this index.
+    In(usize, usize),
+}
+
+impl Plan {
+    fn refuse(view: &ProduceView<'_>, code: ErrorCode) -> Self {
+        let partitions = view.topics.iter().flat_map(|topic| topic.partitions.iter());
+        Self { places: partitions.map(|_| Place::Failed(code)).collect(), groups: Vec::new() }
+    }
+
+    fn new(shard: &Shard, view: &ProduceView<'_>, body: &Slice, version: i16) -> Self {
+        let image = shard.with(|state| state.image.clone());
+        let mut plan = Self { places: Vec::new(), groups: Vec::new() };
+        for topic in view.topics.iter() {
+            let found = find_topic(&image, topic.topic);
+            for partition in topic.partitions.iter() {
+                let key = found.and_then(|found| find_partition(found, partition.index));
+                let place = match (key, partition.records) {
+                    (Err(code), _) => Place::Failed(code),
+                    (Ok(_), None) => Place::Failed(ErrorCode::InvalidRecord),
+                    (Ok(key), Some(range)) => {
+                        plan.add(shard.owner(key), AppendItem { key, records: body.slice(range), version })
+                    }
+                };
+                plan.places.push(place);
+            }
+        }
+        plan
+    }
+
+    fn add(&mut self, owner: usize, item: AppendItem) -> Place {
+        let group = self.groups.iter().position(|(of, _)| *of == owner).unwrap_or_else(|| {
+            self.groups.push((owner, Vec::new()));
+            self.groups.len() - 1
+        });
+        let items = &mut self.groups[group].1;
+        items.push(item);
+        Place::In(group, items.len() - 1)
+    }
+
+    async fn begin(self, shard: &Shard) -> Begun {
+        let mut groups = Vec::with_capacity(self.groups.len());
+        for (owner, items) in self.groups {
+            groups.push(if owner == shard.index() {
+                Group::Here(append::begin(shard, items))
+            } else {
+                Group::There(shard.call(owner, Call::Append(items)).await)
+            });
+        }
+        Begun { places: self.places, groups }
+    }
+}
+
+/// Appends under way.
+struct Begun {
+    places: Vec<Place>,
+    groups: Vec<Group>,
+}
+
+enum Group {
+    Here(append::Begun),
+    There(PendingCall),
+}
+
+impl Begun {
+    /// In the order of the request.
+    async fn outcomes(self) -> Vec<AppendOutcome> {
+        let mut groups: Vec<Vec<Option<AppendOutcome>>> = Vec::with_capacity(self.groups.len());
+        for group in self.groups {
+            let outcomes = match group {
+                Group::Here(begun) => begun.outcomes().await,
+                Group::There(call) => match call.reply().await {
+                    Reply::Append(outcomes) => outcomes,
+                    other => unreachable!("a call to append is answered by outcomes, not {other:?}"),
+                },
+            };
+            groups.push(outcomes.into_iter().map(Some).collect());
+        }
+        let outcome = |place| match place {
+            Place::Failed(code) => Err(AppendFailure::from(code)),
+            Place::In(group, index) => {
+                let outcome: &mut Option<AppendOutcome> = &mut groups[group][index];
+                outcome.take().expect("every place is looked at once")
+            }
+        };
+        self.places.into_iter().map(outcome).collect()
+    }
+}
+
+/// With `acks=0` the client waits for nothing; an error can be told only by closing the connection.
+fn answer_nothing(outcomes: &[AppendOutcome]) -> Response {
+    let failure = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
+    failure.map_or(Response::Nothing, |failure| Response::Close(CloseReason::ProduceWithoutAcksFailed(failure.code)))
+}
+
+fn respond(view: &ProduceView<'_>, version: i16, outcomes: Vec<AppendOutcome>) -> Response {
+    let encodes = "the version is served, and arrays are as long as those of the request";
+    let mut writer = ProduceResponseWriter::new(version, view.topics.len()).expect(encodes);
+    let mut outcomes = outcomes.into_iter();
+    for topic in view.topics.iter() {
+        writer.topic(topic.topic, topic.partitions.len()).expect(encodes);
+        for (partition, outcome) in topic.partitions.iter().zip(&mut outcomes) {
+            writer.partition(&partition_response(partition.index, outcome)).expect(encodes);
+        }
+    }
+    Response::Send(writer.finish(0, &[]).expect(encodes))
+}
+
+fn partition_response(index: PartitionIndex, outcome: AppendOutcome) -> PartitionProduceResponse {
+    match outcome {
+        Ok(committed) => PartitionProduceResponse {
+            index: index.get(),
+            base_offset: committed.base_offset.get(),
+            log_append_time_ms: committed.log_append_time.get(),
+            log_start_offset: committed.log_start.get(),
+            ..PartitionProduceResponse::default()
+        },
+        Err(AppendFailure { code, message, record_errors }) => PartitionProduceResponse {
+            index: index.get(),
+            error_code: code.code(),
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+            record_errors: record_errors
+                .into_iter()
+                .map(|error| BatchIndexAndErrorMessage {
+                    batch_index: error.index,
+                    batch_index_error_message: Some(error.kind.to_string()),
+                })
+                .collect(),
+            error_message: message,
+            ..PartitionProduceResponse::default()
+        },
+    }
+}

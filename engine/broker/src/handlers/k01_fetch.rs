@@ -1,0 +1,240 @@
+//! `Fetch`, versions 4 to 18: batches of any number of partitions, at once or when there is enough (long poll).
+
+mod plan;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringlog_cluster::fetch_session::PartitionKey;
+use ringlog_net::conn::{CloseReason, Response};
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::fetch::{EpochEndOffset, PartitionData};
+use ringlog_net::views::{FetchResponseHead, FetchResponseWriter, FetchView, Isolation};
+use ringlog_storage::types::{BrokerId, Nanos};
+
+use crate::dispatch::{Handled, Incoming};
+use crate::event::Event;
+use crate::message::{Call, Message, Reply};
+use crate::partition::read::{self, ReadCall, ReadItem, ReadOutcome};
+use crate::partition::watch::{WatchId, Watcher};
+use crate::shard::Shard;
+use plan::{Plan, topic_ref};
+
+/// The longest that a fetch waits, whatever it asks for.
+const WAIT_MAX: Duration = Duration::from_mins(5);
+
+pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
+    let (body, version) = (incoming.request.body.clone(), incoming.version());
+    let view = FetchView::decode(&body, version).map_err(|error| incoming.malformed(error))?;
+    let shard = incoming.connection.shard().clone();
+    let fetch = Fetch::new(&shard, &view, version);
+    let plan = Plan::new(&shard, &view, version);
+    Ok(Handled::later(async move {
+        match plan {
+            Ok(plan) => fetch.serve(plan).await,
+            Err(error) => respond_error(version, error),
+        }
+    }))
+}
+
+/// What a fetch request asks for as a whole.
+struct Fetch {
+    shard: Shard,
+    version: i16,
+    isolation: Isolation,
+    bytes_min: usize,
+    bytes_max: usize,
+    deadline: Nanos,
+    /// A follower's fetch. None is a replica of anything here, and a client cannot make itself one (CVE-2018-1288).
+    from_replica: bool,
+}
+
+impl Fetch {
+    fn new(shard: &Shard, view: &FetchView<'_>, version: i16) -> Self {
+        let wait = Duration::from_millis(u64::try_from(view.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
+        let of_broker = usize::try_from(shard.settings().broker.fetch_bytes_max).unwrap_or(usize::MAX);
+        let bytes_max = usize::try_from(view.max_bytes).unwrap_or(0).min(of_broker);
+        Self {
+            shard: shard.clone(),
+            version,
+            isolation: view.isolation(),
+            bytes_min: usize::try_from(view.min_bytes).unwrap_or(0).min(bytes_max),
+            bytes_max,
+            deadline: shard.now().saturating_add(wait),
+            from_replica: view.replica_state.replica_id >= BrokerId::new(0),
+        }
+    }
+
+    /// Reads, and waits until there is enough, an error, or no time left.
+    async fn serve(&self, plan: Plan) -> Response {
+        let mut wait = Wait::default();
+        let outcomes = loop {
+            let last = plan.is_empty() || self.bytes_min == 0 || self.shard.now() >= self.deadline;
+            if !last {
+                wait.open(&self.shard);
+            }
+            let outcomes = self.read(&plan, &mut wait).await;
+            if last || wait.event.is_none() || self.is_enough(&outcomes) {
+                break outcomes;
+            }
+            drop(outcomes);
+            wait.until(&self.shard, self.deadline).await;
+        };
+        wait.close(&self.shard);
+        self.respond(plan, outcomes)
+    }
+
+    fn is_enough(&self, outcomes: &[ReadOutcome]) -> bool {
+        let ends_wait = |outcome: &ReadOutcome| outcome.code != ErrorCode::None || outcome.diverging.is_some();
+        outcomes.iter().any(ends_wait) || outcomes.iter().map(|outcome| outcome.bytes).sum::<usize>() >= self.bytes_min
+    }
+
+    /// One look at every partition, in the order of the request.
+    async fn read(&self, plan: &Plan, wait: &mut Wait) -> Vec<ReadOutcome> {
+        let mut groups: BTreeMap<usize, Vec<ReadItem>> = BTreeMap::new();
+        let mut place = |item: Result<ReadItem, ErrorCode>| {
+            let item = item?;
+            let owner = self.shard.owner(item.key);
+            groups.entry(owner).or_default().push(item);
+            Ok(owner)
+        };
+        let refused = |item| if self.from_replica { Err(ErrorCode::NotLeaderOrFollower) } else { item };
+        let places: Vec<Result<usize, ErrorCode>> = plan.items().map(refused).map(&mut place).collect();
+        let watch = wait.watch();
+        let mut gathered = BTreeMap::new();
+        let (mut here, mut there) = (None, Vec::new());
+        for (owner, items) in groups {
+            let call = ReadCall { items, bytes_max: self.bytes_max, watch };
+            if owner == self.shard.index() {
+                here = Some(read::begin(&self.shard, &call, owner));
+            } else {
+                wait.watched_at(owner);
+                there.push((owner, self.shard.call(owner, Call::Read(call)).await));
+            }
+        }
+        if let Some(begun) = here {
+            gathered.insert(self.shard.index(), begun.outcomes().await.into_iter());
+        }
+        for (owner, call) in there {
+            let Reply::Read(outcomes) = call.reply().await else {
+                unreachable!("a call to read is answered by outcomes")
+            };
+            gathered.insert(owner, outcomes.into_iter());
+        }
+        let mut next = |owner| gathered.get_mut(&owner).and_then(Iterator::next).expect("a shard answers every item");
+        let outcomes = places.into_iter().map(|place| place.map_or_else(ReadOutcome::failed, &mut next));
+        keep_within(outcomes, self.bytes_max)
+    }
+
+    fn respond(&self, plan: Plan, outcomes: Vec<ReadOutcome>) -> Response {
+        let (session_id, answers) = match plan.finish(&self.shard, outcomes) {
+            Ok(told) => told,
+            Err(code) => return respond_error(self.version, code),
+        };
+        let encodes = "the version is served, and what is announced is written";
+        let topics = topics_of(&answers);
+        let head = FetchResponseHead { throttle_time_ms: 0, error: ErrorCode::None, session_id };
+        let mut writer = FetchResponseWriter::new(self.version, head, topics.len()).expect(encodes);
+        let mut answers = answers.into_iter();
+        for count in topics {
+            for (index, (key, mut outcome)) in answers.by_ref().take(count).enumerate() {
+                if index == 0 {
+                    writer.topic(topic_ref(&key.topic), count).expect(encodes);
+                }
+                let records = std::mem::take(&mut outcome.records);
+                writer.partition(&self.partition_data(&key, &outcome), records).expect(encodes);
+            }
+        }
+        Response::Send(writer.finish(&[]).expect(encodes))
+    }
+
+    fn partition_data(&self, key: &PartitionKey, outcome: &ReadOutcome) -> PartitionData {
+        // A reader of committed data always gets a list, even an empty one; others never do.
+        let aborted_transactions = (self.isolation == Isolation::ReadCommitted).then(Vec::new);
+        let diverging_epoch = outcome.diverging.map_or_else(EpochEndOffset::default, |end| EpochEndOffset {
+            epoch: end.leader_epoch.get(),
+            end_offset: end.end_offset.get(),
+        });
+        PartitionData {
+            partition_index: key.partition.get(),
+            error_code: outcome.code.code(),
+            high_watermark: outcome.high_watermark.get(),
+            last_stable_offset: outcome.last_stable.get(),
+            log_start_offset: outcome.log_start.get(),
+            diverging_epoch,
+            aborted_transactions,
+            ..PartitionData::default()
+        }
+    }
+}
+
+/// Drops data over the limit: shards read side by side, each with the whole limit. The first data stays in any case.
+fn keep_within(outcomes: impl Iterator<Item = ReadOutcome>, bytes_max: usize) -> Vec<ReadOutcome> {
+    let mut bytes = 0;
+    let keep = |mut outcome: ReadOutcome| {
+        if bytes > 0 && bytes + outcome.bytes > bytes_max {
+            outcome.records.clear();
+            outcome.bytes = 0;
+        }
+        bytes += outcome.bytes;
+        outcome
+    };
+    outcomes.map(keep).collect()
+}
+
+/// How many answers in a row belong to one topic.
+fn topics_of(answers: &[(PartitionKey, ReadOutcome)]) -> Vec<usize> {
+    answers.chunk_by(|(a, _), (b, _)| a.topic == b.topic).map(<[_]>::len).collect()
+}
+
+fn respond_error(version: i16, error: ErrorCode) -> Response {
+    let encodes = "an error has no topics";
+    let head = FetchResponseHead { throttle_time_ms: 0, error, session_id: 0 };
+    let writer = FetchResponseWriter::new(version, head, 0).expect(encodes);
+    Response::Send(writer.finish(&[]).expect(encodes))
+}
+
+/// The wait of a fetch, and the shards that know of it.
+#[derive(Default)]
+struct Wait {
+    event: Option<(WatchId, Rc<Event>)>,
+    at: Vec<usize>,
+}
+
+impl Wait {
+    /// Begins to wait, unless too many do.
+    fn open(&mut self, shard: &Shard) {
+        if self.event.is_none() {
+            self.event = shard.with(|state| state.watches.open());
+        }
+    }
+
+    fn watch(&self) -> Option<WatchId> {
+        self.event.as_ref().map(|(watch, _)| *watch)
+    }
+
+    fn watched_at(&mut self, owner: usize) {
+        if self.event.is_some() && !self.at.contains(&owner) {
+            self.at.push(owner);
+        }
+    }
+
+    async fn until(&self, shard: &Shard, deadline: Nanos) {
+        let Some((_, event)) = &self.event else { return };
+        let left = Duration::from_nanos(deadline.get().saturating_sub(shard.now().get()));
+        // Whether data or the deadline ended the wait shows in the next look.
+        let _ = shard.reactor().timeout(event.wait(), left).await;
+    }
+
+    fn close(self, shard: &Shard) {
+        let Some((watch, _)) = self.event else { return };
+        shard.with(|state| {
+            state.watches.close(watch);
+            state.watched.remove(Watcher { shard: shard.index(), watch });
+        });
+        for owner in self.at {
+            shard.post(owner, Message::Unwatch(watch));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `Metadata`, versions 0 to 13: brokers, topics, and who leads what.
+
+use std::collections::BTreeSet;
+
+use ringlog_cluster::image::{Image, PartitionImage, TopicImage};
+use ringlog_cluster::metadata::check_topic_name;
+use ringlog_net::conn::CloseReason;
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
+};
+use ringlog_storage::types::{BrokerId, Uuid};
+
+use crate::dispatch::{Handled, Incoming, respond};
+use crate::shard::Shard;
+use crate::topic_creation::auto_create;
+use crate::topics::endpoint_of;
+
+/// In this version an empty list of topics asks for all of them; later, null does.
+const EMPTY_IS_ALL_VERSION: i16 = 0;
+/// From this version on clients may say that nothing is to be created.
+const AUTO_CREATE_FLAG_VERSION_MIN: i16 = 4;
+/// From this version on a topic may be asked for by its id, with no name.
+const TOPIC_ID_VERSION_MIN: i16 = 12;
+
+pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
+    let request: MetadataRequest = incoming.decode()?;
+    let (version, listener) = (incoming.version(), incoming.connection.listener);
+    let shard = incoming.connection.shard().clone();
+    let image = shard.with(|state| state.image.clone());
+    let (mut topics, unknown) = match &request.topics {
+        None => (all_topics(&image), BTreeSet::new()),
+        Some(topics) if topics.is_empty() && version == EMPTY_IS_ALL_VERSION => (all_topics(&image), BTreeSet::new()),
+        Some(topics) => some_topics(&image, topics, version),
+    };
+    for topic in &mut topics {
+        // The broker has no authorizer: what clients may do is not told (KIP-430 says what is to be sent then).
+        topic.topic_authorized_operations = i32::MIN;
+    }
+    let may_create = version < AUTO_CREATE_FLAG_VERSION_MIN || request.allow_auto_topic_creation;
+    if may_create && shard.settings().broker.auto_create_topics && !unknown.is_empty() {
+        auto_create(&shard, unknown);
+    }
+    let response = MetadataResponse {
+        brokers: brokers(&shard, &image, listener),
+        cluster_id: Some(image.cluster_id().to_owned()),
+        controller_id: image.controller().get(),
+        topics,
+        ..MetadataResponse::default()
+    };
+    Ok(Handled::Now(respond(&response, version)))
+}
+
+fn brokers(shard: &Shard, image: &Image, listener: usize) -> Vec<MetadataResponseBroker> {
+    let described = image.brokers().filter_map(|broker| {
+        let endpoint = endpoint_of(shard, broker, listener)?;
+        Some(MetadataResponseBroker {
+            node_id: broker.id.get(),
+            host: endpoint.host.clone(),
+            port: i32::from(endpoint.port),
+            rack: broker.rack.as_deref().map(str::to_owned),
+        })
+    });
+    described.collect()
+}
+
+fn all_topics(image: &Image) -> Vec<MetadataResponseTopic> {
+    image.topics().map(|topic| describe(topic)).collect()
+}
+
+/// The topics asked for, and the names among them that may be created.
+fn some_topics(
+    image: &Image,
+    asked: &[MetadataRequestTopic],
+    version: i16,
+) -> (Vec<MetadataResponseTopic>, BTreeSet<String>) {
+    let mut unknown = BTreeSet::new();
+    let topics = asked.iter().map(|asked| match &asked.name {
+        Some(name) => image.topic(name).map_or_else(
+            || {
+                let valid = check_topic_name(name).is_ok();
+                if valid {
+                    unknown.insert(name.clone());
+                }
+                let code = if valid { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::InvalidTopicException };
+                failed(code, Some(name.clone()), Uuid::ZERO)
+            },
+            |topic| describe(topic),
+        ),
+        None if version < TOPIC_ID_VERSION_MIN => {
+            failed(ErrorCode::InvalidRequest, Some(String::new()), asked.topic_id)
+        }
+        None => image
+            .topic_by_id(asked.topic_id)
+            .map_or_else(|| failed(ErrorCode::UnknownTopicId, None, asked.topic_id), |topic| describe(topic)),
+    });
+    (topics.collect(), unknown)
+}
+
+fn failed(code: ErrorCode, name: Option<String>, topic_id: Uuid) -> MetadataResponseTopic {
+    MetadataResponseTopic { error_code: code.code(), name, topic_id, ..MetadataResponseTopic::default() }
+}
+
+fn describe(topic: &TopicImage) -> MetadataResponseTopic {
+    MetadataResponseTopic {
+        name: Some(topic.name.to_string()),
+        topic_id: topic.id,
+        is_internal: topic.is_internal(),
+        partitions: (0..)
+            .zip(&topic.partitions)
+            .map(|(index, partition)| describe_partition(index, partition))
+            .collect(),
+        ..MetadataResponseTopic::default()
+    }
+}
+
+fn describe_partition(partition_index: i32, partition: &PartitionImage) -> MetadataResponsePartition {
+    let ids = |brokers: &[BrokerId]| brokers.iter().map(|broker| broker.get()).collect();
+    let code = if partition.leader == BrokerId::NONE { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
+    MetadataResponsePartition {
+        error_code: code.code(),
+        partition_index,
+        leader_id: partition.leader.get(),
+        leader_epoch: partition.leader_epoch.get(),
+        replica_nodes: ids(&partition.replicas),
+        isr_nodes: ids(&partition.isr),
+        offline_replicas: Vec::new(),
+    }
+}

@@ -1,0 +1,84 @@
+//! `ApiVersions`, versions 0 to 5: what this broker serves, and which features the cluster has.
+
+use ringlog_cluster::metadata::{FEATURES, Feature};
+use ringlog_net::conn::CloseReason;
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::ApiKey;
+use ringlog_net::messages::api_versions::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
+
+use crate::dispatch::{Handled, Incoming, served_apis};
+
+/// Clients before librdkafka 2.0 take a minimum above 2 as the sign of a broker that they cannot talk to (KAFKA-18659).
+const PRODUCE_ADVERTISED_MIN: i16 = 0;
+/// From this version on the request names the client's software (KIP-511).
+const SOFTWARE_VERSION_MIN: i16 = 3;
+/// Below this version a supported feature may not have the minimum 0: clients of that age refuse the response (KAFKA-17011).
+const FEATURE_MIN_ZERO_VERSION_MIN: i16 = 4;
+
+pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
+    let request: ApiVersionsRequest = incoming.decode()?;
+    let version = incoming.version();
+    let names = [&request.client_software_name, &request.client_software_version];
+    if version >= SOFTWARE_VERSION_MIN && !names.into_iter().all(|name| is_software_name(name)) {
+        let response =
+            ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..ApiVersionsResponse::default() };
+        return Ok(Handled::Now(incoming.respond(&response)));
+    }
+    let apis = served_apis();
+    let api_keys = apis.rows().map(|row| ApiVersion {
+        api_key: row.api_key.code(),
+        min_version: if row.api_key == ApiKey::Produce { PRODUCE_ADVERTISED_MIN } else { row.min },
+        max_version: row.max,
+    });
+    let image = incoming.connection.shard().with(|state| state.image.clone());
+    let is_told = |feature: &&Feature| version >= FEATURE_MIN_ZERO_VERSION_MIN || feature.level_min > 0;
+    let supported = FEATURES.iter().filter(is_told);
+    let response = ApiVersionsResponse {
+        api_keys: api_keys.collect(),
+        supported_features: supported
+            .map(|feature| SupportedFeatureKey {
+                name: feature.name.to_owned(),
+                min_version: feature.level_min,
+                max_version: feature.level_max,
+            })
+            .collect(),
+        finalized_features_epoch: image.offset().get(),
+        finalized_features: image
+            .features()
+            .map(|(name, level)| FinalizedFeatureKey {
+                name: name.to_owned(),
+                max_version_level: level,
+                min_version_level: level,
+            })
+            .collect(),
+        ..ApiVersionsResponse::default()
+    };
+    Ok(Handled::Now(incoming.respond(&response)))
+}
+
+/// Whether a text has the form that KIP-511 gives to names and versions of client software.
+fn is_software_name(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    let (first, last) = (name.as_bytes().first(), name.as_bytes().last());
+    name.bytes().all(inner) && [first, last].into_iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_software_name;
+
+    #[test]
+    fn software_names() {
+        let check = |name, valid| assert_eq!(is_software_name(name), valid, "{name:?}");
+        check("librdkafka", true);
+        check("v2.12.0-rc.1", true);
+        check("a", true);
+        check("", false);
+        check("-a", false);
+        check("a.", false);
+        check("a b", false);
+        check("a\u{e9}", false);
+    }
+}

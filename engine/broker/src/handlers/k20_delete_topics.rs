@@ -1,0 +1,60 @@
+//! `DeleteTopics`, versions 1 to 6: by name, and by id from version 6 on.
+
+use ringlog_cluster::metadata::TopicRef;
+use ringlog_net::conn::CloseReason;
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
+use ringlog_storage::types::Uuid;
+
+use crate::controller::decide;
+use crate::dispatch::{Handled, Incoming, respond};
+
+/// From this version on a topic may be named by its id.
+const TOPIC_ID_VERSION_MIN: i16 = 6;
+
+pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
+    let request: DeleteTopicsRequest = incoming.decode()?;
+    let version = incoming.version();
+    let shard = incoming.connection.shard().clone();
+    Ok(Handled::later(async move {
+        let topics = topics(request, version);
+        let asked = topics.clone();
+        let results = decide(&shard, move |metadata, _| metadata.delete_topics(&asked)).await;
+        let responses = match results {
+            Ok(results) => topics
+                .into_iter()
+                .zip(results)
+                .map(|(topic, result)| {
+                    result.map_or_else(
+                        |error| failed(topic, error.code(), error.to_string()),
+                        |(name, topic_id)| DeletableTopicResult {
+                            name: Some(name),
+                            topic_id,
+                            ..DeletableTopicResult::default()
+                        },
+                    )
+                })
+                .collect(),
+            Err(code) => topics.into_iter().map(|topic| failed(topic, code, code.message().to_owned())).collect(),
+        };
+        respond(&DeleteTopicsResponse { throttle_time_ms: 0, responses }, version)
+    }))
+}
+
+fn topics(request: DeleteTopicsRequest, version: i16) -> Vec<TopicRef> {
+    if version < TOPIC_ID_VERSION_MIN {
+        return request.topic_names.into_iter().map(TopicRef::Name).collect();
+    }
+    let topic = |topic: ringlog_net::messages::delete_topics::DeleteTopicState| {
+        topic.name.map_or(TopicRef::Id(topic.topic_id), TopicRef::Name)
+    };
+    request.topics.into_iter().map(topic).collect()
+}
+
+fn failed(topic: TopicRef, code: ErrorCode, message: String) -> DeletableTopicResult {
+    let (name, topic_id) = match topic {
+        TopicRef::Name(name) => (Some(name), Uuid::ZERO),
+        TopicRef::Id(id) => (None, id),
+    };
+    DeletableTopicResult { name, topic_id, error_code: code.code(), error_message: Some(message) }
+}

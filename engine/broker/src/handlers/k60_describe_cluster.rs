@@ -1,0 +1,52 @@
+//! `DescribeCluster`, versions 0 to 2: the brokers as admin clients ask for them (KIP-700).
+
+use ringlog_net::conn::CloseReason;
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
+
+use crate::dispatch::{Handled, Incoming};
+use crate::topics::endpoint_of;
+
+/// The endpoints that `EndpointType` can ask for (KIP-919).
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+
+pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
+    let request: DescribeClusterRequest = incoming.decode()?;
+    let refusal = match request.endpoint_type {
+        BROKERS => None,
+        CONTROLLERS => {
+            Some((ErrorCode::MismatchedEndpointType, "this is a listener for clients; ask a controller's listener"))
+        }
+        _ => Some((ErrorCode::UnsupportedEndpointType, "EndpointType is 1 (brokers) or 2 (controllers)")),
+    };
+    if let Some((code, message)) = refusal {
+        let response = DescribeClusterResponse {
+            error_code: code.code(),
+            error_message: Some(message.to_owned()),
+            endpoint_type: request.endpoint_type,
+            ..DescribeClusterResponse::default()
+        };
+        return Ok(Handled::Now(incoming.respond(&response)));
+    }
+    let (shard, listener) = (incoming.connection.shard(), incoming.connection.listener);
+    let image = shard.with(|state| state.image.clone());
+    let told = image.brokers().filter(|broker| request.include_fenced_brokers || !broker.is_fenced);
+    let brokers = told.filter_map(|broker| {
+        let endpoint = endpoint_of(shard, broker, listener)?;
+        Some(DescribeClusterBroker {
+            broker_id: broker.id.get(),
+            host: endpoint.host.clone(),
+            port: i32::from(endpoint.port),
+            rack: broker.rack.as_deref().map(str::to_owned),
+            is_fenced: broker.is_fenced,
+        })
+    });
+    let response = DescribeClusterResponse {
+        cluster_id: image.cluster_id().to_owned(),
+        controller_id: image.controller().get(),
+        brokers: brokers.collect(),
+        ..DescribeClusterResponse::default()
+    };
+    Ok(Handled::Now(incoming.respond(&response)))
+}

@@ -1,0 +1,20 @@
+//! One file per API key. A handler turns a request into questions to the state, and the answers into a response; it holds
+//! no state of its own.
+
+#![allow(clippy::unused_async, reason = "all handlers have one signature, and some answer at once")]
+
+pub(crate) mod k00_produce;
+pub(crate) mod k01_fetch;
+pub(crate) mod k02_list_offsets;
+pub(crate) mod k03_metadata;
+pub(crate) mod k10_find_coordinator;
+pub(crate) mod k18_api_versions;
+pub(crate) mod k19_create_topics;
+pub(crate) mod k20_delete_topics;
+pub(crate) mod k22_init_producer_id;
+pub(crate) mod k23_offset_for_leader_epoch;
+pub(crate) mod k32_describe_configs;
+pub(crate) mod k37_create_partitions;
+pub(crate) mod k44_incremental_alter_configs;
+pub(crate) mod k60_describe_cluster;
+pub(crate) mod k75_describe_topic_partitions;

@@ -1,0 +1,66 @@
+//! Serves what other shards ask for.
+
+use crate::controller;
+use crate::message::{Call, CallId, Message, Reply};
+use crate::partition::watch::Watcher;
+use crate::partition::{append, lookup, read};
+use crate::shard::Shard;
+use crate::topology;
+
+/// Takes messages in order, for ever. Each is begun at once: appends of one shard land in the order in which it sent
+/// them. What has to wait goes on in a task of its own.
+pub(crate) async fn serve(shard: Shard) {
+    loop {
+        let (from, message) = shard.next_message().await;
+        match message {
+            Message::Call { id, call } => begin(&shard, from, id, call),
+            Message::Boot(_) => unreachable!("a shard boots once, before it serves"),
+            Message::Reply { id, reply } => shard.replied(id, reply),
+            Message::Wake(watch) => shard.with(|state| state.watches.wake(watch)),
+            Message::Unwatch(watch) => shard.with(|state| state.watched.remove(Watcher { shard: from, watch })),
+        }
+    }
+}
+
+fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
+    let reply = match call {
+        Call::Append(items) => {
+            let begun = append::begin(shard, items);
+            later(shard, from, id, async move { Reply::Append(begun.outcomes().await) });
+            return;
+        }
+        Call::Read(call) => {
+            let begun = read::begin(shard, &call, from);
+            later(shard, from, id, async move { Reply::Read(begun.outcomes().await) });
+            return;
+        }
+        Call::Offsets(items) => {
+            let begun = lookup::begin(shard, &items);
+            later(shard, from, id, async move { Reply::Offsets(begun.outcomes().await) });
+            return;
+        }
+        Call::EpochEnds(items) => Reply::EpochEnds(shard.with(|state| lookup::epoch_ends(state, &items))),
+        Call::Command(command) => {
+            let served = controller::submit(shard.clone(), *command);
+            later(shard, from, id, async move { Reply::Command(Box::new(served.await)) });
+            return;
+        }
+        Call::Install(image) => {
+            topology::install(shard, image);
+            Reply::Done
+        }
+        Call::Shutdown => {
+            shard.stopping().ring();
+            Reply::Done
+        }
+    };
+    shard.post(from, Message::Reply { id, reply });
+}
+
+fn later(shard: &Shard, to: usize, id: CallId, reply: impl Future<Output = Reply> + 'static) {
+    let shard = shard.clone();
+    shard.reactor().clone().spawn(async move {
+        let reply = reply.await;
+        shard.post(to, Message::Reply { id, reply });
+    });
+}

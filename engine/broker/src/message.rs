@@ -1,0 +1,81 @@
+//! What shards say to each other over the mesh. Payload travels as owned values: slices of the frame it arrived in.
+
+use std::sync::Arc;
+
+use ringlog_cluster::image::Image;
+
+use crate::boot::Boot;
+use crate::controller::{Command, CommandReply};
+use crate::partition::append::{AppendItem, AppendOutcome};
+use crate::partition::lookup::{EpochItem, EpochOutcome, OffsetItem, OffsetOutcome};
+use crate::partition::read::{ReadCall, ReadOutcome};
+use crate::partition::watch::WatchId;
+
+/// What travels over the mesh. Opaque outside of this crate.
+#[derive(Debug)]
+pub struct ShardMessage(pub(crate) Message);
+
+/// A message from one shard to another.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Asks for work on partitions of the receiver, or of the controller. Answered by one [`Reply`](Self::Reply).
+    Call {
+        /// Names the call on the shard that asks.
+        id: CallId,
+        /// The work.
+        call: Call,
+    },
+    /// Starts a shard; without anything to start with, it ends instead. Comes first, and once.
+    Boot(Option<Box<Boot>>),
+    /// Answers a call.
+    Reply {
+        /// That of the call.
+        id: CallId,
+        /// The result.
+        reply: Reply,
+    },
+    /// Something that a fetch waits for has happened; what it watched on the sender is forgotten there.
+    Wake(WatchId),
+    /// The fetch no longer waits.
+    Unwatch(WatchId),
+}
+
+/// Names a call among those that one shard has under way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct CallId(pub(crate) u64);
+
+/// Work that one shard asks of another.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// Append batches; the reply comes when they are committed.
+    Append(Vec<AppendItem>),
+    /// Read batches.
+    Read(ReadCall),
+    /// Find offsets by time, or the ends of the log.
+    Offsets(Vec<OffsetItem>),
+    /// Find where leader epochs end.
+    EpochEnds(Vec<EpochItem>),
+    /// Change the metadata. Only shard 0 takes it.
+    Command(Box<Command>),
+    /// Use this image from now on; the reply comes when the shard does.
+    Install(Arc<Image>),
+    /// Stop: finish what is in flight and close the store.
+    Shutdown,
+}
+
+/// The result of a [`Call`].
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// Of [`Call::Append`], in the order of its items.
+    Append(Vec<AppendOutcome>),
+    /// Of [`Call::Read`], in the order of its items.
+    Read(Vec<ReadOutcome>),
+    /// Of [`Call::Offsets`], in the order of its items.
+    Offsets(Vec<OffsetOutcome>),
+    /// Of [`Call::EpochEnds`], in the order of its items.
+    EpochEnds(Vec<EpochOutcome>),
+    /// Of [`Call::Command`].
+    Command(Box<CommandReply>),
+    /// Of [`Call::Install`] and [`Call::Shutdown`].
+    Done,
+}

@@ -1,0 +1,208 @@
+//! Appends: from the batches of a produce request to offsets that are committed.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use ringlog_buffer::Slice;
+use ringlog_net::error::ErrorCode;
+use ringlog_storage::answer::{AppendError, AppendOrigin, Appended, PartitionId};
+use ringlog_storage::batch::validate::{InvalidRecord, ProduceError, validate_produced};
+use ringlog_storage::types::{Millis, Offset};
+
+use super::commit::CommitCount;
+use super::table::PartitionKey;
+use crate::produce_rules::produce_rules;
+use crate::shard::Shard;
+use crate::state::State;
+
+/// One batch for one partition.
+#[derive(Clone, Debug)]
+pub(crate) struct AppendItem {
+    /// Where it goes.
+    pub key: PartitionKey,
+    /// What the client sent as records of the partition: a part of its frame.
+    pub records: Slice,
+    /// Version of the produce request: some rules depend on it.
+    pub version: i16,
+}
+
+/// What became of one batch.
+pub(crate) type AppendOutcome = Result<Committed, AppendFailure>;
+
+/// A batch that is committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Committed {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// The time that the broker gave it, or [`Millis::NONE`].
+    pub log_append_time: Millis,
+    /// First readable offset of the partition.
+    pub log_start: Offset,
+}
+
+/// Why a batch was not appended, or may not be kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct AppendFailure {
+    /// Kafka's code.
+    pub code: ErrorCode,
+    /// What was wrong, for people.
+    pub message: Option<String>,
+    /// The records that were wrong, where it was single ones.
+    pub record_errors: Vec<InvalidRecord>,
+}
+
+impl From<ErrorCode> for AppendFailure {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None, record_errors: Vec::new() }
+    }
+}
+
+/// The batches of one request that go to this shard.
+#[derive(Debug)]
+pub(crate) struct Request {
+    entries: RefCell<Vec<Entry>>,
+    count: Rc<CommitCount>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    /// The store has no room; the batch waits in [`Deferred`].
+    Deferred,
+    Failed(AppendFailure),
+    Appended(PartitionId, Appended),
+}
+
+/// Batches for which the store had no room, in the order of their arrival; what arrives later waits behind them. Their
+/// number is bounded by the requests that connections may have in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Deferred(VecDeque<DeferredItem>);
+
+impl Deferred {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[derive(Debug)]
+struct DeferredItem {
+    item: AppendItem,
+    request: Rc<Request>,
+    index: usize,
+}
+
+/// A request whose batches are in the log, or in line for it.
+pub(crate) struct Begun {
+    shard: Shard,
+    request: Rc<Request>,
+}
+
+/// Appends what is valid. On return every batch has its place in the order of the log.
+pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>) -> Begun {
+    let entries = RefCell::new(Vec::with_capacity(items.len()));
+    let request = Rc::new(Request { entries, count: Rc::default() });
+    let now = shard.wall_clock();
+    shard.with(|state| {
+        for (index, item) in items.into_iter().enumerate() {
+            let entry = if state.deferred.0.is_empty() { append(state, &item, &request, now) } else { None };
+            let deferred = entry.is_none();
+            request.entries.borrow_mut().push(entry.unwrap_or(Entry::Deferred));
+            if deferred {
+                request.count.begin();
+                state.deferred.0.push_back(DeferredItem { item, request: Rc::clone(&request), index });
+            }
+        }
+    });
+    Begun { shard: shard.clone(), request }
+}
+
+/// Appends what was deferred, for as long as there is room.
+pub(crate) fn retry_deferred(state: &mut State, now: Millis) {
+    while let Some(DeferredItem { item, request, index }) = state.deferred.0.pop_front() {
+        let Some(entry) = append(state, &item, &request, now) else {
+            state.deferred.0.push_front(DeferredItem { item, request, index });
+            return;
+        };
+        request.entries.borrow_mut()[index] = entry;
+        request.count.settle_one();
+    }
+}
+
+/// `None` when the store has no room.
+fn append(state: &mut State, item: &AppendItem, request: &Request, now: Millis) -> Option<Entry> {
+    let Some(id) = state.table.id(item.key) else {
+        return Some(Entry::Failed(ErrorCode::UnknownTopicOrPartition.into()));
+    };
+    let slot = state.table.get(id).expect("every id of the table has its slot");
+    let (config, leader_epoch) = (&slot.config, slot.leader_epoch);
+    let rules = produce_rules(config, item.version);
+    let produced = match validate_produced(&item.records, &rules, now, &mut state.codecs) {
+        Ok(produced) => produced,
+        Err(error) => return Some(Entry::Failed(invalid(&error))),
+    };
+    match state.store.append(id, (&produced).into(), AppendOrigin::Client, leader_epoch, now) {
+        Ok(appended) => {
+            if !appended.committed {
+                state.table.get_mut(id).expect("was there just now").commits.push(appended.last_offset, &request.count);
+            }
+            Some(Entry::Appended(id, appended))
+        }
+        Err(AppendError::Backpressure) => None,
+        Err(error) => Some(Entry::Failed(refused(&error))),
+    }
+}
+
+impl Begun {
+    /// Waits until every batch is committed or has failed, and tells which, in the order of the items.
+    pub(crate) async fn outcomes(self) -> Vec<AppendOutcome> {
+        self.request.count.settled().await;
+        let entries = self.request.entries.take();
+        self.shard.with(|state| entries.into_iter().map(|entry| outcome(state, entry)).collect())
+    }
+}
+
+fn outcome(state: &State, entry: Entry) -> AppendOutcome {
+    match entry {
+        Entry::Deferred => unreachable!("a deferred batch counts as open"),
+        Entry::Failed(failure) => Err(failure),
+        Entry::Appended(id, appended) => {
+            let Some(offsets) = state.store.partition(id) else {
+                return Err(ErrorCode::UnknownTopicOrPartition.into());
+            };
+            if !appended.committed && offsets.high_watermark <= appended.last_offset {
+                return Err(ErrorCode::KafkaStorageError.into());
+            }
+            let Appended { base_offset, log_append_time, log_start, .. } = appended;
+            Ok(Committed { base_offset, log_append_time, log_start })
+        }
+    }
+}
+
+/// The answer to a batch that breaks a rule.
+fn invalid(error: &ProduceError) -> AppendFailure {
+    let code = match error {
+        ProduceError::NoBatch
+        | ProduceError::Length(_)
+        | ProduceError::Crc
+        | ProduceError::Malformed(_)
+        | ProduceError::Record(_) => ErrorCode::CorruptMessage,
+        ProduceError::TooLarge { .. } | ProduceError::PlainTooLarge(_) => ErrorCode::MessageTooLarge,
+        ProduceError::ZstdTooEarly(_) => ErrorCode::UnsupportedCompressionType,
+        _ if error.has_invalid_timestamp() => ErrorCode::InvalidTimestamp,
+        _ => ErrorCode::InvalidRecord,
+    };
+    AppendFailure { code, message: Some(error.to_string()), record_errors: error.invalid_records().to_vec() }
+}
+
+/// The answer to a batch that the store refuses.
+fn refused(error: &AppendError) -> AppendFailure {
+    let code = match error {
+        AppendError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+        AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        AppendError::StaleLeaderEpoch { .. } => ErrorCode::NotLeaderOrFollower,
+        AppendError::BatchTooLarge { .. } => ErrorCode::RecordListTooLarge,
+        AppendError::Backpressure | AppendError::Storage(_) => ErrorCode::KafkaStorageError,
+    };
+    AppendFailure { code, message: Some(error.to_string()), record_errors: Vec::new() }
+}

@@ -1,0 +1,39 @@
+//! Drives the shard's store: takes the operations that it asks for to the disk, brings results back, hands on events.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringlog_storage::io::Io;
+use ringlog_storage::types::Nanos;
+
+use super::files::Files;
+use crate::shard::Shard;
+
+/// The longest that the driver sleeps while the store names no deadline.
+const SLEEP_MAX: Duration = Duration::from_mins(1);
+
+/// Runs until the store is closed.
+pub(crate) async fn drive(shard: Shard, files: Rc<Files>) {
+    loop {
+        let step = shard.with(|state| state.take_store_work(shard.now()));
+        for io in step.operations {
+            shard.reactor().spawn(perform(shard.clone(), Rc::clone(&files), io));
+        }
+        if step.closed {
+            shard.closed().ring();
+            return;
+        }
+        let deadline = step.deadline.map_or(SLEEP_MAX, |deadline| time_until(deadline, shard.now()));
+        // Either the bell or the deadline ends the wait; both mean the same: look again.
+        let _ = shard.reactor().timeout(shard.driver_bell().wait(), deadline).await;
+    }
+}
+
+async fn perform(shard: Shard, files: Rc<Files>, io: Io) {
+    let result = files.perform(io.op).await;
+    shard.with(|state| state.store_io_done(io.id, result, shard.now()));
+}
+
+fn time_until(deadline: Nanos, now: Nanos) -> Duration {
+    Duration::from_nanos(deadline.get().saturating_sub(now.get()))
+}

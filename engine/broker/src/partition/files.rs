@@ -1,0 +1,160 @@
+//! Performs what storage asks of the disk: one [`IoOp`] in, its [`IoResult`] out. Keeps files open between operations.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use ringlog_buffer::Chunk;
+use ringlog_reactor::{Create, Durability, File, OpenOptions, Reactor};
+use ringlog_storage::io::{
+    DirEntry, EntryKind, FileId, FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability,
+};
+
+/// Files that one shard keeps open. Beyond, the one that was used longest ago is closed; it is opened again when needed.
+const OPEN_FILES_MAX: usize = 4096;
+
+/// The data directory, as one shard uses it.
+#[derive(Debug)]
+pub(crate) struct Files {
+    reactor: Reactor,
+    root: PathBuf,
+    open: RefCell<OpenFiles>,
+}
+
+#[derive(Debug, Default)]
+struct OpenFiles {
+    by_id: BTreeMap<FileId, (u64, File)>,
+    /// Which file was used when, oldest first.
+    by_use: BTreeMap<u64, FileId>,
+    uses: u64,
+}
+
+impl OpenFiles {
+    fn get(&mut self, id: FileId) -> Option<File> {
+        let (used, file) = self.by_id.get_mut(&id)?;
+        self.by_use.remove(used);
+        self.uses += 1;
+        *used = self.uses;
+        self.by_use.insert(self.uses, id);
+        Some(file.clone())
+    }
+
+    fn insert(&mut self, id: FileId, file: File) {
+        self.remove(id);
+        self.uses += 1;
+        self.by_use.insert(self.uses, id);
+        self.by_id.insert(id, (self.uses, file));
+        if self.by_id.len() > OPEN_FILES_MAX
+            && let Some((_, oldest)) = self.by_use.pop_first()
+        {
+            self.by_id.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, id: FileId) {
+        if let Some((used, _)) = self.by_id.remove(&id) {
+            self.by_use.remove(&used);
+        }
+    }
+}
+
+impl Files {
+    pub(crate) fn new(reactor: Reactor, root: PathBuf) -> Self {
+        Self { reactor, root, open: RefCell::default() }
+    }
+
+    /// Performs one operation.
+    pub(crate) async fn perform(&self, op: IoOp) -> IoResult {
+        self.attempt(op).await.map_err(|error| kind(&error))
+    }
+
+    async fn attempt(&self, op: IoOp) -> io::Result<IoOutput> {
+        match op {
+            IoOp::List { path } => return Ok(IoOutput::Listing(self.list(&path).await?)),
+            IoOp::Read { file, offset, bytes } => {
+                let file = self.file(&file, Create::No).await?;
+                let (result, chunk) = file.read(Chunk::with_capacity(bytes), offset, bytes).await;
+                result?;
+                return Ok(IoOutput::Read(chunk));
+            }
+            IoOp::CreateDir { path } => match self.reactor.create_dir(self.root.join(&*path)).await {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => result?,
+            },
+            IoOp::Create { file, allocate_bytes } => {
+                let file = self.file(&file, Create::IfMissing).await?;
+                if allocate_bytes > 0 {
+                    file.allocate(0, allocate_bytes).await?;
+                }
+            }
+            IoOp::Allocate { file, bytes } => self.file(&file, Create::No).await?.allocate(0, bytes).await?,
+            IoOp::Write { file, offset, data, durability } => {
+                let durability = match durability {
+                    WriteDurability::Buffered => Durability::None,
+                    WriteDurability::Durable => Durability::Dsync,
+                };
+                self.file(&file, Create::No).await?.write(data, offset, durability).await?;
+            }
+            IoOp::Sync { file } => self.file(&file, Create::No).await?.sync_data().await?,
+            IoOp::SyncDir { path } => self.reactor.sync_dir(self.root.join(&*path)).await?,
+            IoOp::Truncate { file, bytes } => self.file(&file, Create::No).await?.truncate(bytes).await?,
+            IoOp::Rename { from, to } => self.reactor.rename(self.root.join(&*from), self.root.join(&*to)).await?,
+            IoOp::RemoveFile { file } => {
+                self.open.borrow_mut().remove(file.id);
+                missing_is_fine(self.reactor.remove_file(self.root.join(&*file.path)).await)?;
+            }
+            IoOp::RemoveDir { path } => missing_is_fine(self.remove_dir(&path).await)?,
+            IoOp::Close { file } => self.open.borrow_mut().remove(file.id),
+        }
+        Ok(IoOutput::Done)
+    }
+
+    async fn file(&self, file: &FileRef, create: Create) -> io::Result<File> {
+        let open = self.open.borrow_mut().get(file.id);
+        if let Some(open) = open {
+            return Ok(open);
+        }
+        let options = OpenOptions { write: true, create, direct: true };
+        let opened = self.reactor.open(self.root.join(&*file.path), options).await?;
+        self.open.borrow_mut().insert(file.id, opened.clone());
+        Ok(opened)
+    }
+
+    async fn list(&self, path: &str) -> io::Result<Vec<DirEntry>> {
+        let entries = self.reactor.read_dir(self.root.join(path)).await?;
+        let entry = |entry: ringlog_reactor::DirEntry| DirEntry {
+            name: entry.name,
+            kind: match entry.kind {
+                ringlog_reactor::EntryKind::Directory => EntryKind::Directory,
+                _ => EntryKind::File,
+            },
+            bytes: entry.bytes,
+        };
+        Ok(entries.into_iter().map(entry).collect())
+    }
+
+    async fn remove_dir(&self, path: &str) -> io::Result<()> {
+        let root = self.root.join(path);
+        for entry in self.reactor.read_dir(root.clone()).await? {
+            missing_is_fine(self.reactor.remove_file(root.join(entry.name)).await)?;
+        }
+        self.reactor.remove_dir(root).await
+    }
+}
+
+fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn kind(error: &io::Error) -> IoErrorKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => IoErrorKind::NoSpace,
+        io::ErrorKind::NotFound => IoErrorKind::NotFound,
+        io::ErrorKind::WriteZero => IoErrorKind::ShortWrite,
+        _ => IoErrorKind::Other(error.raw_os_error().unwrap_or(0)),
+    }
+}

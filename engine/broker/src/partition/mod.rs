@@ -1,0 +1,10 @@
+//! The partitions of a shard: what requests do with them, who waits for them, and the driver that performs their I/O.
+
+pub(crate) mod append;
+pub(crate) mod commit;
+pub(crate) mod driver;
+pub(crate) mod files;
+pub(crate) mod lookup;
+pub(crate) mod read;
+pub(crate) mod table;
+pub(crate) mod watch;

@@ -1,0 +1,58 @@
+//! The partitions that this shard owns: what they are called, what their topic asks of a batch, and who waits for them.
+
+use std::collections::BTreeMap;
+
+use ringlog_cluster::config::TopicConfig;
+use ringlog_storage::answer::PartitionId;
+use ringlog_storage::types::LeaderEpoch;
+use std::sync::Arc;
+
+use super::commit::Commits;
+
+pub(crate) use ringlog_storage::PartitionKey;
+
+/// One partition of this shard.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) key: PartitionKey,
+    pub(crate) topic: Arc<str>,
+    pub(crate) config: Arc<TopicConfig>,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) commits: Commits,
+}
+
+/// All partitions of this shard.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    ids: BTreeMap<PartitionKey, PartitionId>,
+    slots: BTreeMap<PartitionId, Slot>,
+}
+
+impl Table {
+    pub(crate) fn id(&self, key: PartitionKey) -> Option<PartitionId> {
+        self.ids.get(&key).copied()
+    }
+
+    pub(crate) fn get(&self, id: PartitionId) -> Option<&Slot> {
+        self.slots.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: PartitionId) -> Option<&mut Slot> {
+        self.slots.get_mut(&id)
+    }
+
+    pub(crate) fn insert(&mut self, id: PartitionId, slot: Slot) {
+        self.ids.insert(slot.key, id);
+        self.slots.insert(id, slot);
+    }
+
+    pub(crate) fn remove(&mut self, id: PartitionId) -> Option<Slot> {
+        let slot = self.slots.remove(&id)?;
+        self.ids.remove(&slot.key);
+        Some(slot)
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (PartitionKey, PartitionId)> {
+        self.ids.iter().map(|(key, id)| (*key, *id))
+    }
+}

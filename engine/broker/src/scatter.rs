@@ -1,0 +1,43 @@
+//! One request, many owners: items go to the shards that own their partitions, outcomes come back in order.
+
+use crate::message::{Call, Reply};
+use crate::partition::table::PartitionKey;
+use crate::shard::Shard;
+use ringlog_net::error::ErrorCode;
+
+/// Splits `items` by owner, lets `here` work on those of this shard and calls the others, and gathers the outcomes in the
+/// order of the items. An item that is an error already is its own outcome.
+pub(crate) async fn scatter<I, T, F>(
+    shard: &Shard,
+    items: Vec<Result<(PartitionKey, I), ErrorCode>>,
+    here: impl FnOnce(Vec<I>) -> F,
+    call: impl Fn(Vec<I>) -> Call,
+    outcomes: impl Fn(Reply) -> Vec<Result<T, ErrorCode>>,
+) -> Vec<Result<T, ErrorCode>>
+where
+    F: Future<Output = Vec<Result<T, ErrorCode>>>,
+{
+    let mut places = Vec::with_capacity(items.len());
+    let mut groups: Vec<Vec<I>> = (0..shard.count()).map(|_| Vec::new()).collect();
+    for item in items {
+        places.push(item.map(|(key, item)| {
+            let owner = shard.owner(key);
+            groups[owner].push(item);
+            owner
+        }));
+    }
+    let mine = std::mem::take(&mut groups[shard.index()]);
+    let mut calls = Vec::new();
+    for (owner, items) in groups.into_iter().enumerate().filter(|(_, items)| !items.is_empty()) {
+        calls.push((owner, shard.call(owner, call(items)).await));
+    }
+    let mut gathered: Vec<std::vec::IntoIter<_>> = (0..shard.count()).map(|_| Vec::new().into_iter()).collect();
+    if !mine.is_empty() {
+        gathered[shard.index()] = here(mine).await.into_iter();
+    }
+    for (owner, call) in calls {
+        gathered[owner] = outcomes(call.reply().await).into_iter();
+    }
+    let outcome = |place: Result<usize, ErrorCode>| gathered[place?].next().expect("a shard answers every item");
+    places.into_iter().map(outcome).collect()
+}

@@ -1,0 +1,73 @@
+//! What a shard is told once, at its start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ringlog_cluster::config::{BrokerConfig, StaticConfig};
+use ringlog_net::conn::ConnLimits;
+use ringlog_storage::config::StoreConfig;
+use ringlog_storage::types::{ShardId, Uuid};
+use std::time::Duration;
+
+use crate::directory::Meta;
+
+/// The least memory that a shard works with.
+pub const SHARD_MEMORY_BYTES_MIN: usize = 32 * 1024 * 1024;
+
+/// What all shards of a broker are told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configuration of the start, as its parts want it.
+    pub broker: Arc<BrokerConfig>,
+    /// The configuration of the start, as it was given.
+    pub fixed: Arc<StaticConfig>,
+    /// The cluster that the data directory belongs to, as text.
+    pub cluster_id: Arc<str>,
+    /// Names the data directory.
+    pub directory_id: Uuid,
+    /// Where everything is kept.
+    pub data_directory: PathBuf,
+    /// Limits of a connection.
+    pub connection: ConnLimits,
+    /// Memory of one shard for large frames, in bytes.
+    pub frame_bytes_max: usize,
+    /// Memory of one shard, in bytes; the store's parts are sized from it.
+    pub shard_memory_bytes: usize,
+}
+
+impl Settings {
+    /// Derives the limits from the configuration. `shard_memory_bytes` is what one shard may use.
+    pub fn new(broker: Arc<BrokerConfig>, fixed: Arc<StaticConfig>, meta: &Meta, shard_memory_bytes: usize) -> Self {
+        let shard_memory_bytes = shard_memory_bytes.max(SHARD_MEMORY_BYTES_MIN);
+        let (cluster_id, directory_id) = (meta.cluster_id.as_str().into(), meta.directory_id);
+        let connection = ConnLimits {
+            frame_bytes_max: usize::try_from(broker.request_bytes_max).unwrap_or(usize::MAX),
+            idle: u64::try_from(broker.connection_idle_ms_max).ok().map(Duration::from_millis),
+            ..ConnLimits::default()
+        };
+        let data_directory = PathBuf::from(&broker.data_directory);
+        // A quarter for what arrives; the store takes a half; the rest is for connections, metadata and what is sent.
+        let frame_bytes_max = shard_memory_bytes / 4;
+        Self {
+            broker,
+            fixed,
+            cluster_id,
+            directory_id,
+            data_directory,
+            connection,
+            frame_bytes_max,
+            shard_memory_bytes,
+        }
+    }
+
+    /// The settings of one shard's store.
+    pub(crate) fn store(&self, shard: usize) -> StoreConfig {
+        let shard = ShardId::new(u16::try_from(shard).expect("there are fewer shards than cores can be numbered"));
+        let mut store = StoreConfig::new(shard);
+        store.journal_bytes_max = u64::try_from(self.broker.journal_bytes).expect("the key's range begins above 0");
+        store.tail_bytes_max = self.shard_memory_bytes / 4;
+        store.cache_bytes_max = self.shard_memory_bytes / 8;
+        store.unwritten_bytes_max = u64::try_from(self.shard_memory_bytes / 8).expect("fits 64 bits");
+        store
+    }
+}

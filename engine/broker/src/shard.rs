@@ -1,0 +1,190 @@
+//! The handle that tasks of a shard hold, and the one door to its state.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use futures_channel::oneshot;
+use ringlog_cluster::placement::placement;
+use ringlog_reactor::{Mesh, Reactor};
+use ringlog_storage::types::{Millis, Nanos};
+
+use crate::event::Event;
+use crate::memory::FrameMemory;
+use crate::message::{Call, CallId, Message, Reply, ShardMessage};
+use crate::partition::table::PartitionKey;
+use crate::settings::Settings;
+use crate::state::State;
+
+/// Calls to other shards that one shard may have under way. It is reached only if connections may have more requests in
+/// flight together; then a request waits before it is served.
+pub(crate) const CALLS_MAX: usize = 1 << 20;
+
+/// One shard: its reactor, its end of the mesh, its state. Cloning is cheap; it never leaves its thread.
+#[derive(Clone)]
+pub(crate) struct Shard(Rc<Inner>);
+
+struct Inner {
+    reactor: Reactor,
+    mesh: Mesh<ShardMessage>,
+    settings: Rc<Settings>,
+    state: RefCell<State>,
+    frames: FrameMemory,
+    calls: RefCell<Calls>,
+    driver_bell: Event,
+    stopping: Event,
+    closed: Event,
+}
+
+#[derive(Default)]
+struct Calls {
+    next: u64,
+    waiting: BTreeMap<CallId, oneshot::Sender<Reply>>,
+}
+
+/// A call that was sent, and is not answered yet.
+pub(crate) struct PendingCall(oneshot::Receiver<Reply>);
+
+impl PendingCall {
+    /// The reply. Every call is answered as long as its shard lives, and shards end together.
+    pub(crate) async fn reply(self) -> Reply {
+        self.0.await.expect("a shard keeps the calls that it has sent until they are answered")
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(reactor: Reactor, mesh: Mesh<ShardMessage>, settings: Settings, state: State) -> Self {
+        let frames = FrameMemory::new(settings.frame_bytes_max);
+        Self(Rc::new(Inner {
+            reactor,
+            mesh,
+            settings: Rc::new(settings),
+            state: RefCell::new(state),
+            frames,
+            calls: RefCell::default(),
+            driver_bell: Event::default(),
+            stopping: Event::default(),
+            closed: Event::default(),
+        }))
+    }
+
+    /// Reads or changes the state. Synchronous, so nobody ever sees it half changed; calls do not nest. What the change
+    /// caused for the disk and for other shards is set off behind it.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.0.state.borrow_mut();
+        let result = act(&mut state);
+        let store_has_work = state.settle(self.wall_clock());
+        let wakes = state.take_wakes();
+        drop(state);
+        if store_has_work {
+            self.0.driver_bell.ring();
+        }
+        for watcher in wakes {
+            self.post(watcher.shard, Message::Wake(watcher.watch));
+        }
+        result
+    }
+
+    pub(crate) fn reactor(&self) -> &Reactor {
+        &self.0.reactor
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn frames(&self) -> &FrameMemory {
+        &self.0.frames
+    }
+
+    pub(crate) fn driver_bell(&self) -> &Event {
+        &self.0.driver_bell
+    }
+
+    /// Rings when the store is closed.
+    pub(crate) fn closed(&self) -> &Event {
+        &self.0.closed
+    }
+
+    /// Rings when the shard is told to stop.
+    pub(crate) fn stopping(&self) -> &Event {
+        &self.0.stopping
+    }
+
+    /// This shard's index.
+    pub(crate) fn index(&self) -> usize {
+        self.0.mesh.index()
+    }
+
+    /// How many shards the broker has.
+    pub(crate) fn count(&self) -> usize {
+        self.0.mesh.shards()
+    }
+
+    /// Monotonic time.
+    pub(crate) fn now(&self) -> Nanos {
+        Nanos::new(self.0.reactor.now().as_nanos())
+    }
+
+    /// Wall-clock time.
+    pub(crate) fn wall_clock(&self) -> Millis {
+        Millis::new(self.0.reactor.wall_clock_ms())
+    }
+
+    /// The shard that owns a partition.
+    pub(crate) fn owner(&self, key: PartitionKey) -> usize {
+        let shards = u16::try_from(self.count()).expect("there are fewer shards than cores can be numbered");
+        placement(key.topic_id, key.partition, shards).index()
+    }
+
+    /// Sends a call. When this returns the call is in its place in the line to that shard; the reply comes later.
+    pub(crate) async fn call(&self, to: usize, call: Call) -> PendingCall {
+        let (sender, receiver) = oneshot::channel();
+        let id = {
+            let mut calls = self.0.calls.borrow_mut();
+            assert!(calls.waiting.len() < CALLS_MAX, "{CALLS_MAX} calls are under way: connections are not bounded");
+            let id = CallId(calls.next);
+            calls.next += 1;
+            calls.waiting.insert(id, sender);
+            id
+        };
+        self.0.mesh.send(to, ShardMessage(Message::Call { id, call })).await;
+        PendingCall(receiver)
+    }
+
+    /// Hands a reply to the task that waits for it. Who gave up waiting misses nothing.
+    pub(crate) fn replied(&self, id: CallId, reply: Reply) {
+        let waiting = self.0.calls.borrow_mut().waiting.remove(&id);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(reply);
+        }
+    }
+
+    /// Sends a message without waiting for room: a task does that where there is none.
+    pub(crate) fn post(&self, to: usize, message: Message) {
+        if to == self.index() {
+            match message {
+                Message::Wake(watch) => self.0.state.borrow().watches.wake(watch),
+                other => unreachable!("a shard posts nothing but wakes to itself: {other:?}"),
+            }
+            return;
+        }
+        if let Err(message) = self.0.mesh.try_send(to, ShardMessage(message)) {
+            let shard = self.clone();
+            self.0.reactor.spawn(async move { shard.0.mesh.send(to, message).await });
+        }
+    }
+
+    /// The next message of another shard.
+    pub(crate) async fn next_message(&self) -> (usize, Message) {
+        let (from, ShardMessage(message)) = self.0.mesh.recv().await;
+        (from, message)
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shard({} of {})", self.index(), self.count())
+    }
+}

@@ -1,0 +1,217 @@
+//! Everything that a shard remembers. Reached through [`Shard::with`](crate::shard::Shard::with) alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+use ringlog_cluster::fetch_session::FetchSessions;
+use ringlog_cluster::image::Image;
+use ringlog_cluster::producer_ids::ProducerIds;
+use ringlog_storage::Store;
+use ringlog_storage::answer::{FenceScope, PartitionId, ReadBatches, ReadError, ReadId, StoreEvent, TimestampOffset};
+use ringlog_storage::batch::validate::Codecs;
+use ringlog_storage::io::{Io, IoId, IoResult};
+use ringlog_storage::types::{Millis, Nanos};
+
+use crate::boot::BrokerEnd;
+use crate::controller::Controller;
+use crate::partition::append::{Deferred, retry_deferred};
+use crate::partition::table::Table;
+use crate::partition::watch::{Watched, Watcher, Watches};
+
+/// Operations handed to the disk in one turn of the driver; the rest follows in the next.
+const OPERATIONS_PER_TURN: usize = 256;
+
+type Waiting<T> = BTreeMap<ReadId, oneshot::Sender<Result<T, ReadError>>>;
+
+/// The state of one shard.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// The cluster's metadata, as of the last change that this shard has seen.
+    pub(crate) image: Arc<Image>,
+    pub(crate) store: Touched<Store>,
+    pub(crate) table: Table,
+    pub(crate) watches: Watches,
+    pub(crate) watched: Watched,
+    pub(crate) deferred: Deferred,
+    pub(crate) codecs: Codecs,
+    pub(crate) reads: Waiting<ReadBatches>,
+    pub(crate) lookups: Waiting<Option<TimestampOffset>>,
+    pub(crate) sessions: FetchSessions,
+    pub(crate) producer_ids: ProducerIds,
+    /// On shard 0.
+    pub(crate) controller: Option<Controller>,
+    /// Topics that are being made because a client named them.
+    pub(crate) auto_creating: BTreeSet<String>,
+    /// The broker stops: no new connections.
+    pub(crate) stopping: bool,
+    wakes: Vec<Watcher>,
+    closed: bool,
+    /// A write failed: what is on the disk is not all of it.
+    failed: bool,
+}
+
+/// Notes that something was changed through it.
+#[derive(Debug)]
+pub(crate) struct Touched<T> {
+    inner: T,
+    touched: bool,
+}
+
+impl<T> Deref for Touched<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> DerefMut for Touched<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.touched = true;
+        &mut self.inner
+    }
+}
+
+/// What the store wants done.
+pub(crate) struct StoreWork {
+    pub(crate) operations: Vec<Io>,
+    /// When it wants to be asked again at the latest.
+    pub(crate) deadline: Option<Nanos>,
+    /// It will want nothing any more.
+    pub(crate) closed: bool,
+}
+
+impl State {
+    pub(crate) fn new(image: Arc<Image>, store: Store, sessions: FetchSessions) -> Self {
+        Self {
+            image,
+            store: Touched { inner: store, touched: true },
+            table: Table::default(),
+            watches: Watches::default(),
+            watched: Watched::default(),
+            deferred: Deferred::default(),
+            codecs: Codecs::default(),
+            reads: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            sessions,
+            producer_ids: ProducerIds::default(),
+            controller: None,
+            auto_creating: BTreeSet::new(),
+            stopping: false,
+            wakes: Vec::new(),
+            closed: false,
+            failed: false,
+        }
+    }
+
+    /// Hands on what the store has to say, if it was touched. Answers whether it was.
+    pub(crate) fn settle(&mut self, now: Millis) -> bool {
+        if !std::mem::take(&mut self.store.touched) {
+            return false;
+        }
+        self.hand_on_events();
+        if !self.deferred.is_empty() {
+            retry_deferred(self, now);
+            self.hand_on_events();
+        }
+        true
+    }
+
+    /// The fetches to wake because of what was handed on.
+    pub(crate) fn take_wakes(&mut self) -> Vec<Watcher> {
+        std::mem::take(&mut self.wakes)
+    }
+
+    /// Operations for the disk.
+    pub(crate) fn take_store_work(&mut self, now: Nanos) -> StoreWork {
+        let store = &mut self.store.inner;
+        let operations: Vec<_> = std::iter::from_fn(|| store.poll_io(now)).take(OPERATIONS_PER_TURN).collect();
+        let deadline = if operations.len() == OPERATIONS_PER_TURN { Some(now) } else { store.next_deadline() };
+        // Asking may have made events too: a deadline that had passed.
+        self.store.touched = true;
+        StoreWork { operations, deadline, closed: self.closed }
+    }
+
+    /// Brings the result of an operation.
+    pub(crate) fn store_io_done(&mut self, id: IoId, result: IoResult, now: Nanos) {
+        self.store.io_done(id, result, now);
+    }
+
+    /// How the shard ends, once the store is closed.
+    pub(crate) fn end(&self) -> BrokerEnd {
+        if self.failed { BrokerEnd::Unclean } else { BrokerEnd::Clean }
+    }
+
+    fn hand_on_events(&mut self) {
+        while let Some(event) = self.store.inner.poll_event() {
+            self.hand_on(event);
+        }
+    }
+
+    fn hand_on(&mut self, event: StoreEvent) {
+        match event {
+            StoreEvent::Durable { partition, up_to } => {
+                if let Some(slot) = self.table.get_mut(partition) {
+                    slot.commits.advanced(up_to);
+                }
+                self.wakes.extend(self.watched.advanced(partition, up_to));
+            }
+            // Who waited may have given up.
+            StoreEvent::ReadReady { read, result } => {
+                let _ = self.reads.remove(&read).map(|waiting| waiting.send(result));
+            }
+            StoreEvent::LookupReady { read, result } => {
+                let _ = self.lookups.remove(&read).map(|waiting| waiting.send(result));
+            }
+            StoreEvent::Fenced { scope: FenceScope::Partition(partition), reason } => {
+                if let Some(slot) = self.table.get(partition) {
+                    tracing::error!(
+                        topic = %slot.topic,
+                        partition = slot.key.partition.get(),
+                        "a write of this partition failed, so it takes no more until the broker is restarted: {reason}"
+                    );
+                }
+                self.failed = true;
+                self.end_waits(partition);
+            }
+            StoreEvent::Fenced { scope: FenceScope::Directory, reason } => {
+                tracing::error!(
+                    "the journal or the checkpoint could not be written, so this shard takes no more records until the \
+                     broker is restarted: {reason}"
+                );
+                self.failed = true;
+                let partitions: Vec<_> = self.table.keys().map(|(_, id)| id).collect();
+                for partition in partitions {
+                    self.end_waits(partition);
+                }
+            }
+            StoreEvent::SpaceExhausted => {
+                tracing::error!("No space left on device: produce requests are refused until space returns");
+            }
+            StoreEvent::SpaceReturned => {
+                tracing::info!("there is space on the device again: produce requests are accepted");
+            }
+            StoreEvent::RotFound { partition, from, next_good } => {
+                if let Some(slot) = self.table.get(partition) {
+                    tracing::error!(
+                        topic = %slot.topic,
+                        partition = slot.key.partition.get(),
+                        "offsets {from} to {next_good} are damaged on the disk; they cannot be read, the rest can"
+                    );
+                }
+            }
+            StoreEvent::Removed { .. } => {}
+            StoreEvent::Closed => self.closed = true,
+        }
+    }
+
+    /// Nothing more will be committed to the partition: whoever waits for it learns that now.
+    pub(crate) fn end_waits(&mut self, partition: PartitionId) {
+        if let Some(slot) = self.table.get_mut(partition) {
+            slot.commits.end();
+        }
+        self.wakes.extend(self.watched.ended(partition));
+    }
+}

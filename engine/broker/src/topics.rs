@@ -1,0 +1,32 @@
+//! From what a request calls a topic to the partition of the image.
+
+use std::sync::Arc;
+
+use ringlog_cluster::config::Endpoint;
+use ringlog_cluster::image::{BrokerImage, Image, TopicImage};
+use ringlog_net::error::ErrorCode;
+use ringlog_net::views::TopicRef;
+use ringlog_storage::types::PartitionIndex;
+
+use crate::partition::table::PartitionKey;
+use crate::shard::Shard;
+
+/// The topic of a name or an id.
+pub(crate) fn find_topic<'a>(image: &'a Image, topic: TopicRef<'_>) -> Result<&'a Arc<TopicImage>, ErrorCode> {
+    match topic {
+        TopicRef::Name(name) => image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition),
+        TopicRef::Id(id) => image.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId),
+    }
+}
+
+/// A partition of the topic.
+pub(crate) fn find_partition(topic: &TopicImage, partition: PartitionIndex) -> Result<PartitionKey, ErrorCode> {
+    topic.partition(partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    Ok(PartitionKey { topic_id: topic.id, partition })
+}
+
+/// Where clients that came in through a listener of this broker reach `broker`: through its listener of the same name.
+pub(crate) fn endpoint_of<'a>(shard: &Shard, broker: &'a BrokerImage, listener: usize) -> Option<&'a Endpoint> {
+    let name = &shard.settings().broker.listeners.get(listener)?.name;
+    broker.listener(name).map(|listener| &listener.endpoint)
+}
