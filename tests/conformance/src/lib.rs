@@ -8,3 +8,5 @@
 //! All of it holds on Apache Kafka too: `RINGLOG_CONFORMANCE_BOOTSTRAP=127.0.0.1:PORT` names a broker that runs, with
 //! `num.partitions=12` (see `tests/kafka/broker`).
 #![forbid(unsafe_code)]
+
+pub mod durability;

@@ -80,7 +80,8 @@ fn one(rest: &mut &[&str]) -> bool {
         licence = format!("{licence} WITH {exception}");
         *rest = after;
     }
-    ALLOWED.contains(&licence.as_str())
+    // `MPL-2.0+` is that version or, at the user's choice, a later one.
+    ALLOWED.contains(&licence.trim_end_matches('+'))
 }
 
 #[cfg(test)]
@@ -96,6 +97,7 @@ mod tests {
             "GPL-3.0 OR MIT",
             "(MIT OR GPL-3.0) AND BSD-3-Clause",
             "Apache-2.0 WITH LLVM-exception OR GPL-3.0",
+            "MPL-2.0+",
         ] {
             assert!(is_allowed(allowed), "{allowed}");
         }
