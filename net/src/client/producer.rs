@@ -543,3 +543,35 @@ fn record_bytes(record: &Record<'_>) -> usize {
     let headers = record.headers.iter().map(|header| header.key.len() + length(header.value)).sum::<usize>();
     RECORD_OVERHEAD_BYTES + length(record.key) + length(record.value) + headers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::metadata::{MetadataResponse, MetadataResponsePartition, MetadataResponseTopic};
+
+    #[test]
+    fn after_an_error_nothing_is_sent_until_nothing_is_in_flight() {
+        let now = Nanos::new(1);
+        let topic: Arc<str> = Arc::from("t");
+        let mut metadata = Metadata::default();
+        let partitions = vec![MetadataResponsePartition::default()];
+        let known = MetadataResponseTopic { name: Some("t".to_owned()), partitions, ..Default::default() };
+        metadata.update(MetadataResponse { topics: vec![known], ..Default::default() }, now);
+
+        let mut producer = Producer::new(ProducerConfig { batch_bytes: 1, ..ProducerConfig::default() }, 0);
+        let record = ProduceRecord { topic: &topic, partition: None, record: Record::default(), token: 0 };
+        for _ in 0..4 {
+            producer.push(&record, &metadata, now).expect("the buffer has room");
+        }
+        assert!(producer.sendable(now).is_empty(), "it has no id yet");
+        producer.identity(Some((ProducerId::new(1), ProducerEpoch::new(0))), now);
+        let sent: Vec<Sent> = (0..3).flat_map(|_| producer.ship(&producer.sendable(now)).sent).collect();
+        for each in &sent[..2] {
+            assert_eq!(producer.settle(each, Err(ErrorCode::NotLeaderOrFollower), now), None);
+        }
+        assert!(producer.sendable(now).is_empty(), "the third batch is still in flight");
+        assert_eq!(producer.settle(&sent[2], Err(ErrorCode::OutOfOrderSequenceNumber), now), None);
+        let again: Vec<Sent> = (0..3).flat_map(|_| producer.ship(&producer.sendable(now)).sent).collect();
+        assert_eq!(again, sent, "in their order");
+    }
+}
