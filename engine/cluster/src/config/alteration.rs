@@ -115,19 +115,22 @@ pub enum AlterError {
 }
 
 impl AlterError {
-    /// The error as Kafka's clients know it.
-    pub fn code(&self) -> ErrorCode {
+    /// The error as Kafka's clients know it. Kafka calls a value that a topic cannot have an invalid configuration, and
+    /// one that a broker cannot have an invalid request.
+    pub fn code(&self, target: ConfigTarget) -> ErrorCode {
         match self {
             Self::DuplicateKey(_)
             | Self::TooManyKeys(_)
             | Self::MissingValue(_)
             | Self::ReadOnly(_)
             | Self::PerBrokerOnly(_) => ErrorCode::InvalidRequest,
-            Self::UnknownKey(_)
-            | Self::NotAList(_)
-            | Self::InvalidValue { .. }
-            | Self::Refused { .. }
-            | Self::Conflict(_) => ErrorCode::InvalidConfig,
+            Self::NotAList(_) => ErrorCode::InvalidConfig,
+            Self::UnknownKey(_) | Self::InvalidValue { .. } | Self::Refused { .. } | Self::Conflict(_) => {
+                match target {
+                    ConfigTarget::Topic => ErrorCode::InvalidConfig,
+                    ConfigTarget::Broker | ConfigTarget::AllBrokers => ErrorCode::InvalidRequest,
+                }
+            }
         }
     }
 }

@@ -118,8 +118,9 @@ fn describe_topic_key(key: &'static ConfigKey, settings: &ConfigMap, layers: &Co
 fn describe_broker_key(key: &'static ConfigKey, layers: &ConfigLayers<'_>) -> DescribedConfig {
     let value = layers.of_key(key).into_iter().next().map(|(value, _)| value);
     let mut all: Vec<Layer> = Vec::new();
-    for name in broker_synonyms(key.name) {
-        all.extend(layers_of(name, Unit::Same, layers));
+    match broker_synonyms(key.name) {
+        [] => all.extend(layers_of(key.name, Unit::Same, layers)),
+        family => family.iter().for_each(|name| all.extend(layers_of(name, Unit::Same, layers))),
     }
     all.sort_by_key(|layer| layer.source.wire_code());
     describe(key, value.as_ref(), &all)
@@ -143,18 +144,17 @@ fn describe(key: &'static ConfigKey, value: Option<&Value>, layers: &[Layer]) ->
     }
 }
 
-/// Broker keys that say the same thing in different units, the strongest first; one key alone for all the others.
-fn broker_synonyms(name: &'static str) -> Vec<&'static str> {
+/// The key, and the keys that count where it is not set because they say the same thing in a coarser unit.
+fn broker_synonyms(name: &'static str) -> &'static [&'static str] {
     const FAMILIES: &[&[&str]] = &[
         &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
         &["log.roll.ms", "log.roll.hours"],
         &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+        &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
     ];
-    if name == "log.flush.interval.ms" {
-        // One way only: the scheduler's interval stands in for this key, and never the other way round.
-        return vec![name, "log.flush.scheduler.interval.ms"];
-    }
-    FAMILIES.iter().find(|family| family.contains(&name)).map_or_else(|| vec![name], |family| family.to_vec())
+    let from_here =
+        |family: &&'static [&'static str]| family.iter().position(|known| *known == name).map(|at| &family[at..]);
+    FAMILIES.iter().find_map(from_here).unwrap_or(&[])
 }
 
 #[cfg(test)]

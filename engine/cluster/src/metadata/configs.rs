@@ -46,8 +46,13 @@ pub enum AlterConfigsError {
     )]
     MinInsyncPinned,
     /// The changes are refused.
-    #[error(transparent)]
-    Config(#[from] AlterError),
+    #[error("{error}")]
+    Config {
+        /// What they are of.
+        target: ConfigTarget,
+        /// Why.
+        error: AlterError,
+    },
 }
 
 impl AlterConfigsError {
@@ -57,7 +62,7 @@ impl AlterConfigsError {
             Self::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
             Self::UnknownBroker(_) | Self::NamedTwice => ErrorCode::InvalidRequest,
             Self::MinInsyncPinned => ErrorCode::InvalidConfig,
-            Self::Config(error) => error.code(),
+            Self::Config { target, error } => error.code(*target),
         }
     }
 }
@@ -100,9 +105,10 @@ impl Metadata {
         let current = self.image.config(&request.resource);
         let layers = self.layers();
         let mut changes = match mode {
-            AlterMode::Incremental => alter_incrementally(target, current, &request.alterations, &layers)?,
-            AlterMode::Whole => alter_wholly(target, current, &request.alterations, &layers)?,
-        };
+            AlterMode::Incremental => alter_incrementally(target, current, &request.alterations, &layers),
+            AlterMode::Whole => alter_wholly(target, current, &request.alterations, &layers),
+        }
+        .map_err(|error| AlterConfigsError::Config { target, error })?;
         let is_pinned = self.image.feature_level("eligible.leader.replicas.version") > 0;
         match (target, changes.get(MIN_INSYNC_REPLICAS)) {
             (ConfigTarget::Broker, Some(Some(_))) if is_pinned => Err(AlterConfigsError::MinInsyncPinned),

@@ -195,7 +195,7 @@ fn names_are_checked() {
     );
     cluster.check_create(
         &named("__cluster_metadata"),
-        "TOPIC_AUTHORIZATION_FAILED: the topic __cluster_metadata is made by the cluster alone",
+        "INVALID_REQUEST: the topic __cluster_metadata is made by the cluster alone",
     );
     cluster.check_create(&named("__consumer_offsets"), "1x1");
     let reply = cluster.create(&[named("x"), named("y.z"), named("x"), named("y_z")]);
@@ -340,6 +340,10 @@ fn configuration_of_topics_and_brokers() {
     let broker = ConfigResource::Broker(NODE);
     assert_eq!(cluster.alter(&broker, "log.retention.ms", Some("7")), "ok");
     assert_eq!(cluster.alter(&ConfigResource::AllBrokers, "message.max.bytes", Some("9")), "ok");
+    assert_eq!(
+        cluster.alter(&broker, "message.max.bytes", Some("-5")),
+        "INVALID_REQUEST: message.max.bytes=-5: expected a whole number from 0 to 2147483647"
+    );
     let unknown = ConfigResource::Broker(BrokerId::new(9));
     assert_eq!(cluster.alter(&unknown, "log.retention.ms", Some("7")), "INVALID_REQUEST: broker 9 is not registered");
     let fixed = StaticConfig::default();

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::partitions::ReplicaPlan;
 use super::{Decision, Intent, InvalidTopicName, Metadata, check_topic_name};
-use crate::config::{AlterError, ConfigMap, DescribedConfig, check_new_topic, describe_topic};
+use crate::config::{AlterError, ConfigMap, ConfigTarget, DescribedConfig, check_new_topic, describe_topic};
 use crate::image::{ConfigResource, config_record};
 
 /// The most partitions that one request may make; so many are written in one batch.
@@ -153,16 +153,15 @@ impl TopicError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::InvalidName(_) | Self::Collision { .. } => ErrorCode::InvalidTopicException,
-            Self::Reserved(_) => ErrorCode::TopicAuthorizationFailed,
             Self::AlreadyExists(_) => ErrorCode::TopicAlreadyExists,
-            Self::NamedTwice(_) | Self::CountsAndAssignments => ErrorCode::InvalidRequest,
+            Self::Reserved(_) | Self::NamedTwice(_) | Self::CountsAndAssignments => ErrorCode::InvalidRequest,
             Self::UnknownName(_) => ErrorCode::UnknownTopicOrPartition,
             Self::UnknownId(_) => ErrorCode::UnknownTopicId,
             Self::DeletionDisabled => ErrorCode::TopicDeletionDisabled,
             Self::InvalidPartitionCount(_) | Self::NotMore { .. } => ErrorCode::InvalidPartitions,
             Self::InvalidReplicationFactor(_) | Self::TooFewBrokers { .. } => ErrorCode::InvalidReplicationFactor,
             Self::InvalidAssignment { .. } => ErrorCode::InvalidReplicaAssignment,
-            Self::Config(error) => error.code(),
+            Self::Config(error) => error.code(ConfigTarget::Topic),
             Self::TooManyInRequest(_) | Self::TooManyInCluster => ErrorCode::PolicyViolation,
         }
     }

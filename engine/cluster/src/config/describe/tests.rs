@@ -101,6 +101,7 @@ fn a_broker_s_own_keys() {
     given.check_broker("ssl.key.password", "null 4 [4:ssl.key.password=null]");
     given.check_broker("max.connections", "9 2 [2:max.connections=9 5:max.connections=2147483647]");
     given.check_broker("log.retention.ms", "null 4 [4:log.retention.minutes=5 5:log.retention.hours=168]");
+    given.check_broker("log.retention.hours", "168 5 [5:log.retention.hours=168]");
     given.check_broker(
         "log.cleaner.io.max.bytes.per.second",
         "1.7976931348623157E308 5 [5:log.cleaner.io.max.bytes.per.second=1.7976931348623157E308]",
