@@ -57,7 +57,7 @@ impl Here {
     }
 }
 
-/// The seeds that each case is simulated with.
+/// The seeds that each case is simulated with, twice each.
 const SEEDS: std::ops::Range<u64> = 0..8;
 
 /// Runs a case on every shard, and gives the shards' results.
@@ -71,7 +71,14 @@ where
         Backend::Uring => BackendChoice::Uring,
         Backend::Posix => BackendChoice::Posix,
         Backend::Sim => {
-            return SEEDS.map(|seed| simulate(seed, setup, case.clone())).next_back().expect("there are seeds");
+            let mut results = Vec::new();
+            for seed in SEEDS {
+                let first = simulate(seed, setup, case.clone());
+                let second = simulate(seed, setup, case.clone());
+                assert_eq!(first.1, second.1, "seed {seed} repeats itself");
+                results = second.0;
+            }
+            return results;
         }
     };
     let directory = fresh_directory();
@@ -88,7 +95,8 @@ where
     results.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn simulate<T, F, Fut>(seed: u64, setup: Setup, case: F) -> Vec<T>
+/// The results of a case in the order of shards, and the hash of its run.
+fn simulate<T, F, Fut>(seed: u64, setup: Setup, case: F) -> (Vec<T>, u64)
 where
     T: 'static,
     F: Fn(Here) -> Fut + Clone + 'static,
@@ -113,7 +121,7 @@ where
     sim.run_until(|_| results.borrow().len() == setup.shards);
     let mut results = results.take();
     results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
+    (results.into_iter().map(|(_, result)| result).collect(), sim.trace_hash())
 }
 
 /// A directory of this case's own, on the disk that holds the build.
@@ -160,7 +168,9 @@ pub(crate) fn blocks(count: usize, salt: u8) -> Slice {
 /// Bytes that tell where they belong.
 pub(crate) fn pattern(bytes: usize) -> Slice {
     let mut chunk = Chunk::with_capacity(bytes);
-    let text: Vec<u8> = (0..bytes).map(|at| u8::try_from(at % 251).expect("less than 251")).collect();
-    chunk.append(&text);
+    let period: Vec<u8> = (0..251).collect();
+    while chunk.len() < bytes {
+        chunk.append(&period[..period.len().min(bytes - chunk.len())]);
+    }
     chunk.freeze()
 }
