@@ -6,7 +6,6 @@
 //! order in the same way. The files are described in `FORMAT.md`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-#![allow(dead_code)]
 
 pub mod answer;
 pub mod batch;
@@ -19,10 +18,14 @@ pub mod limits;
 mod log;
 mod queue;
 mod recovery;
+#[cfg(test)]
+mod simulation;
 mod store;
+#[cfg(test)]
+mod testdisk;
 pub mod types;
 
 pub use journal::format::PartitionKey;
 pub use log::partition::RotRange;
-pub use recovery::RecoveredShard;
+pub use recovery::{Recovered, RecoveredShard, Recovery, RecoveryError, RecoveryNews};
 pub use store::{Maintained, Store};

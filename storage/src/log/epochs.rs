@@ -60,12 +60,6 @@ impl LeaderEpochs {
         }
     }
 
-    /// Epoch of the record at `offset`.
-    pub(crate) fn of_offset(&self, offset: Offset) -> LeaderEpoch {
-        let after = self.entries.partition_point(|entry| entry.start <= offset);
-        after.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(LeaderEpoch::UNKNOWN, |entry| entry.epoch)
-    }
-
     /// Forgets epochs that ended before `log_start`; the one that holds it starts there now.
     pub(crate) fn trim_start(&mut self, log_start: Offset) {
         let after = self.entries.partition_point(|entry| entry.start <= log_start);

@@ -147,10 +147,6 @@ impl Producers {
         self.by_id.retain(|_, producer| now.since(producer.seen) <= idle_ms);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }

@@ -99,13 +99,6 @@ pub(crate) fn file_name(base: Offset, extension: &str) -> String {
     format!("{:020}.{extension}", base.get())
 }
 
-/// The base offset that a file's name tells, if it is one of a segment with this extension.
-pub(crate) fn base_of(name: &str, extension: &str) -> Option<Offset> {
-    let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
-    let plain = digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
-    plain.then(|| digits.parse().ok().map(Offset::new)).flatten()
-}
-
 /// How much to reserve so that `needed` bytes fit: doubling, in bounded steps, up to the largest size it may reach.
 pub(crate) fn allocation_for(needed: u64, segment_bytes: u32) -> u64 {
     let ahead = needed.clamp(SEGMENT_ALLOCATE_BYTES_MIN, SEGMENT_ALLOCATE_STEP_BYTES_MAX);

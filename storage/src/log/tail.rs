@@ -105,11 +105,6 @@ impl Tail {
         Self { next_capacity: self.next_capacity, ..Self::at(0) }
     }
 
-    /// Position behind the last byte.
-    pub(crate) fn end(&self) -> u64 {
-        self.end
-    }
-
     /// Capacity of the chunks.
     pub(crate) fn held_bytes(&self) -> usize {
         self.chunks.iter().map(|part| part.chunk.capacity()).sum()

@@ -9,6 +9,7 @@ use super::{Phase, Purpose, Space, Store};
 use crate::answer::PartitionId;
 use crate::checkpoint::{Checkpoint, PartitionState, SegmentState, encode, encode_index};
 use crate::io::{IoErrorKind, IoOp};
+use crate::journal::format::PartitionKey;
 use crate::limits::SPACE_PROBE_MS;
 use crate::log::partition::Partition;
 use crate::log::segment::{Seal, Segment};
@@ -28,6 +29,8 @@ pub(crate) struct Checkpointing {
     not_before: Nanos,
     /// First sequence that the last checkpoint left to the journal.
     last_cut: u64,
+    /// Partitions that the checkpoint under way tells the names of.
+    named: Vec<PartitionKey>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -96,9 +99,9 @@ impl Store {
         let everything = self.commit.first_uncommitted(self.next_sequence);
         let cut = self.journaled.first().map_or(everything, |(sequence, _)| everything.min(*sequence));
         let mut partitions: Vec<PartitionState> = Vec::with_capacity(self.partitions.len() + self.recovered.len());
-        for partition in self.partitions.iter_mut().flatten().filter(|partition| !partition.removing) {
-            partition.journal_knows_name = true;
+        for partition in self.partitions.iter().flatten().filter(|partition| !partition.removing) {
             partitions.push(state_of(partition));
+            self.checkpointing.named.push(partition.key);
         }
         partitions.extend(self.recovered.values().cloned());
         let checkpoint = Checkpoint { generation: self.generation, cut, drained_generation: 0, partitions };
@@ -119,8 +122,14 @@ impl Store {
             panic!("a checkpoint was written that nobody asked for");
         };
         let wait = self.clock.saturating_add(std::time::Duration::from_millis(SPACE_PROBE_MS));
+        let named = std::mem::take(&mut self.checkpointing.named);
         match result {
             Ok(()) => {
+                for key in named {
+                    if let Some(id) = self.by_key.get(&key).copied() {
+                        self.known(id).journal_knows_name = true;
+                    }
+                }
                 self.journal.release_before(cut);
                 self.commit.unblock();
                 if cut <= self.checkpointing.last_cut {

@@ -151,8 +151,9 @@ impl Store {
         let mut members: Vec<Member> = Vec::new();
         let mut direct_writes = 0;
         let mut left = self.commit.queue.len().min(GROUP_PARTITIONS_MAX);
-        while let Some(id) = self.commit.queue.pop_front().filter(|_| left > 0) {
+        while left > 0 {
             left -= 1;
+            let Some(id) = self.commit.queue.pop_front() else { break };
             let no_space = self.space != Space::There;
             let direct_bytes_min = self.config.direct_bytes_min;
             let Some(partition) = self.get_mut(id) else { continue };

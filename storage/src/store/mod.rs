@@ -17,6 +17,9 @@ mod partitions;
 mod read;
 mod writeback;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(crate) use self::checkpoint::Checkpointing;
@@ -27,7 +30,7 @@ pub(crate) use self::writeback::Writeback;
 use crate::answer::{FenceScope, PartitionId, StoreEvent};
 use crate::checkpoint::PartitionState;
 use crate::config::StoreConfig;
-use crate::io::{Io, IoErrorKind, IoId, IoOutput, IoResult};
+use crate::io::{Io, IoErrorKind, IoId, IoOp, IoOutput, IoResult};
 use crate::journal::format::PartitionKey;
 use crate::journal::space::JournalSpace;
 use crate::limits::SPACE_PROBE_MS;
@@ -127,7 +130,14 @@ impl Store {
     pub fn new(config: StoreConfig, boot: RecoveredShard) -> Self {
         assert!(config.journal_file_bytes.is_multiple_of(crate::limits::BLOCK_BYTES), "journal files are whole blocks");
         let mut queue = IoQueue::new();
-        let files: Vec<_> = boot.journal_files.iter().map(|path| queue.file(path.as_str())).collect();
+        let (usable, unusable): (Vec<_>, Vec<_>) =
+            boot.journal_files.into_iter().partition(|(_, bytes)| *bytes == config.journal_file_bytes);
+        for (path, _) in unusable {
+            // Half made, or of another configured length; recovery has drained it.
+            let file = queue.file(path);
+            queue.start(IoOp::RemoveFile { file }, Purpose::Delete);
+        }
+        let files: Vec<_> = usable.into_iter().map(|(path, _)| queue.file(path)).collect();
         let journal = JournalSpace::new(
             config.shard,
             config.journal_file_bytes,

@@ -45,16 +45,20 @@ impl Store {
         }
         partition.flush_to = partition.committed.offset;
         partition.journaled_after_flush = None;
-        if partition.flush == Flush::None {
-            partition.flush = Flush::Queued;
-            self.writeback.requests.push_back(id);
+        match partition.flush {
+            Flush::None => {
+                partition.flush = Flush::Queued;
+                self.writeback.requests.push_back(id);
+            }
+            Flush::Queued => {}
+            Flush::UnderWay => self.drive(id),
         }
     }
 
     /// The same, and for the segment to be synced, so that the journal is not needed any more.
     pub(super) fn request_sync(&mut self, id: PartitionId) {
-        self.request_flush(id);
         self.known(id).sync_wanted = true;
+        self.request_flush(id);
     }
 
     /// A commit waits until the partition's segment can be written.
@@ -188,12 +192,11 @@ impl Store {
             } else {
                 partition.room_wanted = false;
                 self.queue_commit(id);
+                self.end_flush_if_written(id);
             }
             return;
         }
-        if partition.flush == Flush::UnderWay {
-            self.sync_or_end_flush(id);
-        }
+        self.end_flush_if_written(id);
     }
 
     /// Seals the segments that are complete.
@@ -264,6 +267,7 @@ impl Store {
         partition.busy = Busy::Preparing;
         partition.operations += 1;
         let (dir, dir_exists) = (partition.dir.clone(), partition.dir_exists);
+        let fresh = partition.written.position_in(base, 0) == 0;
         let segment = partition.segment_mut(base).expect("the segment is there");
         let file: FileRef = segment.file.clone();
         let mut script = Vec::with_capacity(4);
@@ -271,6 +275,10 @@ impl Store {
             script.extend([IoOp::CreateDir { path: dir.clone() }, IoOp::SyncDir { path: "".into() }]);
         }
         if segment.allocated.is_none() {
+            if fresh {
+                // Left behind by a crash, perhaps, with batches that must not be taken for new ones.
+                script.push(IoOp::RemoveFile { file: file.clone() });
+            }
             script.extend([IoOp::Create { file, allocate_bytes: allocate }, IoOp::SyncDir { path: dir }]);
         } else {
             script.push(IoOp::Allocate { file, bytes: allocate });
@@ -394,8 +402,12 @@ impl Store {
         self.drive(id);
     }
 
-    fn sync_or_end_flush(&mut self, id: PartitionId) {
+    /// A flush whose batches are all written syncs the segments, if that is wanted, and ends.
+    fn end_flush_if_written(&mut self, id: PartitionId) {
         let partition = self.known(id);
+        if partition.flush != Flush::UnderWay {
+            return;
+        }
         if partition.sync_wanted {
             let open = |segment: &&crate::log::segment::Segment| segment.needs_sync && segment.seal == Seal::Open;
             if let Some(segment) = partition.segments.iter().find(open) {

@@ -1,0 +1,526 @@
+//! The store and its recovery on a disk that loses what was not synced: seeded worlds of appends, reads, crashes.
+//!
+//! After every start the whole log is read and compared with what was appended: everything that was called committed is
+//! there once, in order, byte for byte; what was not may be there, as long as nothing before it is missing.
+
+use std::collections::BTreeMap;
+
+use crate::answer::{
+    AppendError, AppendOrigin, MinOneBatch, NewBatch, PartitionId, ReadBatches, ReadError, ReadId, ReadLimits,
+    ReadOutcome, ReadUpTo, StorageError, StoreEvent,
+};
+use crate::batch::{BatchBuilder, BatchView, Producer, Record, split, stamp};
+use crate::config::{Durability, LogConfig, StoreConfig};
+use crate::io::Io;
+use crate::journal::format::PartitionKey;
+use crate::recovery::{Recovered, Recovery, RecoveryNews};
+use crate::store::Store;
+use crate::testdisk::{Dice, Disk};
+use crate::types::{
+    LeaderEpoch, Millis, Nanos, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, ShardId, TopicPartition,
+    Uuid,
+};
+
+/// A batch that was appended.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) base: Offset,
+    pub(crate) last: Offset,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What a partition should hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) log: Vec<Stored>,
+    pub(crate) acked: Offset,
+    pub(crate) log_start: Offset,
+    pub(crate) next_sequence: Sequence,
+    /// Batches before this place in `log` may be forgotten: five had been appended behind them before a crash.
+    pub(crate) remembered_from: usize,
+}
+
+/// How a world is laid out.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) partitions: u32,
+    pub(crate) journal_file_bytes: u64,
+    pub(crate) journal_files: u64,
+    pub(crate) segment_bytes: u32,
+    pub(crate) direct_bytes_min: u64,
+    pub(crate) durability: Durability,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            partitions: 3,
+            journal_file_bytes: 64 << 10,
+            journal_files: 4,
+            segment_bytes: 64 << 10,
+            direct_bytes_min: 8 << 10,
+            durability: Durability::Sync,
+        }
+    }
+}
+
+/// A process on a disk.
+pub(crate) struct World {
+    pub(crate) disk: Disk,
+    pub(crate) dice: Dice,
+    pub(crate) shape: Shape,
+    pub(crate) now: Nanos,
+    pub(crate) stores: Vec<Store>,
+    /// Operations handed out, by store.
+    pub(crate) out: Vec<Vec<Io>>,
+    pub(crate) ids: BTreeMap<u32, (usize, PartitionId)>,
+    pub(crate) models: BTreeMap<u32, Model>,
+    pub(crate) news: Vec<RecoveryNews>,
+    pub(crate) events: Vec<(usize, StoreEvent)>,
+    pub(crate) refused_for_space: u64,
+    pub(crate) compare: bool,
+}
+
+pub(crate) fn key(partition: u32) -> PartitionKey {
+    PartitionKey {
+        topic_id: Uuid::from_u128(1_000_000 + u128::from(partition)),
+        partition: PartitionIndex::new(i32::try_from(partition).expect("small")),
+    }
+}
+
+/// A batch of one record.
+pub(crate) fn batch(value_bytes: usize, fill: u8, producer: Producer, timestamp: i64) -> Vec<u8> {
+    let value = vec![fill; value_bytes];
+    let mut builder = BatchBuilder::new().producer(producer);
+    for part in value.chunks(value_bytes.div_ceil(3).max(1)) {
+        builder.push(&Record { timestamp: Millis::new(timestamp), value: Some(part), ..Record::default() });
+    }
+    builder.build()
+}
+
+/// An idempotent producer, one for each partition.
+pub(crate) fn producer(partition: u32, base_sequence: Sequence) -> Producer {
+    Producer { id: ProducerId::new(i64::from(partition)), epoch: ProducerEpoch::new(0), base_sequence }
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, shape: Shape) -> Self {
+        Self {
+            disk: Disk::new(),
+            dice: Dice::new(seed),
+            shape,
+            now: Nanos::new(1),
+            stores: Vec::new(),
+            out: Vec::new(),
+            ids: BTreeMap::new(),
+            models: BTreeMap::new(),
+            news: Vec::new(),
+            events: Vec::new(),
+            refused_for_space: 0,
+            compare: true,
+        }
+    }
+
+    pub(crate) fn config(&self, shard: ShardId) -> StoreConfig {
+        StoreConfig {
+            journal_file_bytes: self.shape.journal_file_bytes,
+            journal_bytes_max: self.shape.journal_file_bytes * self.shape.journal_files,
+            direct_bytes_min: self.shape.direct_bytes_min,
+            tail_bytes_max: 128 << 10,
+            unwritten_bytes_max: 512 << 10,
+            cache_bytes_max: 64 << 10,
+            writeback_age: std::time::Duration::from_millis(50),
+            direct_bytes_per_checkpoint: 128 << 10,
+            ..StoreConfig::new(shard)
+        }
+    }
+
+    pub(crate) fn log_config(&self) -> LogConfig {
+        LogConfig {
+            segment_bytes: self.shape.segment_bytes,
+            durability: self.shape.durability,
+            file_delete_delay_ms: 10,
+            index_interval_bytes: 512,
+            ..LogConfig::default()
+        }
+    }
+
+    /// Runs recovery. `crash_after` cuts the power after so many operations, and answers `None`.
+    fn recover(&mut self, crash_after: Option<u64>) -> Option<Recovered> {
+        let mut recovery = Recovery::new(Millis::new(1000));
+        let mut out: Vec<Io> = Vec::new();
+        let mut performed = 0;
+        while !recovery.is_done() {
+            while let Some(io) = recovery.poll_io() {
+                out.push(io);
+            }
+            if out.is_empty() {
+                continue;
+            }
+            if crash_after.is_some_and(|most| performed >= most) {
+                for io in out {
+                    self.disk.perform_in_part(&io.op, &mut self.dice);
+                }
+                self.disk.cut_power(&mut self.dice);
+                return None;
+            }
+            let io = out.swap_remove(self.dice.index(out.len()));
+            let result = self.disk.perform(&io.op);
+            recovery.io_done(io.id, result);
+            performed += 1;
+        }
+        Some(recovery.finish().expect("recovery succeeds"))
+    }
+
+    /// Starts the process and looks at everything.
+    pub(crate) fn start(&mut self, shards: u16) {
+        self.news.clear();
+        let recovered = loop {
+            // Now and then the power goes while recovering.
+            let crash = self.dice.one_in(8).then(|| self.dice.below(40));
+            if let Some(recovered) = self.recover(crash) {
+                break recovered;
+            }
+        };
+        self.news.clone_from(&recovered.news);
+        let spread = self.dice.below(100);
+        let owner = |key: PartitionKey| {
+            let number = u64::try_from(key.partition.get()).expect("small") + spread;
+            ShardId::new(u16::try_from(number % u64::from(shards)).expect("small"))
+        };
+        let boots = recovered.into_shards(shards, owner);
+        self.stores = boots.into_iter().map(|boot| Store::new(self.config(boot.shard), boot)).collect();
+        self.out = self.stores.iter().map(|_| Vec::new()).collect();
+        self.ids.clear();
+        for partition in 0..self.shape.partitions {
+            let shard = owner(key(partition)).index();
+            let name = TopicPartition::new(format!("topic{partition}"), key(partition).partition);
+            let config = self.log_config();
+            let id = self.stores[shard].create_partition(name, key(partition).topic_id, config).expect("there is room");
+            self.ids.insert(partition, (shard, id));
+        }
+        if self.compare {
+            self.compare_after_start();
+        }
+    }
+
+    fn compare_after_start(&mut self) {
+        for partition in 0..self.shape.partitions {
+            let (shard, id) = self.ids[&partition];
+            let offsets = self.stores[shard].partition(id).expect("it was just opened");
+            let model = self.models.entry(partition).or_default();
+            assert!(
+                offsets.log_end >= model.acked,
+                "partition {partition}: committed up to {}, but the log ends at {} ({:?})",
+                model.acked,
+                offsets.log_end,
+                self.news
+            );
+            let kept = model.log.iter().take_while(|stored| stored.last < offsets.log_end).count();
+            model.remembered_from = model.remembered_from.max(model.log.len().saturating_sub(5));
+            model.log.truncate(kept);
+            let end = model.log.last().map_or(Offset::ZERO, |stored| stored.last.next());
+            assert_eq!(offsets.log_end, end, "partition {partition}: the log ends with a batch");
+            model.acked = end;
+            model.log_start = offsets.log_start;
+            self.check_all(partition);
+            self.check_duplicates(partition);
+        }
+    }
+
+    /// Sends the last batches again: they are known.
+    fn check_duplicates(&mut self, partition: u32) {
+        let (shard, id) = self.ids[&partition];
+        let model = self.models.get_mut(&partition).expect("known");
+        let mut next_sequence = Sequence::new(0);
+        if let Some(last) = model.log.last() {
+            next_sequence = BatchView::parse(&last.bytes).expect("stored").0.last_sequence().advance(1);
+        }
+        model.next_sequence = next_sequence;
+        let again: Vec<Stored> = model.log.iter().skip(model.remembered_from).rev().cloned().collect();
+        for stored in again {
+            let (view, _) = BatchView::parse(&stored.bytes).expect("stored");
+            let answer = self.stores[shard].append(
+                id,
+                NewBatch::from(&view),
+                AppendOrigin::Client,
+                LeaderEpoch::new(0),
+                Millis::new(1000),
+            );
+            let appended = answer.expect("a duplicate is a success");
+            assert!(appended.duplicate, "partition {partition}: {stored:?} is known");
+            assert_eq!((appended.base_offset, appended.last_offset), (stored.base, stored.last));
+        }
+    }
+
+    /// Reads everything that can be seen, and compares.
+    pub(crate) fn check_all(&mut self, partition: u32) {
+        let (shard, id) = self.ids[&partition];
+        let offsets = self.stores[shard].partition(id).expect("open");
+        let mut at = offsets.log_start;
+        while at < offsets.high_watermark {
+            let limits = ReadLimits {
+                bytes_max: 1 + self.dice.index(20_000),
+                min_one_batch: MinOneBatch::Yes,
+                up_to: ReadUpTo::HighWatermark,
+            };
+            let read = self.read(shard, id, at, limits).expect("what is committed can be read");
+            assert!(read.next_offset > at, "a read makes progress");
+            self.compare_read(partition, at, &read);
+            at = read.next_offset;
+        }
+    }
+
+    pub(crate) fn compare_read(&self, partition: u32, from: Offset, read: &ReadBatches) {
+        let bytes: Vec<u8> = read.slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        assert_eq!(bytes.len(), read.bytes);
+        let model = &self.models[&partition];
+        let mut expected = model.log.iter().skip_while(|stored| stored.last < from);
+        for found in split(&bytes) {
+            let found = found.expect("whole batches are read");
+            let stored = expected.next().expect("nothing is read that was not appended");
+            assert_eq!(found.bytes(), &stored.bytes[..], "partition {partition} at {}", stored.base);
+        }
+    }
+
+    /// A read, with whatever I/O it takes.
+    pub(crate) fn read(
+        &mut self,
+        shard: usize,
+        id: PartitionId,
+        at: Offset,
+        limits: ReadLimits,
+    ) -> Result<ReadBatches, ReadError> {
+        match self.stores[shard].read(id, at, limits)? {
+            ReadOutcome::Ready(batches) => Ok(batches),
+            ReadOutcome::Disk(read) => self.wait_for_read(shard, read),
+        }
+    }
+
+    fn wait_for_read(&mut self, shard: usize, wanted: ReadId) -> Result<ReadBatches, ReadError> {
+        for _ in 0..10_000 {
+            self.step(shard);
+            let place = self
+                .events
+                .iter()
+                .position(|(_, event)| matches!(event, StoreEvent::ReadReady { read, .. } if *read == wanted));
+            if let Some(place) = place
+                && let (_, StoreEvent::ReadReady { result, .. }) = self.events.remove(place)
+            {
+                return result;
+            }
+        }
+        panic!("a read ends");
+    }
+
+    /// Lets one operation of a store end, and takes its events.
+    pub(crate) fn step(&mut self, shard: usize) {
+        self.now = self.now.saturating_add(std::time::Duration::from_micros(self.dice.below(2000)));
+        while let Some(io) = self.stores[shard].poll_io(self.now) {
+            self.out[shard].push(io);
+        }
+        if !self.out[shard].is_empty() {
+            let io = {
+                let place = self.dice.index(self.out[shard].len());
+                self.out[shard].swap_remove(place)
+            };
+            let result = self.disk.perform(&io.op);
+            self.stores[shard].io_done(io.id, result, self.now);
+        }
+        self.take_events(shard);
+    }
+
+    pub(crate) fn take_events(&mut self, shard: usize) {
+        while let Some(event) = self.stores[shard].poll_event() {
+            match &event {
+                StoreEvent::Durable { partition, up_to } => {
+                    let found = self.ids.iter().find(|(_, place)| **place == (shard, *partition));
+                    if let Some((number, _)) = found
+                        && self.shape.durability == Durability::Sync
+                    {
+                        let model = self.models.entry(*number).or_default();
+                        model.acked = model.acked.max(*up_to);
+                    }
+                }
+                _ => self.events.push((shard, event)),
+            }
+        }
+    }
+
+    /// Lets everything end that is under way, for up to `steps`.
+    pub(crate) fn settle(&mut self, steps: usize) {
+        for _ in 0..steps {
+            for shard in 0..self.stores.len() {
+                self.step(shard);
+            }
+        }
+    }
+
+    /// Appends a batch of the partition's producer. Answers whether it was accepted.
+    pub(crate) fn append(&mut self, partition: u32, value_bytes: usize) -> bool {
+        let (shard, id) = self.ids[&partition];
+        let sequence = self.models.entry(partition).or_default().next_sequence;
+        let fill = u8::try_from(self.dice.below(256)).expect("a byte");
+        let timestamp = 1_000 + i64::try_from(self.dice.below(1000)).expect("small");
+        let bytes = batch(value_bytes, fill, producer(partition, sequence), timestamp);
+        let (view, _) = BatchView::parse(&bytes).expect("just built");
+        let next_sequence = view.last_sequence().advance(1);
+        let answer = self.stores[shard].append(
+            id,
+            NewBatch::from(&view),
+            AppendOrigin::Client,
+            LeaderEpoch::new(0),
+            Millis::new(timestamp),
+        );
+        match answer {
+            Ok(appended) => {
+                assert!(!appended.duplicate, "a new batch is new");
+                let model = self.models.get_mut(&partition).expect("known");
+                let end = model.log.last().map_or(Offset::ZERO, |stored| stored.last.next());
+                assert_eq!(appended.base_offset, end, "offsets are dense");
+                model.next_sequence = next_sequence;
+                let mut stored = bytes.clone();
+                stamp(&mut stored, appended.base_offset, LeaderEpoch::new(0));
+                model.log.push(Stored { base: appended.base_offset, last: appended.last_offset, bytes: stored });
+                true
+            }
+            Err(AppendError::Backpressure) => false,
+            Err(AppendError::Storage(StorageError::NoSpace)) => {
+                self.refused_for_space += 1;
+                false
+            }
+            Err(other) => panic!("an append is refused: {other}"),
+        }
+    }
+
+    /// The process ends: operations under way are performed in part.
+    pub(crate) fn crash(&mut self, power_too: bool) {
+        for io in std::mem::take(&mut self.out).into_iter().flatten() {
+            self.disk.perform_in_part(&io.op, &mut self.dice);
+        }
+        if power_too {
+            self.disk.cut_power(&mut self.dice);
+        }
+        self.stores.clear();
+    }
+
+    /// The process ends in an orderly way.
+    pub(crate) fn shut_down(&mut self) {
+        for shard in 0..self.stores.len() {
+            self.stores[shard].shutdown();
+            let closed = (0..100_000).any(|_| {
+                self.step(shard);
+                self.events.iter().any(|(other, event)| *other == shard && matches!(event, StoreEvent::Closed))
+            });
+            assert!(closed, "a shutdown ends: {:?}", self.stores[shard]);
+        }
+        self.events.clear();
+        self.stores.clear();
+        self.out.clear();
+    }
+}
+
+/// One world: some lives, each with some work, each ended in one way or another.
+fn live(seed: u64, shape: Shape) {
+    let mut world = World::new(seed, shape);
+    let lives = 2 + world.dice.below(4);
+    for _ in 0..lives {
+        let shards = 1 + u16::try_from(world.dice.below(3)).expect("small");
+        world.start(shards);
+        for _ in 0..world.dice.below(400) {
+            work(&mut world, shards);
+        }
+        match world.dice.below(5) {
+            0 => world.shut_down(),
+            1 => world.crash(false),
+            2 => {
+                world.settle(200);
+                world.crash(true);
+            }
+            _ => world.crash(true),
+        }
+    }
+    world.start(1);
+}
+
+fn work(world: &mut World, shards: u16) {
+    let partition = u32::try_from(world.dice.below(u64::from(world.shape.partitions))).expect("small");
+    match world.dice.below(20) {
+        0..=5 => {
+            let bytes = match world.dice.below(12) {
+                0 => 9000 + world.dice.index(20_000),
+                1..=4 => 1000 + world.dice.index(4000),
+                _ => 1 + world.dice.index(300),
+            };
+            world.append(partition, bytes);
+        }
+        6 => {
+            let (shard, id) = world.ids[&partition];
+            let offsets = world.stores[shard].partition(id).expect("open");
+            let span = u64::try_from(offsets.high_watermark.since(offsets.log_start)).unwrap_or(0);
+            let ahead = i64::try_from(world.dice.below(span.max(1))).expect("small");
+            let at = offsets.log_start.checked_add(ahead).expect("small");
+            let limits = ReadLimits {
+                bytes_max: world.dice.index(9000),
+                min_one_batch: MinOneBatch::Yes,
+                up_to: ReadUpTo::HighWatermark,
+            };
+            let read = world.read(shard, id, at, limits).expect("what is committed can be read");
+            assert!(read.next_offset <= world.stores[shard].partition(id).expect("open").high_watermark);
+            world.compare_read(partition, at, &read);
+        }
+        7 if world.dice.one_in(5) => {
+            let (shard, id) = world.ids[&partition];
+            world.stores[shard].maintain([id], Millis::new(1_000_000));
+        }
+        _ => {
+            let shard = world.dice.index(usize::from(shards));
+            world.step(shard);
+        }
+    }
+}
+
+#[test]
+fn one_seed() {
+    let Some(seed) = std::env::var("RINGLOG_SEED").ok().and_then(|text| text.parse::<u64>().ok()) else { return };
+    live(
+        seed,
+        Shape {
+            partitions: 1 + u32::try_from(seed % 5).expect("small"),
+            segment_bytes: if seed.is_multiple_of(2) { 64 << 10 } else { 1 << 20 },
+            ..Shape::default()
+        },
+    );
+}
+
+fn seeds(from: u64, count: u64, shape: impl Fn(u64) -> Shape) {
+    let count = std::env::var("RINGLOG_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(count);
+    for seed in from..from + count {
+        let shape = shape(seed);
+        let outcome = std::panic::catch_unwind(|| live(seed, shape));
+        if let Err(panic) = outcome {
+            eprintln!("failed with seed {seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+    println!("{count} seeds from {from} on");
+}
+
+#[test]
+fn what_is_committed_survives_everything() {
+    seeds(1, 300, |seed| Shape {
+        partitions: 1 + u32::try_from(seed % 5).expect("small"),
+        segment_bytes: if seed.is_multiple_of(2) { 64 << 10 } else { 1 << 20 },
+        ..Shape::default()
+    });
+}
+
+#[test]
+fn what_is_committed_survives_with_the_journal_alone() {
+    seeds(100_000, 150, |_| Shape { direct_bytes_min: 1 << 30, ..Shape::default() });
+}
+
+#[test]
+fn what_is_committed_survives_without_the_journal() {
+    seeds(200_000, 150, |_| Shape { direct_bytes_min: 1, ..Shape::default() });
+}
