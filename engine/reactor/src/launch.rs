@@ -147,8 +147,10 @@ where
     Ok(Shards { threads, backend: kind, warnings })
 }
 
+/// Pins this thread, if the core is one of those that it may run on. Answers whether it did.
 fn pin(core: usize) -> bool {
-    core_affinity::set_for_current(core_affinity::CoreId { id: core })
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.into_iter().find(|id| id.id == core).is_some_and(core_affinity::set_for_current)
 }
 
 /// Tries the preferred backend once, on this thread, before any shard relies on it.
