@@ -12,6 +12,8 @@ pub mod batch;
 mod cache;
 mod checkpoint;
 pub mod config;
+#[cfg(test)]
+mod golden;
 pub mod io;
 mod journal;
 pub mod limits;

@@ -481,6 +481,13 @@ fn work(world: &mut World, shards: u16) {
 }
 
 #[test]
+fn what_is_there_is_in_order_without_waiting_for_the_disk() {
+    for durability in [Durability::Interval, Durability::None] {
+        seeds(300_000, 100, |_| Shape { durability, ..Shape::default() });
+    }
+}
+
+#[test]
 fn one_seed() {
     let Some(seed) = std::env::var("RINGLOG_SEED").ok().and_then(|text| text.parse::<u64>().ok()) else { return };
     live(
@@ -504,6 +511,36 @@ fn seeds(from: u64, count: u64, shape: impl Fn(u64) -> Shape) {
         }
     }
     println!("{count} seeds from {from} on");
+}
+
+/// A device that fills up and empties while the process runs and starts.
+#[test]
+fn what_is_committed_survives_a_full_device() {
+    for seed in 0..100 {
+        let mut world = World::new(400_000 + seed, Shape { partitions: 2, ..Shape::default() });
+        for _ in 0..3 {
+            world.disk.space_bytes = usize::MAX;
+            world.start(1);
+            for _ in 0..6 {
+                let spare = world.dice.index(200_000);
+                world.disk.space_bytes =
+                    if world.dice.one_in(3) { usize::MAX } else { world.disk.used_bytes() + spare };
+                for _ in 0..40 {
+                    work(&mut world, 1);
+                }
+                world.now = world.now.saturating_add(std::time::Duration::from_millis(400));
+            }
+            world.disk.space_bytes = usize::MAX;
+            if world.dice.one_in(3) {
+                world.now = world.now.saturating_add(std::time::Duration::from_secs(2));
+                world.settle(100);
+                world.shut_down();
+            } else {
+                world.crash(true);
+            }
+        }
+        world.start(2);
+    }
 }
 
 #[test]

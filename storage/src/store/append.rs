@@ -148,6 +148,13 @@ impl Store {
         }
     }
 
+    /// Memory is short: what would wait for its time is committed now.
+    pub(super) fn hurry_lazy(&mut self) {
+        while let Some((_, id)) = self.lazy.pop_first() {
+            self.queue_commit(id);
+        }
+    }
+
     /// Moves lazily flushed partitions whose time has come into the queue of the next commit.
     pub(super) fn queue_lazy(&mut self) {
         let closing = self.phase != Phase::Running;
@@ -155,6 +162,7 @@ impl Store {
             if due > self.clock && !closing {
                 break;
             }
+            self.lazy.pop_first();
             self.queue_commit(id);
         }
     }

@@ -119,6 +119,8 @@ pub struct Store {
     checkpointing: Checkpointing,
     reads: Reads,
     space: Space,
+    /// Partitions whose folders are still to be renamed.
+    removing: usize,
     /// Partitions not committed at once, by the time when they are due.
     lazy: BTreeSet<(Nanos, PartitionId)>,
     /// Removed files and folders, by the time when they are deleted.
@@ -170,6 +172,7 @@ impl Store {
             checkpointing: Checkpointing::default(),
             reads: Reads::new(config.cache_bytes_max),
             space: Space::There,
+            removing: 0,
             lazy: BTreeSet::new(),
             deletions: BTreeSet::new(),
             config,
@@ -180,17 +183,20 @@ impl Store {
     /// results, and when [`next_deadline`](Self::next_deadline) has come.
     pub fn poll_io(&mut self, now: Nanos) -> Option<Io> {
         self.clock = self.clock.max(now);
-        if let Some(io) = self.queue.poll() {
-            return Some(io);
+        // What one part does may be what another waits for, without an operation in between: hence a second turn.
+        for _ in 0..2 {
+            if let Some(io) = self.queue.poll() {
+                return Some(io);
+            }
+            self.make_journal_files();
+            self.queue_lazy();
+            self.start_commit();
+            self.probe_space();
+            self.advance_closing();
+            self.advance_checkpoint();
+            self.advance_writeback();
+            self.delete_due();
         }
-        self.make_journal_files();
-        self.queue_lazy();
-        self.start_commit();
-        self.probe_space();
-        self.advance_writeback();
-        self.advance_checkpoint();
-        self.delete_due();
-        self.advance_closing();
         self.queue.poll()
     }
 

@@ -180,6 +180,7 @@ impl Store {
         partition.removing = true;
         let (key, at, lazy) = (partition.key, partition.end, partition.lazy_due.take());
         self.by_key.remove(&key);
+        self.removing += 1;
         if let Some(due) = lazy {
             self.lazy.remove(&(due, id));
         }
@@ -212,7 +213,7 @@ impl Store {
 
     /// Whether the folder that this partition wants still belongs to a removed one.
     pub(super) fn is_renaming(&self, id: PartitionId) -> bool {
-        let Some(wanting) = self.get(id) else { return false };
+        let Some(wanting) = self.get(id).filter(|_| self.removing > 0) else { return false };
         self.partitions.iter().flatten().any(|other| other.removing && other.dir == wanting.dir)
     }
 
@@ -223,6 +224,7 @@ impl Store {
             self.queue.start(IoOp::Close { file: segment.file.clone() }, Purpose::Delete);
         }
         self.free.push(id);
+        self.removing -= 1;
         self.events.push_back(StoreEvent::Removed { partition: id });
         if partition.dir_exists && result.is_ok() {
             let delay = std::time::Duration::from_millis(partition.config.file_delete_delay_ms);

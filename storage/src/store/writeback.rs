@@ -91,6 +91,7 @@ impl Store {
         if self.unwritten_bytes > self.config.unwritten_bytes_max / 2 {
             let free = WRITEBACK_IN_FLIGHT_MAX.saturating_sub(self.writeback.under_way + self.writeback.requests.len());
             self.request_oldest(free, u64::MAX);
+            self.hurry_lazy();
         }
         self.evict_chunks();
         while self.writeback.under_way < WRITEBACK_IN_FLIGHT_MAX {
