@@ -25,7 +25,7 @@ use crate::message::{Call, Message, ShardMessage};
 use crate::partition::driver;
 use crate::partition::files::Files;
 use crate::random::random_id;
-use crate::settings::Settings;
+use crate::settings::{Settings, StoreSizes};
 use crate::shard::Shard;
 use crate::state::State;
 use crate::{jobs, mesh_loop, topology};
@@ -46,6 +46,8 @@ pub struct Start {
     pub addresses: Vec<SocketAddr>,
     /// Memory that one shard may use, in bytes.
     pub shard_memory_bytes: usize,
+    /// Sizes of the stores in the place of those that follow from the memory; `None` outside of simulations.
+    pub store_sizes: Option<StoreSizes>,
     /// Called once, on shard 0, when clients are served: with the addresses in force.
     pub on_listening: OnListening,
 }
@@ -139,8 +141,7 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     let path = start.broker.data_directory.as_ref();
     let new_ids = (random_id(reactor), random_id(reactor));
     let taken = directory::take(reactor, path, start.broker.node_id, start.cluster_id.as_deref(), new_ids).await?;
-    let settings =
-        Settings::new(Arc::clone(&start.broker), Arc::clone(&start.fixed), &taken.meta, start.shard_memory_bytes);
+    let settings = Settings::new(start, &taken.meta);
     let files = Rc::new(Files::new(reactor.clone(), settings.data_directory.clone()));
     let mut recovered = recover(mesh.shards()).into_iter();
     let mine = recovered.next().expect("recovery answers for every shard");

@@ -23,13 +23,13 @@ const META_BYTES_MAX: usize = 16 * 1024;
 /// The identity of a data directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(clippy::struct_field_names, reason = "they are called so in the file")]
-pub struct Meta {
+pub(crate) struct Meta {
     /// The cluster, as text.
-    pub cluster_id: String,
+    pub(crate) cluster_id: String,
     /// The broker.
-    pub node_id: BrokerId,
+    pub(crate) node_id: BrokerId,
     /// The directory itself.
-    pub directory_id: Uuid,
+    pub(crate) directory_id: Uuid,
 }
 
 /// Why a data directory cannot be used.

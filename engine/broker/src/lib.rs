@@ -36,4 +36,4 @@ pub use boot::{BrokerEnd, OnListening, Start, StartError, run_shard};
 pub use directory::{DirectoryError, FORMAT_VERSION};
 pub use dispatch::served_apis;
 pub use message::ShardMessage;
-pub use settings::{SHARD_MEMORY_BYTES_MIN, Settings};
+pub use settings::{SHARD_MEMORY_BYTES_MIN, Settings, StoreSizes};

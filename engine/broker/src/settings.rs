@@ -9,10 +9,21 @@ use ringlog_storage::config::StoreConfig;
 use ringlog_storage::types::{ShardId, Uuid};
 use std::time::Duration;
 
+use crate::boot::Start;
 use crate::directory::Meta;
 
 /// The least memory that a shard works with.
 pub const SHARD_MEMORY_BYTES_MIN: usize = 32 * 1024 * 1024;
+
+/// Sizes of a shard's store in the place of those that follow from its memory. No configuration key reaches them: with them
+/// a simulation fills and rolls everything with little data.
+#[derive(Clone, Debug)]
+pub struct StoreSizes {
+    /// The store of every shard; its `shard` is replaced.
+    pub store: StoreConfig,
+    /// No segment grows beyond, whatever `segment.bytes` says.
+    pub segment_bytes_max: u32,
+}
 
 /// What all shards of a broker are told.
 #[derive(Clone, Debug)]
@@ -33,12 +44,15 @@ pub struct Settings {
     pub frame_bytes_max: usize,
     /// Memory of one shard, in bytes; the store's parts are sized from it.
     pub shard_memory_bytes: usize,
+    /// Sizes of the stores, where they do not follow from the memory.
+    pub store_sizes: Option<StoreSizes>,
 }
 
 impl Settings {
-    /// Derives the limits from the configuration. `shard_memory_bytes` is what one shard may use.
-    pub fn new(broker: Arc<BrokerConfig>, fixed: Arc<StaticConfig>, meta: &Meta, shard_memory_bytes: usize) -> Self {
-        let shard_memory_bytes = shard_memory_bytes.max(SHARD_MEMORY_BYTES_MIN);
+    /// Derives the limits from what the broker is started with.
+    pub(crate) fn new(start: &Start, meta: &Meta) -> Self {
+        let shard_memory_bytes = start.shard_memory_bytes.max(SHARD_MEMORY_BYTES_MIN);
+        let (broker, fixed) = (Arc::clone(&start.broker), Arc::clone(&start.fixed));
         let (cluster_id, directory_id) = (meta.cluster_id.as_str().into(), meta.directory_id);
         let connection = ConnLimits {
             frame_bytes_max: usize::try_from(broker.request_bytes_max).unwrap_or(usize::MAX),
@@ -57,12 +71,16 @@ impl Settings {
             connection,
             frame_bytes_max,
             shard_memory_bytes,
+            store_sizes: start.store_sizes.clone(),
         }
     }
 
     /// The settings of one shard's store.
     pub(crate) fn store(&self, shard: usize) -> StoreConfig {
         let shard = ShardId::new(u16::try_from(shard).expect("there are fewer shards than cores can be numbered"));
+        if let Some(sizes) = &self.store_sizes {
+            return StoreConfig { shard, ..sizes.store.clone() };
+        }
         let mut store = StoreConfig::new(shard);
         store.journal_bytes_max = u64::try_from(self.broker.journal_bytes).expect("the key's range begins above 0");
         store.tail_bytes_max = self.shard_memory_bytes / 4;

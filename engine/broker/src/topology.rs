@@ -115,8 +115,9 @@ pub(crate) fn internal_log_config(config: &TopicConfig, settings: &Settings) -> 
 fn log_config(config: &TopicConfig, settings: &Settings) -> LogConfig {
     let limit = |value: i64| u64::try_from(value).ok();
     let flush = |value: i64| limit(value).filter(|_| value != i64::MAX);
+    let segment_bytes_max = settings.store_sizes.as_ref().map_or(u32::MAX, |sizes| sizes.segment_bytes_max);
     LogConfig {
-        segment_bytes: u32::try_from(config.segment_bytes).unwrap_or(u32::MAX),
+        segment_bytes: u32::try_from(config.segment_bytes).unwrap_or(u32::MAX).min(segment_bytes_max),
         segment_ms: config.segment_ms,
         index_interval_bytes: u32::try_from(config.index_interval_bytes).unwrap_or(u32::MAX),
         retention_ms: (config.retention_ms >= 0).then_some(config.retention_ms),
