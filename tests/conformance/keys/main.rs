@@ -1,0 +1,20 @@
+//! Requests of every version of every API key that is served, byte by byte over a socket, against a real process.
+#![forbid(unsafe_code)]
+
+mod k00_produce;
+mod k01_fetch;
+mod k02_list_offsets;
+mod k03_metadata;
+mod k10_find_coordinator;
+mod k18_api_versions;
+mod k19_create_topics;
+mod k20_delete_topics;
+mod k22_init_producer_id;
+mod k23_offset_for_leader_epoch;
+mod k32_describe_configs;
+mod k37_create_partitions;
+mod k44_incremental_alter_configs;
+mod k60_describe_cluster;
+mod k75_describe_topic_partitions;
+mod session;
+mod topic;
