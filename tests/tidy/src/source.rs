@@ -111,6 +111,25 @@ pub fn is_test_file(path: &str) -> bool {
     path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs") || path.starts_with("bench/")
 }
 
+/// The files that a file brings in for tests alone: `#[cfg(test)] mod name;` in `src/lib.rs` is `src/name.rs` or
+/// `src/name/mod.rs`.
+pub fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let folder = match path.rsplit_once('/') {
+        Some((folder, "lib.rs" | "main.rs" | "mod.rs")) => folder.to_owned(),
+        _ => path.trim_end_matches(".rs").to_owned(),
+    };
+    let mut lines = text.lines().map(str::trim);
+    let mut modules = Vec::new();
+    while let Some(line) = lines.next() {
+        let declared = if line == "#[cfg(test)]" { lines.next() } else { None };
+        let name = declared.and_then(|line| line.trim_start_matches("pub(crate) ").strip_prefix("mod "));
+        if let Some(name) = name.and_then(|rest| rest.strip_suffix(';')) {
+            modules.extend([format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")]);
+        }
+    }
+    modules
+}
+
 /// Every path that the code's `use` items bring in, groups expanded: `use std::{fs, io::Read}` is `std::fs` and
 /// `std::io::Read`. Give it the code without comments and strings. Each comes with its line, counted from 1.
 pub fn used_paths(code: &str) -> Vec<(usize, String)> {
@@ -178,6 +197,16 @@ mod tests {
         assert_eq!(without_tests("fn a() {}\n#[cfg(test)]\nmod tests {\n}\n"), "fn a() {}\n");
         let sibling = "#[cfg(test)]\nmod tests;\nfn a() {}\n";
         assert_eq!(without_tests(sibling), sibling);
+    }
+
+    #[test]
+    fn modules_for_tests_are_known_by_their_files() {
+        let text = "mod log;\n#[cfg(test)]\nmod simulation;\n#[cfg(test)]\nmod tests {\n}\n";
+        assert_eq!(
+            test_modules("storage/src/lib.rs", text),
+            ["storage/src/simulation.rs", "storage/src/simulation/mod.rs"]
+        );
+        assert_eq!(test_modules("net/src/wire.rs", "#[cfg(test)]\nmod x;")[0], "net/src/wire/x.rs");
     }
 
     #[test]
