@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use ringlog_tidy::layers::{is_member, name, packages};
 use ringlog_tidy::tree::Tree;
 use ringlog_tidy::{
-    Fault, coverage, dependencies, layers, leaks, licences, names, purity, readme, safety, size, waits,
+    Fault, coverage, dependencies, layers, leaks, licences, names, purity, readme, safety, size, source, waits,
 };
 
 fn none(faults: &[Fault]) {
