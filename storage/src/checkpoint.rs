@@ -30,6 +30,8 @@ pub(crate) struct Checkpoint {
     pub(crate) cut: u64,
     /// Records of all shards up to this generation are dead: recovery has drained them.
     pub(crate) drained_generation: u64,
+    /// Partitions that were deleted in this generation, which an older checkpoint may still tell.
+    pub(crate) removed: Vec<PartitionKey>,
     pub(crate) partitions: Vec<PartitionState>,
 }
 
@@ -229,6 +231,11 @@ pub(crate) fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
     out.u64(checkpoint.generation);
     out.u64(checkpoint.cut);
     out.u64(checkpoint.drained_generation);
+    out.count(checkpoint.removed.len());
+    for key in &checkpoint.removed {
+        out.bytes(&key.topic_id.get());
+        out.i32(key.partition.get());
+    }
     out.count(checkpoint.partitions.len());
     for partition in &checkpoint.partitions {
         encode_partition(&mut out, partition);
@@ -286,12 +293,17 @@ fn encode_partition(out: &mut Out, partition: &PartitionState) {
 pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
     let mut input = In::open(bytes, CHECKPOINT_MAGIC)?;
     let (generation, cut, drained_generation) = (input.u64()?, input.u64()?, input.u64()?);
+    let removed = input.list(20, decode_key)?;
     let partitions = input.list(80, decode_partition)?;
-    input.0.is_empty().then_some(Checkpoint { generation, cut, drained_generation, partitions })
+    input.0.is_empty().then_some(Checkpoint { generation, cut, drained_generation, removed, partitions })
+}
+
+fn decode_key(input: &mut In<'_>) -> Option<PartitionKey> {
+    Some(PartitionKey { topic_id: Uuid::new(input.array()?), partition: PartitionIndex::new(input.i32()?) })
 }
 
 fn decode_partition(input: &mut In<'_>) -> Option<PartitionState> {
-    let key = PartitionKey { topic_id: Uuid::new(input.array()?), partition: PartitionIndex::new(input.i32()?) };
+    let key = decode_key(input)?;
     let name = input.list(1, In::u8)?;
     let topic: Arc<str> = std::str::from_utf8(&name).ok().filter(|name| is_topic_name(name))?.into();
     let dir_exists = input.u8()? != 0;

@@ -59,7 +59,8 @@ fn checkpoint() {
         segment: Offset::new(100),
         next_position: 600,
     });
-    let checkpoint = Checkpoint { generation: 6, cut: 77, drained_generation: 5, partitions: vec![state] };
+    let checkpoint =
+        Checkpoint { generation: 6, cut: 77, drained_generation: 5, removed: vec![key(9)], partitions: vec![state] };
     let bytes = encode(&checkpoint);
     assert_eq!(bytes.len() % 4096, 0);
     assert_eq!(decode(&bytes), Some(checkpoint));
@@ -126,6 +127,7 @@ fn damaged_side_files_are_refused() {
         generation: 1,
         cut: 2,
         drained_generation: 0,
+        removed: Vec::new(),
         partitions: vec![PartitionState::empty(key(1), "a".into(), Offset::ZERO)],
     };
     let bytes = encode(&checkpoint);

@@ -98,6 +98,15 @@ impl Disk {
         path.rsplit_once('/').unwrap_or(("", path))
     }
 
+    /// Whether a power cut leaves a node at its path.
+    fn is_kept(&self, path: &str, node: usize) -> bool {
+        let found = path.split('/').try_fold(ROOT, |at, name| match &self.nodes[at] {
+            Node::Dir { kept, .. } => kept.get(name).copied(),
+            Node::File { .. } => None,
+        });
+        found == Some(node)
+    }
+
     fn entries(&mut self, dir: &str) -> Result<&mut BTreeMap<String, usize>, IoErrorKind> {
         let at = self.find(dir).ok_or(IoErrorKind::NotFound)?;
         match &mut self.nodes[at] {
@@ -191,6 +200,8 @@ impl Disk {
             IoOp::Write { file, offset, data, durability } => {
                 let at = self.find(&file.path).ok_or(IoErrorKind::NotFound)?;
                 let bytes: Vec<u8> = data.iter().flat_map(|slice| slice.iter().copied()).collect();
+                let lost = *durability == WriteDurability::Durable && !self.is_kept(&file.path, at);
+                assert!(!lost, "{} may be gone after a power cut: its directory was not synced", file.path);
                 self.write(at, to_usize(*offset), bytes, *durability)
             }
             IoOp::Read { file, offset, bytes } => self.read(&file.path, to_usize(*offset), *bytes),

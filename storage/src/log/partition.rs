@@ -104,6 +104,8 @@ pub(crate) struct Partition {
     pub(crate) removing: bool,
     /// Operations out for its files, reads included.
     pub(crate) operations: u32,
+    /// Segments before the last one that are not sealed.
+    pub(crate) unsealed: usize,
     pub(crate) rot: Vec<RotRange>,
     pub(crate) last_append: Millis,
 }
@@ -205,6 +207,7 @@ impl Partition {
         let segment = Segment::new(self.end.offset, file, self.config.index_interval_bytes, tail);
         self.end = Mark::at_segment(segment.base);
         self.segments.push_back(segment);
+        self.unsealed += 1;
     }
 
     /// Whether something of the log waits to be committed.

@@ -223,9 +223,7 @@ impl Recovery {
                 if !self.walk_on() {
                     self.forget_removed();
                     self.begin_pass();
-                    // What is known is always noted for all shards: a partition may have another owner from now on.
-                    let nothing = self.records_seen == 0 && self.states.is_empty();
-                    self.phase = if nothing { Phase::Done } else { Phase::Drain };
+                    self.phase = Phase::Drain;
                 }
             }
             Phase::Drain => {
@@ -243,7 +241,10 @@ impl Recovery {
                 }
             }
             Phase::Repair => {
-                self.write_base();
+                // What is known is always noted for all shards: a partition may have another owner from now on.
+                if self.records_seen > 0 || !self.states.is_empty() {
+                    self.write_base();
+                }
                 self.phase = Phase::Note;
             }
             Phase::Note => self.phase = Phase::Done,
@@ -300,21 +301,29 @@ impl Recovery {
         }
     }
 
-    /// Of every partition the newest word counts.
+    /// Of every partition the newest word counts. What shards wrote before the last recovery, that has taken up.
     fn merge_checkpoints(&mut self) {
-        let base = std::mem::take(&mut self.base.partitions);
-        let all = self.checkpoints.values_mut().map(|one| (one.generation, std::mem::take(&mut one.partitions)));
-        let all: Vec<_> = std::iter::once((self.base.generation, base)).chain(all).collect();
-        for (generation, states) in all {
-            self.generation_seen = self.generation_seen.max(generation);
-            for state in states {
+        let recovered = self.base.generation;
+        self.generation_seen = recovered.max(self.base.drained_generation);
+        for state in std::mem::take(&mut self.base.partitions) {
+            self.states.insert(state.key, (recovered, state));
+        }
+        let newer = self.checkpoints.values_mut().filter(|one| one.generation > recovered);
+        let mut removed = Vec::new();
+        for checkpoint in newer {
+            self.generation_seen = self.generation_seen.max(checkpoint.generation);
+            removed.append(&mut checkpoint.removed);
+            for state in std::mem::take(&mut checkpoint.partitions) {
+                let found = (checkpoint.generation, state.durable.offset);
                 let known = self.states.get(&state.key).map(|(known, state)| (*known, state.durable.offset));
-                if known.is_none_or(|known| known < (generation, state.durable.offset)) {
-                    self.states.insert(state.key, (generation, state));
+                if known.is_none_or(|known| known < found) {
+                    self.states.insert(state.key, (checkpoint.generation, state));
                 }
             }
         }
-        self.generation_seen = self.generation_seen.max(self.base.drained_generation);
+        for key in removed {
+            self.states.remove(&key);
+        }
     }
 
     fn read_first_blocks(&mut self) {
@@ -513,6 +522,13 @@ impl Recovery {
 
     /// Cuts torn ends off, removes segments that never came to be, and makes what was written durable.
     fn begin_repairs(&mut self) {
+        // A process that was killed may have left names that a power cut would still take.
+        let dirs = self.journals.keys().map(|shard| format!("journal/{shard}"));
+        let mut script: Vec<IoOp> = dirs.map(|path| IoOp::SyncDir { path: path.into() }).collect();
+        if !script.is_empty() {
+            script.extend([IoOp::SyncDir { path: "journal".into() }, IoOp::SyncDir { path: "".into() }]);
+            self.queue.start_script(script, Purpose::Step("journal".into()));
+        }
         let touched: Vec<PartitionKey> = self
             .survey
             .partitions
@@ -560,6 +576,7 @@ impl Recovery {
             generation: self.generation_seen,
             cut: 0,
             drained_generation: self.generation_seen,
+            removed: Vec::new(),
             partitions,
         };
         let data = Slice::from(encode(&base).as_slice());

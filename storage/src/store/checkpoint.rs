@@ -79,6 +79,13 @@ impl Store {
         }
     }
 
+    /// When a checkpoint that is wanted may be tried again.
+    pub(super) fn checkpoint_deadline(&self) -> Option<Nanos> {
+        let wanted = self.commit.is_blocked() || self.phase == Phase::Closing;
+        let later = self.checkpointing.not_before > self.clock;
+        (wanted && later && self.checkpointing.is_idle()).then_some(self.checkpointing.not_before)
+    }
+
     /// The last one, with nothing left to the journal.
     pub(super) fn begin_closing_checkpoint(&mut self) {
         if self.clock >= self.checkpointing.not_before {
@@ -104,7 +111,8 @@ impl Store {
             self.checkpointing.named.push(partition.key);
         }
         partitions.extend(self.recovered.values().cloned());
-        let checkpoint = Checkpoint { generation: self.generation, cut, drained_generation: 0, partitions };
+        let removed = self.removed_keys.iter().copied().collect();
+        let checkpoint = Checkpoint { generation: self.generation, cut, drained_generation: 0, removed, partitions };
         let dir = self.journal.dir();
         let mut script = vec![
             IoOp::CreateDir { path: "journal".into() },

@@ -27,6 +27,8 @@ pub(crate) struct Commit {
     /// Facts for the next record that are not batches. Bounded: one or two per partition.
     notices: VecDeque<Entry>,
     in_flight: Option<Group>,
+    /// Removed partitions that wait for the record that tells it.
+    pub(crate) removals: Vec<PartitionId>,
     /// The journal is full: nothing is tried until a checkpoint has freed some of it.
     blocked: bool,
     /// Memory of the last record.
@@ -42,6 +44,8 @@ struct Group {
     /// Operations out.
     outstanding: usize,
     members: Vec<Member>,
+    /// Removed partitions that the record tells of.
+    removals: Vec<PartitionId>,
 }
 
 /// A partition's part of a group.
@@ -141,7 +145,10 @@ impl Store {
             self.queue_commit(member.id);
         }
         self.next_sequence += 1;
-        self.commit.in_flight = Some(Group { sequence, outstanding, members });
+        // Their notices stand in this record, unless there are very many: then they wait for the last of those.
+        let told = self.commit.notices.is_empty();
+        let removals = if told { std::mem::take(&mut self.commit.removals) } else { Vec::new() };
+        self.commit.in_flight = Some(Group { sequence, outstanding, members, removals });
     }
 
     /// Who takes part, how far, and on which road; and the bytes of the record's entries.
@@ -295,6 +302,11 @@ impl Store {
                 }
             }
             self.operation_ended(member.id);
+        }
+        if self.fenced.is_none() {
+            for removed in group.removals {
+                self.operation_ended(removed);
+            }
         }
     }
 

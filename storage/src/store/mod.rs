@@ -121,6 +121,8 @@ pub struct Store {
     space: Space,
     /// Partitions whose folders are still to be renamed.
     removing: usize,
+    /// Partitions removed since the start, which recovery's checkpoint may still tell.
+    removed_keys: BTreeSet<PartitionKey>,
     /// Partitions not committed at once, by the time when they are due.
     lazy: BTreeSet<(Nanos, PartitionId)>,
     /// Removed files and folders, by the time when they are deleted.
@@ -173,6 +175,7 @@ impl Store {
             reads: Reads::new(config.cache_bytes_max),
             space: Space::There,
             removing: 0,
+            removed_keys: BTreeSet::new(),
             lazy: BTreeSet::new(),
             deletions: BTreeSet::new(),
             config,
@@ -242,7 +245,7 @@ impl Store {
         };
         let lazy = self.lazy.first().map(|(at, _)| *at);
         let deletion = self.deletions.first().map(|(at, _)| *at);
-        [space, lazy, deletion, self.writeback_deadline()].into_iter().flatten().min()
+        [space, lazy, deletion, self.writeback_deadline(), self.checkpoint_deadline()].into_iter().flatten().min()
     }
 
     /// Refuses appends from now on, commits what is appended, brings everything into the segments, writes a clean

@@ -36,7 +36,7 @@ impl Store {
         };
         let state = self.recovered.remove(&key);
         let partition = self.open(name, key, config, state);
-        let unsealed = partition.segments.len() > 1;
+        let unsealed = partition.unsealed > 0;
         let rot = partition.rot.clone();
         self.partitions[index(id)] = Some(partition);
         self.by_key.insert(key, id);
@@ -76,6 +76,7 @@ impl Store {
             segments.push_back(segment);
         }
         let end = state.durable;
+        let unsealed = segments.iter().filter(|one| one.seal != Seal::Sealed && one.base != end.segment).count();
         Partition {
             name,
             key,
@@ -106,6 +107,7 @@ impl Store {
             fenced: None,
             removing: false,
             operations: 0,
+            unsealed,
             rot: state.rot,
             last_append: Millis::NONE,
         }
@@ -174,13 +176,15 @@ impl Store {
     }
 
     /// Removes a partition and, after `file.delete.delay.ms`, its files. It is gone at once; its id is given to another
-    /// one only after [`StoreEvent::Removed`].
+    /// one only after [`StoreEvent::Removed`]. A partition of the same name may be created in this store at once; in
+    /// another shard's store it must wait for that event, because until then the folder is the old one's.
     pub fn remove_partition(&mut self, id: PartitionId) {
         let Some(partition) = self.get_mut(id).filter(|partition| !partition.removing) else { return };
         partition.removing = true;
         let (key, at, lazy) = (partition.key, partition.end, partition.lazy_due.take());
         self.by_key.remove(&key);
         self.removing += 1;
+        self.removed_keys.insert(key);
         if let Some(due) = lazy {
             self.lazy.remove(&(due, id));
         }
@@ -190,8 +194,9 @@ impl Store {
         let partition = self.partitions[index(id)].as_mut().expect("looked up before");
         let unwritten = partition.bytes_between(partition.written, partition.end);
         self.unwritten_bytes = self.unwritten_bytes.saturating_sub(unwritten);
+        // Its folder stays until the journal tells that it is removed: recovery must not meet another one there.
         partition.operations += 1;
-        self.operation_ended(id);
+        self.commit.removals.push(id);
     }
 
     /// Counts down what is out for the partition's files; a removed one goes on its way when nothing is.

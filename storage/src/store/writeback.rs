@@ -204,7 +204,7 @@ impl Store {
     fn seal_complete(&mut self, id: PartitionId) {
         let fenced = self.fenced.is_some();
         let Some(partition) = self.partitions.get_mut(super::index(id)).and_then(Option::as_mut) else { return };
-        if fenced || partition.fenced.is_some() || partition.removing || partition.segments.len() < 2 {
+        if fenced || partition.fenced.is_some() || partition.removing || partition.unsealed == 0 {
             return;
         }
         partition.written = partition.normal(partition.written);
@@ -239,9 +239,11 @@ impl Store {
     pub(super) fn sealed(&mut self, id: PartitionId, base: Offset, result: Result<(), IoErrorKind>) {
         let partition = self.known(id);
         let Some(segment) = partition.segment_mut(base) else { return self.operation_ended(id) };
+        let mut newly_sealed = false;
         match result {
             Ok(()) => {
                 segment.seal = Seal::Sealed;
+                newly_sealed = true;
                 segment.needs_sync = false;
                 segment.allocated = Some(segment.bytes);
                 segment.index = None;
@@ -254,6 +256,7 @@ impl Store {
             }
             Err(reason) => self.fence_partition(id, reason),
         }
+        self.known(id).unsealed -= usize::from(newly_sealed);
         self.drive(id);
         self.operation_ended(id);
     }
