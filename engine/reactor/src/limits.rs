@@ -11,7 +11,8 @@ pub struct Limits {
     pub tasks: usize,
     /// Tasks polled before the loop looks at the outside world again.
     pub polls_per_turn: usize,
-    /// Buffers of the shared receive pool; a power of two, at most 32768.
+    /// Buffers of the shared receive pool; a power of two, at most 32768. When it runs empty, what arrived and nobody
+    /// waits for moves to as much memory again.
     pub receive_buffers: u16,
     /// Bytes of one of them.
     pub receive_buffer_bytes: u32,
@@ -36,7 +37,7 @@ impl Default for Limits {
             polls_per_turn: 1024,
             receive_buffers: 1024,
             receive_buffer_bytes: 16 * 1024,
-            receive_queue_buffers: 16,
+            receive_queue_buffers: 8,
             accept_queue: 256,
             ring_entries: 1024,
             posix_workers: 4,

@@ -17,6 +17,8 @@ pub(crate) struct ReceivePool {
     free: RefCell<Vec<u16>>,
     /// Buffers given back since the backend looked last.
     returned: Cell<usize>,
+    /// Bytes that have left the pool for memory of their own and are not dropped yet.
+    spilled_bytes: Cell<usize>,
 }
 
 impl ReceivePool {
@@ -29,6 +31,7 @@ impl ReceivePool {
             buffer_bytes,
             free: RefCell::new((0..count).rev().collect()),
             returned: Cell::new(0),
+            spilled_bytes: Cell::new(0),
         })
     }
 
@@ -49,6 +52,12 @@ impl ReceivePool {
     /// Buffers given back since the last call.
     pub(crate) fn take_returned(&self) -> usize {
         self.returned.take()
+    }
+
+    /// Whether received bytes live outside of the pool because it ran empty. Until they are gone, nothing should be
+    /// received that nobody waits for.
+    pub(crate) fn is_spilled(&self) -> bool {
+        self.spilled_bytes.get() > 0
     }
 
     /// Address of a buffer: only its holder may write through it.
@@ -96,22 +105,42 @@ impl fmt::Debug for ReceivePool {
 /// Bytes that arrived on a socket, in a buffer of the shared pool. Empty when the peer has closed its side. Dropping it
 /// returns the buffer: who keeps it holds memory that other connections need.
 pub struct Received {
-    /// Without a buffer at the end of the stream.
-    buffer: Option<(Rc<ReceivePool>, u16)>,
+    buffer: Buffer,
     start: usize,
     len: usize,
+}
+
+/// Where received bytes are.
+enum Buffer {
+    /// Nowhere: it is the end of the stream.
+    None,
+    Pool(Rc<ReceivePool>, u16),
+    /// In memory of their own, because the pool ran empty while nobody waited for them.
+    Own(Rc<ReceivePool>, Box<[u8]>),
 }
 
 impl Received {
     /// The first `len` bytes of the buffer, which the caller has taken from `pool` and filled.
     pub(crate) fn new(pool: Rc<ReceivePool>, index: u16, len: usize) -> Self {
         assert!(len <= pool.buffer_bytes, "{len} bytes in a buffer of {}", pool.buffer_bytes);
-        Self { buffer: Some((pool, index)), start: 0, len }
+        Self { buffer: Buffer::Pool(pool, index), start: 0, len }
     }
 
     /// What says that the peer has closed its side.
     pub(crate) fn end() -> Self {
-        Self { buffer: None, start: 0, len: 0 }
+        Self { buffer: Buffer::None, start: 0, len: 0 }
+    }
+
+    /// Moves the bytes out of the pool, unless as many bytes as the pool has are outside of it already.
+    pub(crate) fn spill(&mut self) {
+        let Buffer::Pool(pool, _) = &self.buffer else { return };
+        let spilled_bytes = pool.spilled_bytes.get() + self.len;
+        if spilled_bytes > pool.memory.capacity() {
+            return;
+        }
+        pool.spilled_bytes.set(spilled_bytes);
+        let own = Buffer::Own(Rc::clone(pool), Box::from(&**self));
+        *self = Self { buffer: own, start: 0, len: self.len };
     }
 
     /// Forgets the first `bytes`. Answers whether any are left.
@@ -127,7 +156,11 @@ impl Deref for Received {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let Some((pool, index)) = &self.buffer else { return &[] };
+        let (pool, index) = match &self.buffer {
+            Buffer::None => return &[],
+            Buffer::Own(_, bytes) => return &bytes[self.start..self.start + self.len],
+            Buffer::Pool(pool, index) => (pool, index),
+        };
         // SAFETY: the pool's memory is initialised from the start, this holder alone has the buffer, and nothing
         // writes to it before it is given back in `drop`. `start + len` was checked against the buffer's size.
         unsafe { std::slice::from_raw_parts(pool.address(*index).add(self.start), self.len) }
@@ -136,8 +169,10 @@ impl Deref for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        if let Some((pool, index)) = self.buffer.take() {
-            pool.give_back(index);
+        match std::mem::replace(&mut self.buffer, Buffer::None) {
+            Buffer::None => {}
+            Buffer::Pool(pool, index) => pool.give_back(index),
+            Buffer::Own(pool, bytes) => pool.spilled_bytes.set(pool.spilled_bytes.get() - bytes.len()),
         }
     }
 }

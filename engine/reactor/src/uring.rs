@@ -426,6 +426,9 @@ impl Backend for Uring {
     }
 
     fn turn(&mut self, wait: Wait, ended: &mut Vec<(OpId, Outcome)>) {
+        if !self.starved.is_empty() {
+            self.relieve_pool();
+        }
         if self.ring.feed() {
             for stream in std::mem::take(&mut self.starved) {
                 self.streams[stream].receiving().starved = false;

@@ -95,8 +95,22 @@ impl Receiving {
         self.arrived.push_back(received);
     }
 
-    /// The next thing to do, if there is one.
-    pub(crate) fn step(&mut self) -> Option<Step> {
+    /// Moves what has arrived and nobody waits for out of the pool, which has run empty. Answers the flight to stop, for
+    /// a receive that nobody waits for would only bring more.
+    pub(crate) fn relieve(&mut self) -> Option<usize> {
+        self.arrived.iter_mut().flatten().for_each(Received::spill);
+        match self.kernel {
+            Kernel::Armed(flight) if self.readers.is_empty() => {
+                self.kernel = Kernel::Stopping(flight);
+                Some(flight)
+            }
+            _ => None,
+        }
+    }
+
+    /// The next thing to do, if there is one. `may_prefetch` says whether the pool has buffers for bytes that nobody
+    /// waits for.
+    pub(crate) fn step(&mut self, may_prefetch: bool) -> Option<Step> {
         if let Some((id, reader)) = self.readers.pop_front() {
             if let Some(arrived) = self.arrived.pop_front() {
                 return Some(Step::Ended(id, self.hand_over(reader, arrived)));
@@ -119,7 +133,7 @@ impl Receiving {
                 Some(Step::Stop(flight))
             }
             (Kernel::Idle, Some((_, Reader::Receive))) if self.direct.is_none() && !self.starved => {
-                let multishot = self.small_receives >= SMALL_RECEIVES_BEFORE_MULTISHOT;
+                let multishot = may_prefetch && self.small_receives >= SMALL_RECEIVES_BEFORE_MULTISHOT;
                 self.small_receives = self.small_receives.saturating_add(1);
                 Some(Step::Arm { multishot })
             }

@@ -125,7 +125,7 @@ impl Uring {
         while !self.streams[stream].closing {
             let step = match &mut self.streams[stream].side {
                 Side::Listener(accepting) => accepting.step(),
-                Side::Connection(receiving) => receiving.step(),
+                Side::Connection(receiving) => receiving.step(!self.ring.pool().is_spilled()),
             };
             match step {
                 None => return,
@@ -141,6 +141,22 @@ impl Uring {
                     self.place(id, Place::Flight(key));
                 }
             }
+        }
+    }
+
+    /// Some connection has found the pool empty. Those whose bytes nobody waits for give their buffers up, so that slow
+    /// readers cannot hold up the others.
+    pub(super) fn relieve_pool(&mut self) {
+        let mut stopped = Vec::new();
+        for (_, stream) in &mut self.streams {
+            if let Side::Connection(receiving) = &mut stream.side
+                && !stream.closing
+            {
+                stopped.extend(receiving.relieve());
+            }
+        }
+        for flight in stopped {
+            self.cancel(flight);
         }
     }
 

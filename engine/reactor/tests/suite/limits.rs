@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringlog_reactor::{Create, Durability, Limits, ListenOptions, OpenOptions};
 
-use crate::sockets::{listen, pair};
+use crate::sockets::{listen, pair, receive};
 use crate::{Here, Setup, blocks, on_every_backend, pattern};
 
 on_every_backend! {
@@ -25,6 +25,7 @@ on_every_backend! {
     accepting_waits_for_a_socket_to_close,
     connecting_over_the_limit_fails,
     an_empty_pool_makes_receives_wait,
+    a_slow_reader_does_not_empty_the_pool,
     a_small_ring_carries_many_operations,
 }
 
@@ -108,6 +109,31 @@ async fn an_empty_pool_makes_receives_wait(here: Here) {
     }
     assert!(all == *pattern(BYTES));
     sending.await;
+}
+
+async fn a_slow_reader_does_not_empty_the_pool(here: Here) {
+    const BYTES: usize = 100_000;
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let (client, server) = pair(&here.reactor).await;
+        client.send(vec![b"first"[..].into()]).await.expect("the peer is there");
+        assert_eq!(receive(&server, 5).await, b"first");
+        // From now on nobody reads here, and the kernel may bring as much as it likes.
+        let sending = here.reactor.spawn(async move {
+            client.send(vec![pattern(BYTES)]).await.expect("the peer receives");
+            client
+        });
+        slow.push((server, sending));
+    }
+    let (client, server) = pair(&here.reactor).await;
+    for round in 0..100u32 {
+        client.send(vec![round.to_be_bytes()[..].into()]).await.expect("the peer is there");
+        assert_eq!(receive(&server, 4).await, round.to_be_bytes());
+    }
+    for (server, sending) in slow {
+        assert!(receive(&server, BYTES).await == *pattern(BYTES));
+        sending.await;
+    }
 }
 
 async fn a_small_ring_carries_many_operations(here: Here) {

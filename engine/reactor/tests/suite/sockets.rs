@@ -47,7 +47,7 @@ pub(crate) async fn pair(reactor: &Reactor) -> (Socket, Socket) {
 }
 
 /// Receives until `bytes` are there, or the end.
-async fn receive(socket: &Socket, bytes: usize) -> Vec<u8> {
+pub(crate) async fn receive(socket: &Socket, bytes: usize) -> Vec<u8> {
     let mut all = Vec::new();
     while all.len() < bytes {
         let received = socket.recv().await.expect("the peer is there");
