@@ -202,7 +202,7 @@ fn listen_error(address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::Listen { address, error }
 }
 
-/// Makes the shard and starts to drive its store.
+/// Makes the shard, and starts to drive its store and to answer the others.
 fn begin(
     reactor: &Reactor,
     mesh: &Mesh<ShardMessage>,
@@ -219,6 +219,7 @@ fn begin(
     );
     let shard = Shard::new(reactor.clone(), mesh.clone(), settings, state);
     reactor.spawn(driver::drive(shard.clone(), Rc::clone(files)));
+    reactor.spawn(mesh_loop::serve(shard.clone()));
     shard
 }
 
@@ -226,7 +227,6 @@ fn begin(
 async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     let reactor = shard.reactor();
     let connections = Rc::new(Connections::default());
-    reactor.spawn(mesh_loop::serve(shard.clone()));
     for (index, listener) in listeners.into_iter().enumerate() {
         reactor.spawn(acceptor::accept(shard.clone(), listener, index, Rc::clone(&connections)));
     }

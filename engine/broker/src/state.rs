@@ -129,8 +129,8 @@ impl State {
         let store = &mut self.store.inner;
         let operations: Vec<_> = std::iter::from_fn(|| store.poll_io(now)).take(OPERATIONS_PER_TURN).collect();
         let deadline = if operations.len() == OPERATIONS_PER_TURN { Some(now) } else { store.next_deadline() };
-        // Asking may have made events too: a deadline that had passed.
-        self.store.touched = true;
+        // Asking may have made events: something was due.
+        self.hand_on_events();
         StoreWork { operations, deadline, closed: self.closed }
     }
 

@@ -24,6 +24,9 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
+/// From this version on the response tells the leader epoch.
+const LEADER_EPOCH_VERSION_MIN: i16 = 4;
+
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: ListOffsetsRequest = incoming.decode()?;
     let version = incoming.version();
@@ -50,7 +53,8 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         });
         let mut outcomes = outcomes.await.into_iter();
         let topics = request.topics.into_iter().map(|topic| {
-            let partitions = topic.partitions.iter().zip(&mut outcomes).map(|(asked, outcome)| answer(asked, outcome));
+            let partitions =
+                topic.partitions.iter().zip(&mut outcomes).map(|(asked, outcome)| answer(asked, outcome, version));
             ListOffsetsTopicResponse { partitions: partitions.collect(), name: topic.name }
         });
         let response = ListOffsetsResponse { throttle_time_ms: 0, topics: topics.collect() };
@@ -73,7 +77,7 @@ fn target(timestamp: i64, isolation: Isolation, version: i16) -> Result<Target, 
     if version < version_min { Err(ErrorCode::UnsupportedVersion) } else { Ok(target) }
 }
 
-fn answer(asked: &ListOffsetsPartition, outcome: OffsetOutcome) -> ListOffsetsPartitionResponse {
+fn answer(asked: &ListOffsetsPartition, outcome: OffsetOutcome, version: i16) -> ListOffsetsPartitionResponse {
     let partition_index = asked.partition_index;
     match outcome {
         Ok(TimestampOffset { timestamp, offset, leader_epoch }) => ListOffsetsPartitionResponse {
@@ -81,7 +85,7 @@ fn answer(asked: &ListOffsetsPartition, outcome: OffsetOutcome) -> ListOffsetsPa
             error_code: ErrorCode::None.code(),
             timestamp: timestamp.get(),
             offset: offset.get(),
-            leader_epoch: leader_epoch.get(),
+            leader_epoch: if version >= LEADER_EPOCH_VERSION_MIN { leader_epoch.get() } else { -1 },
         },
         Err(code) => ListOffsetsPartitionResponse {
             partition_index,
