@@ -15,8 +15,7 @@ use ringlog_cluster::fetch_session::FetchSessions;
 use ringlog_cluster::image::Image;
 use ringlog_net::conn::CloseReason;
 use ringlog_reactor::{Listener, Mesh, Reactor};
-use ringlog_storage::types::ShardId;
-use ringlog_storage::{RecoveredShard, Store};
+use ringlog_storage::{RecoveredShard, RecoveryError, Store};
 
 use crate::acceptor::{self, Connections};
 use crate::controller::{self, ControllerError};
@@ -24,6 +23,7 @@ use crate::directory::{self, DirectoryError};
 use crate::message::{Call, Message, ShardMessage};
 use crate::partition::driver;
 use crate::partition::files::Files;
+use crate::partition::recovery;
 use crate::random::random_id;
 use crate::settings::{Settings, StoreSizes};
 use crate::shard::Shard;
@@ -76,12 +76,12 @@ pub enum StartError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// The data directory cannot be brought in order.
-    #[error("log.dirs={directory}: recovery failed: {what}")]
+    #[error("log.dirs={directory}: recovery failed: {error}; look at the disk, or restore the directory from a backup")]
     Recovery {
         /// The directory.
         directory: String,
-        /// What went wrong, and what to do.
-        what: String,
+        /// What went wrong.
+        error: RecoveryError,
     },
     /// The metadata log cannot be read or written.
     #[error(transparent)]
@@ -143,7 +143,11 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     let taken = directory::take(reactor, path, start.broker.node_id, start.cluster_id.as_deref(), new_ids).await?;
     let settings = Settings::new(start, &taken.meta);
     let files = Rc::new(Files::new(reactor.clone(), settings.data_directory.clone()));
-    let mut recovered = recover(mesh.shards()).into_iter();
+    let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
+    let recovered = recovery::recover(reactor, &settings.data_directory, shards)
+        .await
+        .map_err(|error| StartError::Recovery { directory: start.broker.data_directory.clone(), error })?;
+    let mut recovered = recovered.into_iter();
     let mine = recovered.next().expect("recovery answers for every shard");
     let shard = begin(reactor, mesh, settings, mine, &files);
     let image = controller::start(&shard, &addresses).await?;
@@ -191,11 +195,6 @@ async fn stop_all(shard: &Shard) {
         shard.call(other, Call::Shutdown).await.reply().await;
     }
     shard.stopping().ring();
-}
-
-/// Brings the data directory in order, for all shards.
-fn recover(shards: usize) -> Vec<RecoveredShard> {
-    (0..shards).map(|shard| RecoveredShard::empty(ShardId::new(u16::try_from(shard).expect("few")))).collect()
 }
 
 fn listen_error(address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {

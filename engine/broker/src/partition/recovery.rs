@@ -1,0 +1,82 @@
+//! Brings the data directory in order before any shard uses it.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use futures_channel::mpsc;
+use futures_util::StreamExt as _;
+use ringlog_cluster::placement::placement;
+use ringlog_reactor::Reactor;
+use ringlog_storage::types::{Millis, PartitionIndex, TopicPartition};
+use ringlog_storage::{RecoveredShard, Recovery, RecoveryError, RecoveryNews};
+
+use super::files::Files;
+
+/// Drives recovery to its end, tells what an operator should know, and gives every partition to the shard that owns it.
+pub(crate) async fn recover(
+    reactor: &Reactor,
+    directory: &Path,
+    shards: u16,
+) -> Result<Vec<RecoveredShard>, RecoveryError> {
+    // File ids are those of one recovery or one store: the files of one are closed before the other begins.
+    let files = Rc::new(Files::new(reactor.clone(), directory.to_owned()));
+    let mut recovery = Recovery::new(Millis::new(reactor.wall_clock_ms()));
+    let (sender, mut results) = mpsc::unbounded();
+    // Recovery bounds what it has under way.
+    let mut under_way = 0_usize;
+    loop {
+        while let Some(io) = recovery.poll_io() {
+            under_way += 1;
+            let (files, sender) = (Rc::clone(&files), sender.clone());
+            reactor.spawn(async move {
+                let result = files.perform(io.op).await;
+                // The receiver lives until every operation has ended.
+                let _ = sender.unbounded_send((io.id, result));
+            });
+        }
+        if under_way == 0 {
+            assert!(recovery.is_done(), "recovery asks for nothing and has not ended");
+            break;
+        }
+        let (id, result) = results.next().await.expect("this function keeps a sender");
+        under_way -= 1;
+        recovery.io_done(id, result);
+    }
+    let recovered = recovery.finish()?;
+    for news in &recovered.news {
+        tell(news);
+    }
+    Ok(recovered.into_shards(shards, |key| placement(key.topic_id, key.partition, shards)))
+}
+
+fn tell(news: &RecoveryNews) {
+    let name = |partition: &TopicPartition| (partition.topic.to_string(), partition.partition.get());
+    match news {
+        RecoveryNews::TornTail { partition, log_end } => {
+            let (topic, partition) = name(partition);
+            tracing::info!(
+                topic,
+                partition,
+                "the log ended in batches that were never complete nor acknowledged; it ends at {log_end} now"
+            );
+        }
+        RecoveryNews::Rot { partition, from, next_good } => {
+            let (topic, partition) = name(partition);
+            tracing::error!(
+                topic,
+                partition,
+                "offsets {from} to {next_good} are damaged on the disk; they cannot be read, the rest can"
+            );
+        }
+        RecoveryNews::JournalDamaged { shard, sequence } => {
+            tracing::error!(
+                shard = shard.get(),
+                "the journal is damaged before its record {sequence}: acknowledged records may be lost"
+            );
+        }
+        RecoveryNews::Nameless { partition } => {
+            let index: PartitionIndex = partition.partition;
+            tracing::warn!(topic_id = %partition.topic_id, partition = index.get(), "the journal holds batches of a partition that is no longer known");
+        }
+    }
+}
