@@ -1,2 +1,68 @@
-//! The `ringlog` binary: boot, configuration, command line.
-fn main() {}
+//! The `ringlog` binary: boot, configuration, command line. One file per subcommand.
+#![forbid(unsafe_code)]
+
+mod config;
+mod consume;
+mod diagnostics;
+mod offsets;
+mod output;
+mod produce;
+mod session;
+mod topic;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A streaming platform that speaks Apache Kafka's protocol.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(flatten)]
+    log: diagnostics::LogArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what configuration does.
+    Config(config::Arguments),
+    /// Read records from a topic.
+    Consume(consume::Arguments),
+    /// Write lines as records to a topic.
+    Produce(produce::Arguments),
+    /// Create, list, describe, delete and alter topics.
+    Topic(topic::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    diagnostics::install(&arguments.log);
+    let result = match arguments.command {
+        Command::Config(arguments) => config::run(&arguments),
+        Command::Consume(arguments) => consume::run(arguments),
+        Command::Produce(arguments) => produce::run(arguments),
+        Command::Topic(arguments) => topic::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nobody left to tell if standard error is closed too.
+            let _ = writeln!(std::io::stderr(), "ringlog: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,178 @@
+//! What `ringlog topic describe` tells.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::bail;
+use ringlog_net::client::Target;
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
+};
+use ringlog_net::messages::metadata::{MetadataResponsePartition, MetadataResponseTopic};
+use ringlog_storage::types::{Offset, PartitionIndex};
+use serde::Serialize;
+
+use super::TOPIC_RESOURCE;
+use crate::offsets::{self, Place};
+use crate::output::table;
+use crate::session::{AutoCreate, Session, accepted, refusal};
+
+/// A topic.
+#[derive(Debug, Serialize)]
+pub(super) struct Description {
+    name: String,
+    id: String,
+    internal: bool,
+    partitions: Vec<Partition>,
+    configs: Vec<Config>,
+}
+
+/// One of its partitions.
+#[derive(Debug, Serialize)]
+struct Partition {
+    #[serde(rename = "partition")]
+    index: i32,
+    leader: i32,
+    leader_epoch: i32,
+    replicas: Vec<i32>,
+    isr: Vec<i32>,
+    /// Of its first record; unknown without a leader.
+    start_offset: Option<i64>,
+    /// Behind its last record; unknown without a leader.
+    end_offset: Option<i64>,
+}
+
+/// One of its settings, the inherited ones too.
+#[derive(Debug, Serialize)]
+struct Config {
+    name: String,
+    value: Option<String>,
+    source: &'static str,
+}
+
+/// The name that `DescribeConfigsResponse`'s number of a source has.
+fn source_name(number: i8) -> &'static str {
+    match number {
+        1 => "topic",
+        2 => "broker",
+        3 => "cluster",
+        4 => "static",
+        5 => "default",
+        6 => "broker-logger",
+        7 => "client-metrics",
+        8 => "group",
+        _ => "unknown",
+    }
+}
+
+/// Asks the cluster about topics.
+pub(super) async fn describe(session: &Session, names: &[String]) -> anyhow::Result<Vec<Description>> {
+    let response = session.topics(Some(names), AutoCreate::No).await?;
+    for topic in &response.topics {
+        let name = topic.name.as_deref().unwrap_or_default();
+        match ErrorCode::from_wire(topic.error_code) {
+            ErrorCode::None => {}
+            ErrorCode::UnknownTopicOrPartition => bail!("topic {name} does not exist"),
+            error => bail!(refusal(&format!("topic {name}"), error, None)),
+        }
+    }
+    let mut configs = configs(session, names).await?;
+    let mut described = Vec::with_capacity(names.len());
+    for topic in response.topics {
+        let name = topic.name.clone().unwrap_or_default();
+        let start = offsets::list(session, &name, &topic.partitions, Place::Start).await?;
+        let end = offsets::list(session, &name, &topic.partitions, Place::End).await?;
+        let configs = configs.remove(&name).unwrap_or_default();
+        described.push(description(topic, &start, &end, configs));
+    }
+    Ok(described)
+}
+
+async fn configs(session: &Session, names: &[String]) -> anyhow::Result<BTreeMap<String, Vec<Config>>> {
+    let resource = |name: &String| DescribeConfigsResource {
+        resource_type: TOPIC_RESOURCE,
+        resource_name: name.clone(),
+        configuration_keys: None,
+    };
+    let request =
+        DescribeConfigsRequest { resources: names.iter().map(resource).collect(), ..DescribeConfigsRequest::default() };
+    let mut configs = BTreeMap::new();
+    for result in session.call(Target::Any, request).await?.results {
+        let what = format!("settings of topic {}", result.resource_name);
+        accepted(&what, result.error_code, result.error_message.as_deref().filter(|said| !said.is_empty()))?;
+        configs.insert(result.resource_name, result.configs.into_iter().map(config).collect());
+    }
+    Ok(configs)
+}
+
+fn config(said: DescribeConfigsResourceResult) -> Config {
+    Config { name: said.name, value: said.value, source: source_name(said.config_source) }
+}
+
+type Offsets = BTreeMap<PartitionIndex, Offset>;
+
+fn description(topic: MetadataResponseTopic, start: &Offsets, end: &Offsets, mut configs: Vec<Config>) -> Description {
+    let partition = |said: MetadataResponsePartition| {
+        let index = PartitionIndex::new(said.partition_index);
+        Partition {
+            index: said.partition_index,
+            leader: said.leader_id,
+            leader_epoch: said.leader_epoch,
+            replicas: said.replica_nodes,
+            isr: said.isr_nodes,
+            start_offset: start.get(&index).map(|offset| offset.get()),
+            end_offset: end.get(&index).map(|offset| offset.get()),
+        }
+    };
+    let mut partitions: Vec<Partition> = topic.partitions.into_iter().map(partition).collect();
+    partitions.sort_by_key(|partition| partition.index);
+    configs.sort_by(|left, right| left.name.cmp(&right.name));
+    Description {
+        name: topic.name.unwrap_or_default(),
+        id: topic.topic_id.to_string(),
+        internal: topic.is_internal,
+        partitions,
+        configs,
+    }
+}
+
+/// The descriptions for people: settings that nobody made are left out.
+pub(super) fn text(described: &[Description]) -> String {
+    let mut text = String::new();
+    for (number, topic) in described.iter().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        let records: i64 = topic.partitions.iter().filter_map(|each| Some(each.end_offset? - each.start_offset?)).sum();
+        let facts = [
+            ["name".to_owned(), topic.name.clone()],
+            ["id".to_owned(), topic.id.clone()],
+            ["partitions".to_owned(), topic.partitions.len().to_string()],
+            ["records".to_owned(), format!("{records} at most")],
+        ];
+        text.push_str(&table(["TOPIC", ""], &facts));
+        let changed = topic.configs.iter().filter(|config| config.source != "default");
+        for config in changed {
+            let value = config.value.as_deref().unwrap_or("");
+            writeln!(text, "config      {}={value} ({})", config.name, config.source)
+                .expect("a String takes everything");
+        }
+        text.push('\n');
+        let number = |number: Option<i64>| number.map_or("?".to_owned(), |number| number.to_string());
+        let row = |each: &Partition| {
+            [
+                each.index.to_string(),
+                each.leader.to_string(),
+                each.leader_epoch.to_string(),
+                format!("{:?}", each.replicas),
+                format!("{:?}", each.isr),
+                number(each.start_offset),
+                number(each.end_offset),
+            ]
+        };
+        let headings = ["PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "START", "END"];
+        text.push_str(&table(headings, &topic.partitions.iter().map(row).collect::<Vec<_>>()));
+    }
+    text
+}
