@@ -277,6 +277,13 @@ impl Disk {
             WriteDurability::Buffered => unsynced.push(Change::Bytes(offset, bytes)),
             WriteDurability::Durable => {
                 self.durable_writes += 1;
+                // The length becomes durable with the bytes.
+                unsynced.retain(|change| {
+                    if let Change::Length(bytes) = change {
+                        kept.resize(*bytes, 0);
+                    }
+                    matches!(change, Change::Bytes(..))
+                });
                 if kept.len() < end {
                     kept.resize(end, 0);
                 }
