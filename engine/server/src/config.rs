@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
+use std::iter;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Subcommand;
 use ringlog_cluster::config::{
     BrokerConfig, ConfigError, ConfigLayers, ConfigWarning, PROPERTIES_BYTES_MAX, PropertiesFile, Sources,
@@ -13,6 +14,7 @@ use ringlog_cluster::config::{
 };
 use serde::Serialize;
 
+use crate::diagnostics::several;
 use crate::output::{self, Form};
 
 /// Show what configuration does.
@@ -41,11 +43,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let name = file.display().to_string();
     let (explained, errors) = explain(&name, &text);
     output::print(*form, &explained, |explained| explained.iter().map(Explained::line).collect())?;
-    let Some((last, others)) = errors.split_last() else { return Ok(()) };
-    for error in others {
-        tracing::error!("{error}");
+    if errors.is_empty() {
+        return Ok(());
     }
-    bail!("{name}: a broker would not start with this file: {last}")
+    Err(several(
+        iter::once(format!("a broker does not start with {name}:")).chain(errors.iter().map(ConfigError::to_string)),
+    ))
 }
 
 /// The text of a properties file.

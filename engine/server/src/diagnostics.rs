@@ -1,5 +1,6 @@
 //! What the program says about itself on standard error: log lines, and the last words of a broken invariant.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::panic::{self, PanicHookInfo};
 
@@ -37,6 +38,12 @@ pub(crate) fn install(arguments: &LogArguments) {
         // In every build: a process that goes on without one of its shards answers nothing and holds the directory.
         std::process::abort();
     }));
+}
+
+/// Joins errors into one that is printed as a line for each.
+pub(crate) fn several(errors: impl IntoIterator<Item: Display>) -> anyhow::Error {
+    let lines: Vec<String> = errors.into_iter().map(|error| format!("{error:#}")).collect();
+    anyhow::anyhow!(lines.join("\nringlog: "))
 }
 
 fn say_last_words(panic: &PanicHookInfo<'_>) {

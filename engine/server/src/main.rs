@@ -8,6 +8,7 @@ mod offsets;
 mod output;
 mod produce;
 mod session;
+mod start;
 mod topic;
 
 use std::io::Write as _;
@@ -33,6 +34,8 @@ enum Command {
     Consume(consume::Arguments),
     /// Write lines as records to a topic.
     Produce(produce::Arguments),
+    /// Run a broker; without arguments a single node on 127.0.0.1:9092, on all cores, with its data in ./ringlog-data.
+    Start(start::Arguments),
     /// Create, list, describe, delete and alter topics.
     Topic(topic::Arguments),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Config(arguments) => config::run(&arguments),
         Command::Consume(arguments) => consume::run(arguments),
         Command::Produce(arguments) => produce::run(arguments),
+        Command::Start(arguments) => start::run(arguments),
         Command::Topic(arguments) => topic::run(arguments),
     };
     match result {

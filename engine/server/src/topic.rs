@@ -12,6 +12,7 @@ use ringlog_net::messages::incremental_alter_configs::{
 };
 use serde::Serialize;
 
+use crate::diagnostics::several;
 use crate::output::{self, Form, table};
 use crate::session::{self, AutoCreate, ClusterArguments, Session, accepted};
 
@@ -142,7 +143,7 @@ impl Changed {
     }
 }
 
-/// Prints what was done; then the first thing that was refused ends the command.
+/// Prints what was done; what was refused is the command's error.
 fn conclude(form: Form, done: &[Changed], refused: Vec<anyhow::Error>) -> anyhow::Result<()> {
     output::print(form, &done, |done| {
         let line = |each: &Changed| match each.result {
@@ -157,13 +158,7 @@ fn conclude(form: Form, done: &[Changed], refused: Vec<anyhow::Error>) -> anyhow
         };
         done.iter().map(line).collect()
     })?;
-    let mut refused = refused.into_iter();
-    let Some(first) = refused.next() else { return Ok(()) };
-    // The last one is told by whoever ends the program.
-    Err(refused.fold(first, |last, next| {
-        let joined = format!("{last:#}\nringlog: {next:#}");
-        anyhow::anyhow!(joined)
-    }))
+    if refused.is_empty() { Ok(()) } else { Err(several(refused)) }
 }
 
 async fn create(

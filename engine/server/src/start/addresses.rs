@@ -1,0 +1,90 @@
+//! From configured listeners to socket addresses, and whether those are free.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+
+use anyhow::{Context as _, bail};
+use ringlog_cluster::config::Listener;
+
+/// The address of each listener, in their order.
+pub(super) fn resolve(listeners: &[Listener]) -> anyhow::Result<Vec<SocketAddr>> {
+    listeners.iter().map(address_of).collect()
+}
+
+fn address_of(listener: &Listener) -> anyhow::Result<SocketAddr> {
+    if listener.host.is_empty() {
+        // As in Java: every address of both protocols, where the machine has IPv6.
+        let has_ipv6 = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+        let any = if has_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        return Ok(SocketAddr::new(any, listener.port));
+    }
+    let found = (listener.host.as_str(), listener.port).to_socket_addrs();
+    let mut found =
+        found.with_context(|| format!("{}: the name cannot be resolved; give another host", shown(listener)))?;
+    found.next().with_context(|| format!("{}: the name has no address; give another host", shown(listener)))
+}
+
+/// Tries each address. The shards share their ports with `SO_REUSEPORT`, which would let two brokers share one as well: a
+/// plain bind finds a port that is in use, before anything is changed on the disk.
+pub(super) fn check_free(listeners: &[Listener], addresses: &[SocketAddr]) -> anyhow::Result<()> {
+    for (listener, address) in listeners.iter().zip(addresses) {
+        let Err(error) = TcpListener::bind(address) else { continue };
+        let listener = shown(listener);
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                bail!("{listener}: the port is in use; stop what uses it, or set listeners to another one")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                bail!("{listener}: this machine does not have the address; set listeners to one that it has")
+            }
+            io::ErrorKind::PermissionDenied => {
+                bail!("{listener}: this user may not use the port; set listeners to one from 1024 on")
+            }
+            _ => bail!("{listener}: it cannot be listened on: {error}; set listeners to another address"),
+        }
+    }
+    Ok(())
+}
+
+/// The listener as it is configured.
+fn shown(listener: &Listener) -> String {
+    let Listener { name, host, port, .. } = listener;
+    if host.contains(':') {
+        format!("listeners={name}://[{host}]:{port}")
+    } else {
+        format!("listeners={name}://{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringlog_cluster::config::{Endpoint, SecurityProtocol};
+
+    fn listener(host: &str, port: u16) -> Listener {
+        let advertised = Endpoint { host: host.to_owned(), port };
+        let (name, host) = ("PLAINTEXT".to_owned(), host.to_owned());
+        Listener { name, protocol: SecurityProtocol::Plaintext, host, port, is_controller: false, advertised }
+    }
+
+    #[test]
+    fn a_used_port_is_found() {
+        let used = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let port = used.local_addr().expect("it is bound").port();
+        let listeners = [listener("127.0.0.1", port)];
+        let addresses = resolve(&listeners).expect("an address");
+        let error = check_free(&listeners, &addresses).expect_err("it is in use").to_string();
+        assert!(error.starts_with(&format!("listeners=PLAINTEXT://127.0.0.1:{port}: the port is in use")), "{error}");
+        drop(used);
+        check_free(&listeners, &addresses).expect("it is free");
+    }
+
+    #[test]
+    fn hosts_become_addresses() {
+        let resolved = |host: &str| resolve(&[listener(host, 9092)]).map(|addresses| addresses[0].to_string());
+        assert_eq!(resolved("::1").expect("an address"), "[::1]:9092");
+        assert!(resolved("").expect("any address").ends_with(":9092"));
+        let error = resolved("no.such.name.invalid").expect_err("no such name");
+        assert!(format!("{error:#}").contains("cannot be resolved"), "{error:#}");
+    }
+}
