@@ -115,7 +115,14 @@ public class Cases {
         if (System.getenv("RINGLOG_CONFORMANCE_BOOTSTRAP") != null) {
             Map<TopicPartition, OffsetSpec> all = new HashMap<>();
             partitions(topic).forEach(partition -> all.put(partition, OffsetSpec.latest()));
-            admin.listOffsets(all).all().get();
+            for (boolean ready = false; !ready; ) {
+                try {
+                    admin.listOffsets(all).all().get();
+                    ready = true;
+                } catch (ExecutionException failed) {
+                    check(failed.getCause() instanceof UnknownTopicOrPartitionException, "settling: " + failed.getCause());
+                }
+            }
         }
     }
 
