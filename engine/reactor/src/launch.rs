@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use crate::backend::Backend;
@@ -79,7 +79,8 @@ pub enum LaunchError {
 /// Running shards.
 #[derive(Debug)]
 pub struct Shards<T> {
-    threads: Vec<JoinHandle<T>>,
+    /// A thread gives nothing only if it was never told to run.
+    threads: Vec<JoinHandle<Option<T>>>,
     backend: BackendKind,
     warnings: Vec<String>,
 }
@@ -98,12 +99,13 @@ impl<T> Shards<T> {
     /// Waits until every shard's main future has ended, and gives their results in the order of shards. A shard that
     /// panicked gives its panic.
     pub fn join(self) -> thread::Result<Vec<T>> {
-        self.threads.into_iter().map(JoinHandle::join).collect()
+        let result = |thread: JoinHandle<Option<T>>| Ok(thread.join()?.expect("running shards were told to run"));
+        self.threads.into_iter().map(result).collect()
     }
 }
 
 /// Starts a thread per shard and runs `main` on each. A shard ends when its main future does: its other tasks are
-/// dropped then, and operations in flight are waited for.
+/// dropped then, and operations in flight are waited for. Panics on limits of 0.
 pub fn launch<M, T, F, Fut>(
     specs: &[ShardSpec],
     choice: BackendChoice,
@@ -119,32 +121,124 @@ where
     if specs.is_empty() {
         return Err(LaunchError::NoShard);
     }
-    let (kind, mut warnings) = choose(choice, &limits)?;
+    limits.assert_possible();
     let (report, reports) = mpsc::channel();
-    let mut threads = Vec::with_capacity(specs.len());
+    let mut starting = Starting { threads: Vec::new(), orders: Vec::new(), reports };
     for (shard, (spec, seat)) in specs.iter().copied().zip(seats(specs.len(), limits.mesh_messages)).enumerate() {
         let (main, report) = (main.clone(), report.clone());
+        let (order, orders) = mpsc::channel();
         let thread = thread::Builder::new()
             .name(format!("shard-{shard}"))
             .spawn(move || {
                 let pinned = spec.core.is_none_or(pin);
-                let _ = report.send((shard, pinned));
+                let backend = obey(&limits, &orders, |result| {
+                    // Nobody listens any more once the launch has failed.
+                    let _ = report.send(Report { shard, pinned, result });
+                });
                 drop(report);
-                run_shard(kind, limits, seat, main)
+                backend.map(|backend| run_shard(backend, limits, seat, main))
             })
             .map_err(|error| LaunchError::Thread { shard, error })?;
-        threads.push(thread);
+        starting.threads.push(thread);
+        starting.orders.push(order);
     }
-    drop(report);
-    for (shard, pinned) in reports {
-        if !pinned {
-            warnings.push(format!(
-                "shard {shard} runs unpinned: core {} is not available to this process",
-                specs[shard].core.expect("a shard without a core counts as pinned")
-            ));
+    starting.run(choice, specs)
+}
+
+/// What a thread is told while it starts. Without further orders it ends.
+#[derive(Clone, Copy)]
+enum Order {
+    /// Set up this backend, in place of an earlier one, and report.
+    Try(BackendKind),
+    /// Run with the backend that was set up.
+    Run,
+}
+
+/// How a thread fared with its order.
+struct Report {
+    shard: usize,
+    pinned: bool,
+    result: io::Result<()>,
+}
+
+/// Threads that wait for orders. A ring belongs to the thread that sets it up, and one of them may be refused when
+/// others were not: so all shards try, and run only when all have the same backend.
+struct Starting<T> {
+    threads: Vec<JoinHandle<Option<T>>>,
+    orders: Vec<Sender<Order>>,
+    reports: Receiver<Report>,
+}
+
+impl<T> Starting<T> {
+    fn run(self, choice: BackendChoice, specs: &[ShardSpec]) -> Result<Shards<T>, LaunchError> {
+        let mut warnings = Vec::new();
+        let backend = match choice {
+            BackendChoice::Uring => self.attempt(BackendKind::Uring),
+            BackendChoice::Posix => self.attempt(BackendKind::Posix),
+            BackendChoice::Auto => self.attempt(BackendKind::Uring).or_else(|(_, refusal)| {
+                warnings.push(fallback_warning(&refusal));
+                self.attempt(BackendKind::Posix)
+            }),
+        };
+        let (backend, unpinned) = backend.map_err(|(kind, refusal)| LaunchError::Backend { kind, refusal })?;
+        for shard in unpinned {
+            let core = specs[shard].core.expect("a shard without a core counts as pinned");
+            warnings.push(format!("shard {shard} runs unpinned: core {core} is not available to this process"));
+        }
+        self.order(Order::Run);
+        Ok(Shards { threads: self.threads, backend, warnings })
+    }
+
+    fn order(&self, order: Order) {
+        for thread in &self.orders {
+            // A thread that has panicked says so when it is joined.
+            let _ = thread.send(order);
         }
     }
-    Ok(Shards { threads, backend: kind, warnings })
+
+    /// Lets every shard set the backend up. Answers the shards that could not be pinned, or the first refusal.
+    fn attempt(&self, kind: BackendKind) -> Result<(BackendKind, Vec<usize>), (BackendKind, io::Error)> {
+        self.order(Order::Try(kind));
+        let mut reports: Vec<Report> = self.reports.iter().take(self.threads.len()).collect();
+        reports.sort_by_key(|report| report.shard);
+        let unpinned = reports.iter().filter(|report| !report.pinned).map(|report| report.shard).collect();
+        match reports.into_iter().find_map(|report| report.result.err()) {
+            Some(refusal) => Err((kind, refusal)),
+            None => Ok((kind, unpinned)),
+        }
+    }
+}
+
+/// Follows the orders until one says to run. `None` when no more come.
+fn obey(limits: &Limits, orders: &Receiver<Order>, report: impl Fn(io::Result<()>)) -> Option<Box<dyn Backend>> {
+    let mut backend = None;
+    loop {
+        match orders.recv().ok()? {
+            Order::Run => return backend,
+            Order::Try(kind) => match set_up(kind, limits) {
+                Ok(ready) => {
+                    backend = Some(ready);
+                    report(Ok(()));
+                }
+                Err(refusal) => report(Err(refusal)),
+            },
+        }
+    }
+}
+
+fn set_up(kind: BackendKind, limits: &Limits) -> io::Result<Box<dyn Backend>> {
+    Ok(match kind {
+        BackendKind::Uring => Box::new(Uring::new(limits)?),
+        BackendKind::Posix => Box::new(Posix::new(limits)?),
+    })
+}
+
+fn fallback_warning(refusal: &io::Error) -> String {
+    format!(
+        "io_uring is refused ({refusal}), so the posix backend runs instead: the same behaviour, with more CPU per \
+         request and a thread hand-over for every disk operation. Allow io_uring_setup, io_uring_enter and \
+         io_uring_register (container seccomp profile, sysctl kernel.io_uring_disabled, memlock limit) to get it back"
+    )
 }
 
 /// Pins this thread, if the core is one of those that it may run on. Answers whether it did.
@@ -153,37 +247,13 @@ fn pin(core: usize) -> bool {
     cores.into_iter().find(|id| id.id == core).is_some_and(core_affinity::set_for_current)
 }
 
-/// Tries the preferred backend once, on this thread, before any shard relies on it.
-fn choose(choice: BackendChoice, limits: &Limits) -> Result<(BackendKind, Vec<String>), LaunchError> {
-    let refusal = match choice {
-        BackendChoice::Posix => return Ok((BackendKind::Posix, Vec::new())),
-        BackendChoice::Auto | BackendChoice::Uring => match Uring::new(limits) {
-            Ok(_) => return Ok((BackendKind::Uring, Vec::new())),
-            Err(refusal) => refusal,
-        },
-    };
-    if choice == BackendChoice::Uring {
-        return Err(LaunchError::Backend { kind: BackendKind::Uring, refusal });
-    }
-    let warning = format!(
-        "io_uring is refused ({refusal}), so the posix backend runs instead: the same behaviour, with more CPU per \
-         request and a thread hand-over for every disk operation. Allow io_uring_setup, io_uring_enter and \
-         io_uring_register (container seccomp profile, sysctl kernel.io_uring_disabled, memlock limit) to get it back"
-    );
-    Ok((BackendKind::Posix, vec![warning]))
-}
-
-fn run_shard<M, T, F, Fut>(kind: BackendKind, limits: Limits, seat: Seat<M>, main: F) -> T
+fn run_shard<M, T, F, Fut>(backend: Box<dyn Backend>, limits: Limits, seat: Seat<M>, main: F) -> T
 where
     M: Send + 'static,
     T: 'static,
     F: Fn(Reactor, Mesh<M>) -> Fut,
     Fut: Future<Output = T> + 'static,
 {
-    let backend: Box<dyn Backend> = match kind {
-        BackendKind::Uring => Box::new(Uring::new(&limits).expect("a ring was set up just before")),
-        BackendKind::Posix => Box::new(Posix::new(&limits).expect("epoll and eventfd are there on every Linux")),
-    };
     let core = Core::new(backend, limits, seed());
     let mesh = seat.attach(&core);
     let main = core.spawn(main(Reactor::new(Rc::clone(&core)), mesh));

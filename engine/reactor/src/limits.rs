@@ -45,3 +45,23 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// Panics on limits that nothing could run with. Whoever starts shards asks first, on a thread of its own.
+    pub(crate) fn assert_possible(&self) {
+        let count = self.receive_buffers;
+        assert!(count.is_power_of_two() && count <= 32 * 1024, "{count} receive buffers: not a power of two to 32768");
+        let least = [
+            self.file_operations,
+            self.sockets,
+            self.tasks,
+            self.polls_per_turn,
+            self.receive_queue_buffers,
+            self.accept_queue,
+            self.posix_workers,
+            self.mesh_messages,
+        ];
+        assert!(least.iter().all(|limit| *limit > 0), "a limit of 0 lets nothing happen: {self:?}");
+        assert!(self.receive_buffer_bytes > 0 && self.ring_entries > 0, "a limit of 0 lets nothing happen: {self:?}");
+    }
+}

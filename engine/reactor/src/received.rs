@@ -23,8 +23,8 @@ pub(crate) struct ReceivePool {
 
 impl ReceivePool {
     pub(crate) fn new(limits: &Limits) -> Rc<Self> {
+        limits.assert_possible();
         let count = limits.receive_buffers;
-        assert!(count.is_power_of_two() && count <= 32 * 1024, "{count} receive buffers: not a power of two to 32768");
         let buffer_bytes = usize::try_from(limits.receive_buffer_bytes).expect("32 bits fit");
         Rc::new(Self {
             memory: Chunk::with_capacity(buffer_bytes * usize::from(count)),

@@ -76,7 +76,8 @@ impl Listener {
     }
 
     /// The next connection, and its peer's address. `TCP_NODELAY` is set. Waits while the shard's sockets are at their
-    /// limit. Errors of one connection (aborted before it was accepted) come out too: go on accepting.
+    /// limit. Errors of one connection (aborted before it was accepted) come out too: go on accepting, after a moment
+    /// if the process is out of descriptors.
     /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
         let _busy = Busy::new(&self.handle.receiving, "accept");

@@ -58,6 +58,49 @@ fn shards_run_on_their_cores() {
     assert_eq!(cores[0], Some(vec![core]));
 }
 
+/// How often the kernel has put a thread of this process to sleep because it asked to wait.
+fn waits(thread: &str) -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("proc is mounted");
+    let status = tasks
+        .map(|task| std::fs::read_to_string(task.expect("proc lists").path().join("status")).unwrap_or_default())
+        .find(|status| status.starts_with(&format!("Name:\t{thread}\n")))
+        .expect("the thread is there");
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("it is counted");
+    line.trim().parse().expect("a number")
+}
+
+/// One test: the threads of both backends have the same names.
+#[test]
+fn an_idle_shard_sleeps_until_its_timer() {
+    for choice in [BackendChoice::Uring, BackendChoice::Posix] {
+        let shards = launch(
+            &[ShardSpec::default(); 12],
+            choice,
+            Limits { receive_buffers: 16, ..Limits::default() },
+            |reactor: Reactor, mesh: Mesh<()>| async move {
+                let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+                let listener =
+                    reactor.listen(address, ringlog_reactor::ListenOptions::default()).await.expect("a port");
+                let waiting = reactor.spawn(async move { listener.accept().await.map(drop) });
+                if mesh.index() == 0 {
+                    // Tests beside this one have few shards, so the last one is this test's.
+                    reactor.sleep(Duration::from_millis(200)).await;
+                    let before = waits("shard-11");
+                    reactor.sleep(Duration::from_millis(300)).await;
+                    let after = waits("shard-11");
+                    mesh.send(11, ()).await;
+                    assert!(after - before <= 1, "an idle shard was woken {} times", after - before);
+                } else if mesh.index() == 11 {
+                    mesh.recv().await;
+                }
+                waiting.cancel();
+            },
+        )
+        .expect("the backend runs on this machine");
+        shards.join().expect("no shard panics");
+    }
+}
+
 #[test]
 fn no_shard_is_an_error() {
     let none = launch(&[], BackendChoice::Auto, Limits::default(), |_, _: Mesh<()>| async {});
