@@ -28,7 +28,7 @@ use crate::random::random_id;
 use crate::settings::{Settings, StoreSizes};
 use crate::shard::Shard;
 use crate::state::State;
-use crate::{jobs, mesh_loop, topology};
+use crate::{jobs, mesh_loop};
 
 /// Told the addresses that clients are served at.
 pub type OnListening = Arc<dyn Fn(&[SocketAddr]) + Send + Sync>;
@@ -105,7 +105,6 @@ pub enum BrokerEnd {
 pub(crate) struct Boot {
     settings: Settings,
     recovered: RecoveredShard,
-    image: Arc<Image>,
     addresses: Vec<SocketAddr>,
 }
 
@@ -151,17 +150,12 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     let mine = recovered.next().expect("recovery answers for every shard");
     let shard = begin(reactor, mesh, settings, mine, &files);
     let image = controller::start(&shard, &addresses).await?;
-    topology::install(&shard, Arc::clone(&image));
-    topology::remove_unclaimed(&shard);
     for (other, recovered) in (1..mesh.shards()).zip(recovered) {
         let settings = shard.settings().clone();
-        let boot = Boot { settings, recovered, image: Arc::clone(&image), addresses: addresses.clone() };
+        let boot = Boot { settings, recovered, addresses: addresses.clone() };
         mesh.send(other, ShardMessage(Message::Boot(Some(Box::new(boot))))).await;
     }
-    // A call is answered by a shard that serves.
-    for other in 1..mesh.shards() {
-        shard.call(other, Call::Install(Arc::clone(&image))).await.reply().await;
-    }
+    controller::publish_first(&shard, image).await;
     (start.on_listening)(&addresses);
     let signal = reactor.clone();
     let stopping = shard.clone();
@@ -177,15 +171,13 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
 }
 
 async fn run_other(reactor: &Reactor, mesh: &Mesh<ShardMessage>, boot: Boot) -> Result<BrokerEnd, StartError> {
-    let Boot { settings, recovered, image, addresses } = boot;
+    let Boot { settings, recovered, addresses } = boot;
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses {
         listeners.push(acceptor::listen(reactor, &settings.broker, address).await.map_err(listen_error(address))?);
     }
     let files = Rc::new(Files::new(reactor.clone(), settings.data_directory.clone()));
     let shard = begin(reactor, mesh, settings, recovered, &files);
-    topology::install(&shard, image);
-    topology::remove_unclaimed(&shard);
     Ok(serve(&shard, listeners).await)
 }
 

@@ -5,11 +5,13 @@
 //! topic exists can use it at once, through any connection.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_channel::oneshot;
 use ringlog_cluster::coordinator::Coordinator;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::metadata::{Decision, Metadata, Registration, StartError as MetadataStartError};
@@ -21,6 +23,7 @@ use ringlog_storage::batch::build::{BatchBuilder, Record};
 use ringlog_storage::batch::{BatchView, split};
 use ringlog_storage::types::{LeaderEpoch, Millis, Offset, PartitionIndex, TopicPartition, Uuid};
 
+use crate::event::Event;
 use crate::message::{Call, Reply};
 use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::read::{self, ReadCall, ReadItem};
@@ -49,6 +52,7 @@ pub(crate) type RandomBits<'a> = &'a mut dyn FnMut() -> u128;
 pub(crate) struct Controller {
     metadata: Metadata,
     log: PartitionId,
+    publications: Rc<Publications>,
 }
 
 /// Why the metadata log cannot be used.
@@ -121,13 +125,14 @@ pub(crate) async fn submit(shard: Shard, command: Command) -> CommandReply {
     let now = shard.wall_clock();
     let reactor = shard.reactor().clone();
     let mut random = move || random_bits(&reactor);
-    let (reply, written) = shard.with(|state| {
+    let (reply, written, publications) = shard.with(|state| {
         let controller = state.controller.as_ref().expect("shard 0 has the controller");
+        let publications = Rc::clone(&controller.publications);
         let Decision { records, reply } = (command.0)(&controller.metadata, &mut random);
         if records.is_empty() {
-            return Ok((reply, None));
+            return Ok((reply, None, publications));
         }
-        write(state, &records, now).map(|written| (reply, Some(written)))
+        write(state, &records, now).map(|written| (reply, Some(written), publications))
     })?;
     if let Some(Written { count, last_offset, image }) = written {
         count.settled().await;
@@ -135,7 +140,7 @@ pub(crate) async fn submit(shard: Shard, command: Command) -> CommandReply {
         if !committed {
             return Err(ErrorCode::KafkaStorageError);
         }
-        publish(&shard, image).await;
+        publish(&publications, image).await;
     }
     Ok(reply)
 }
@@ -190,13 +195,60 @@ fn is_committed(state: &State, last_offset: Offset) -> bool {
     state.store.partition(log).is_some_and(|offsets| offsets.high_watermark > last_offset)
 }
 
-/// Puts the image in force everywhere.
-async fn publish(shard: &Shard, image: Arc<Image>) {
+/// Images that are committed and not in force yet, and who waits for that.
+#[derive(Debug, Default)]
+pub(crate) struct Publications {
+    waiting: RefCell<Vec<(Arc<Image>, oneshot::Sender<()>)>>,
+    bell: Event,
+}
+
+/// Has the image put in force everywhere.
+async fn publish(publications: &Publications, image: Arc<Image>) {
+    let (sender, published) = oneshot::channel();
+    publications.waiting.borrow_mut().push((image, sender));
+    publications.bell.ring();
+    published.await.expect("the publisher runs for as long as the shard does");
+}
+
+/// Has the image that the broker starts with put in force everywhere.
+pub(crate) async fn publish_first(shard: &Shard, image: Arc<Image>) {
+    let publications = shard.with(|state| {
+        let controller = state.controller.as_ref().expect("shard 0 has the controller");
+        Rc::clone(&controller.publications)
+    });
+    publish(&publications, image).await;
+}
+
+/// Puts images in force, one after the other. Of those that wait, the newest is enough: it has what the others have.
+async fn run_publisher(shard: Shard, publications: Rc<Publications>) {
+    loop {
+        publications.bell.wait().await;
+        let waiting = publications.waiting.take();
+        let Some(newest) = waiting.iter().map(|(image, _)| image).max_by_key(|image| image.offset()) else { continue };
+        put_in_force(&shard, newest).await;
+        for (_, sender) in waiting {
+            // Who asked may have given up.
+            let _ = sender.send(());
+        }
+    }
+}
+
+/// A topic that is deleted and made again may move to another shard, which must find the folder free: all shards close
+/// before any of them opens.
+async fn put_in_force(shard: &Shard, image: &Arc<Image>) {
+    let closed = topology::close_missing(shard.clone(), Arc::clone(image));
+    everywhere(shard, || Call::Close(Arc::clone(image)), closed).await;
+    let installed = async { topology::install(shard, Arc::clone(image)) };
+    everywhere(shard, || Call::Install(Arc::clone(image)), installed).await;
+}
+
+/// Has every shard do something, this one included, and waits for all of them.
+async fn everywhere(shard: &Shard, call: impl Fn() -> Call, here: impl Future<Output = ()>) {
     let mut calls = Vec::with_capacity(shard.count());
     for other in 1..shard.count() {
-        calls.push(shard.call(other, Call::Install(Arc::clone(&image))).await);
+        calls.push(shard.call(other, call()).await);
     }
-    topology::install(shard, image);
+    here.await;
     for call in calls {
         call.reply().await;
     }
@@ -222,8 +274,10 @@ pub(crate) async fn start(shard: &Shard, addresses: &[SocketAddr]) -> Result<Arc
     };
     let records = metadata.register_broker(&registration)?.records;
     let now = shard.wall_clock();
+    let publications = Rc::new(Publications::default());
+    shard.reactor().spawn(run_publisher(shard.clone(), Rc::clone(&publications)));
     let written = shard.with(|state| {
-        state.controller = Some(Controller { metadata, log });
+        state.controller = Some(Controller { metadata, log, publications });
         write(state, &records, now)
     });
     let Written { count, last_offset, image } = written.map_err(ControllerError::Write)?;

@@ -45,6 +45,14 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             later(shard, from, id, async move { Reply::Command(Box::new(served.await)) });
             return;
         }
+        Call::Close(image) => {
+            let closed = topology::close_missing(shard.clone(), image);
+            later(shard, from, id, async move {
+                closed.await;
+                Reply::Done
+            });
+            return;
+        }
         Call::Install(image) => {
             topology::install(shard, image);
             Reply::Done

@@ -57,6 +57,8 @@ pub(crate) enum Call {
     EpochEnds(Vec<EpochItem>),
     /// Change the metadata. Only shard 0 takes it.
     Command(Box<Command>),
+    /// Close what this image, which is to come, no longer has; the reply comes when the folders are free.
+    Close(Arc<Image>),
     /// Use this image from now on; the reply comes when the shard does.
     Install(Arc<Image>),
     /// Stop: finish what is in flight and close the store.
@@ -76,6 +78,6 @@ pub(crate) enum Reply {
     EpochEnds(Vec<EpochOutcome>),
     /// Of [`Call::Command`].
     Command(Box<CommandReply>),
-    /// Of [`Call::Install`] and [`Call::Shutdown`].
+    /// Of [`Call::Close`], [`Call::Install`] and [`Call::Shutdown`].
     Done,
 }

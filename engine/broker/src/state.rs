@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -17,6 +18,7 @@ use ringlog_storage::types::{Millis, Nanos};
 use crate::boot::BrokerEnd;
 use crate::controller::Controller;
 use crate::partition::append::{Deferred, retry_deferred};
+use crate::partition::commit::CommitCount;
 use crate::partition::table::Table;
 use crate::partition::watch::{Watched, Watcher, Watches};
 
@@ -46,6 +48,8 @@ pub(crate) struct State {
     pub(crate) auto_creating: BTreeSet<String>,
     /// The broker stops: no new connections.
     pub(crate) stopping: bool,
+    /// Removed partitions whose folders are not free yet, and who waits for that.
+    removals: BTreeMap<PartitionId, Rc<CommitCount>>,
     wakes: Vec<Watcher>,
     closed: bool,
     /// A write failed: what is on the disk is not all of it.
@@ -100,6 +104,7 @@ impl State {
             controller: None,
             auto_creating: BTreeSet::new(),
             stopping: false,
+            removals: BTreeMap::new(),
             wakes: Vec::new(),
             closed: false,
             failed: false,
@@ -186,6 +191,10 @@ impl State {
                 for partition in partitions {
                     self.end_waits(partition);
                 }
+                // Nothing is written any more, the removals neither; they are made again after a restart.
+                for removals in std::mem::take(&mut self.removals).into_values() {
+                    removals.settle_one();
+                }
             }
             StoreEvent::SpaceExhausted => {
                 tracing::error!("No space left on device: produce requests are refused until space returns");
@@ -202,9 +211,19 @@ impl State {
                     );
                 }
             }
-            StoreEvent::Removed { .. } => {}
+            StoreEvent::Removed { partition } => {
+                if let Some(removals) = self.removals.remove(&partition) {
+                    removals.settle_one();
+                }
+            }
             StoreEvent::Closed => self.closed = true,
         }
+    }
+
+    /// Counts a removed partition in `removals` until its folder is free.
+    pub(crate) fn await_removal(&mut self, partition: PartitionId, removals: &Rc<CommitCount>) {
+        removals.begin();
+        self.removals.insert(partition, Rc::clone(removals));
     }
 
     /// Nothing more will be committed to the partition: whoever waits for it learns that now.

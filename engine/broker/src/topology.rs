@@ -1,110 +1,105 @@
 //! From an image to the partitions of this shard: opens those that are new to it, closes those that are gone, and hands
 //! changed settings on.
 
-use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlog_cluster::config::{Durability, TopicConfig};
-use ringlog_cluster::image::Image;
-use ringlog_storage::answer::PartitionId;
+use ringlog_cluster::image::{Image, PartitionImage, TopicImage};
 use ringlog_storage::config::{Durability as LogDurability, LogConfig};
-use ringlog_storage::types::{LeaderEpoch, PartitionIndex, TopicPartition, Uuid};
+use ringlog_storage::types::{PartitionIndex, TopicPartition, Uuid};
 
-use crate::partition::commit::Commits;
+use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::table::{PartitionKey, Slot};
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::state::State;
 
-/// Puts an image in force on this shard. An image that is older than the one in force changes nothing.
+/// Closes what an image to come no longer has, and removes what recovery found of topics that are not in it: they were
+/// deleted while their files were still there. When this ends, the folders are free for topics of the same names, whose
+/// partitions other shards may own.
+pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) {
+    let removals = shard.with(|state| {
+        let before = Arc::clone(&state.image);
+        let removals = Rc::new(CommitCount::default());
+        for change in image.topic_changes(&before, shard.settings().broker.node_id) {
+            if let Some(gone) = change.before.filter(|before| change.now.is_none_or(|now| now.id != before.id)) {
+                close(state, gone, &removals);
+            }
+        }
+        let known =
+            |key: &PartitionKey| key.topic_id == Uuid::METADATA_TOPIC || image.topic_by_id(key.topic_id).is_some();
+        let unknown: Vec<_> = state.store.unclaimed().map(|(key, _)| key).filter(|key| !known(key)).collect();
+        for key in unknown {
+            if let Some(id) = state.store.remove_unclaimed(key) {
+                state.await_removal(id, &removals);
+            }
+        }
+        removals
+    });
+    removals.settled().await;
+}
+
+/// Puts an image in force on this shard, once [`close_missing`] has ended on all of them. An image that is older than the
+/// one in force changes nothing.
 pub(crate) fn install(shard: &Shard, image: Arc<Image>) {
-    let wanted = wanted(shard, &image);
     shard.with(|state| {
         if image.offset() < state.image.offset() {
             return;
         }
-        close_missing(state, &wanted);
-        for (key, wanted) in wanted {
-            open(state, key, wanted);
+        let before = Arc::clone(&state.image);
+        for change in image.topic_changes(&before, shard.settings().broker.node_id) {
+            if let Some(now) = change.now {
+                open(shard, state, &image, now);
+            }
         }
         state.image = image;
     });
 }
 
-/// Removes what recovery found and the first image does not name: topics deleted while their files were still there.
-pub(crate) fn remove_unclaimed(shard: &Shard) {
-    shard.with(|state| {
-        let unclaimed: Vec<_> = state.store.unclaimed().map(|(key, _)| key).collect();
-        for key in unclaimed {
-            state.store.remove_unclaimed(key);
+/// Closes the partitions of a topic that is gone. Those of other shards are not in the table.
+fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
+    for (key, _) in partitions(topic) {
+        if let Some(id) = state.table.id(key) {
+            state.end_waits(id);
+            state.table.remove(id);
+            state.store.remove_partition(id);
+            state.await_removal(id, removals);
         }
-    });
+    }
 }
 
-struct Wanted {
-    topic: Arc<str>,
-    leader_epoch: LeaderEpoch,
-    config: Arc<TopicConfig>,
-    log: LogConfig,
-}
-
-/// What this shard owns by the image.
-fn wanted(shard: &Shard, image: &Image) -> BTreeMap<PartitionKey, Wanted> {
+/// Opens this shard's partitions of a topic that are new, and brings the others up to date.
+fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>) {
+    let mut mine = partitions(topic).filter(|(key, _)| shard.owner(*key) == shard.index()).peekable();
+    if mine.peek().is_none() {
+        return;
+    }
     let settings = shard.settings();
-    let mut wanted = BTreeMap::new();
-    for topic in image.topics() {
-        let mut config: Option<(Arc<TopicConfig>, LogConfig)> = None;
-        for (index, partition) in (0..).zip(&topic.partitions) {
-            let key = PartitionKey { topic_id: topic.id, partition: PartitionIndex::new(index) };
-            if shard.owner(key) != shard.index() {
-                continue;
-            }
-            let (config, log) = config.get_or_insert_with(|| {
-                let config = image.topic_config(&topic.name, settings.broker.node_id, &settings.fixed);
-                let log = if topic.is_internal() {
-                    internal_log_config(&config, settings)
-                } else {
-                    log_config(&config, settings)
-                };
-                (Arc::new(config), log)
-            });
-            let (config, log) = (Arc::clone(config), log.clone());
-            wanted.insert(
-                key,
-                Wanted { topic: Arc::clone(&topic.name), leader_epoch: partition.leader_epoch, config, log },
-            );
+    let config = Arc::new(image.topic_config(&topic.name, settings.broker.node_id, &settings.fixed));
+    let log = if topic.is_internal() { internal_log_config(&config, settings) } else { log_config(&config, settings) };
+    for (key, partition) in mine {
+        if let Some(id) = state.table.id(key) {
+            let slot = state.table.get_mut(id).expect("every id of the table has its slot");
+            slot.leader_epoch = partition.leader_epoch;
+            slot.config = Arc::clone(&config);
+            state.store.set_config(id, log.clone());
+            continue;
         }
-    }
-    wanted
-}
-
-fn close_missing(state: &mut State, wanted: &BTreeMap<PartitionKey, Wanted>) {
-    let is_missing = |key: &PartitionKey| key.topic_id != Uuid::METADATA_TOPIC && !wanted.contains_key(key);
-    let missing: Vec<PartitionId> = state.table.keys().filter(|(key, _)| is_missing(key)).map(|(_, id)| id).collect();
-    for id in missing {
-        state.end_waits(id);
-        state.table.remove(id);
-        state.store.remove_partition(id);
+        let name = TopicPartition::new(Arc::clone(&topic.name), key.partition);
+        let Some(id) = state.store.create_partition(name, key.topic_id, log.clone()) else {
+            tracing::error!(topic = %topic.name, partition = key.partition.get(), "the shard has too many partitions to open this one");
+            continue;
+        };
+        let (config, leader_epoch) = (Arc::clone(&config), partition.leader_epoch);
+        let slot = Slot { key, topic: Arc::clone(&topic.name), config, leader_epoch, commits: Commits::default() };
+        state.table.insert(id, slot);
     }
 }
 
-fn open(state: &mut State, key: PartitionKey, wanted: Wanted) {
-    let Wanted { topic, leader_epoch, config, log } = wanted;
-    if let Some(id) = state.table.id(key) {
-        let slot = state.table.get_mut(id).expect("every id of the table has its slot");
-        slot.leader_epoch = leader_epoch;
-        if slot.config != config {
-            slot.config = config;
-            state.store.set_config(id, log);
-        }
-        return;
-    }
-    let name = TopicPartition::new(Arc::clone(&topic), key.partition);
-    let Some(id) = state.store.create_partition(name, key.topic_id, log) else {
-        tracing::error!(%topic, partition = key.partition.get(), "the shard has too many partitions to open this one");
-        return;
-    };
-    state.table.insert(id, Slot { key, topic, config, leader_epoch, commits: Commits::default() });
+fn partitions(topic: &TopicImage) -> impl Iterator<Item = (PartitionKey, &PartitionImage)> {
+    let key = |index| PartitionKey { topic_id: topic.id, partition: PartitionIndex::new(index) };
+    (0..).zip(&topic.partitions).map(move |(index, partition)| (key(index), partition))
 }
 
 /// The settings of a topic of the brokers' own: always durable before it is answered.

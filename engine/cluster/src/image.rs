@@ -3,6 +3,7 @@
 //! The metadata machine on shard 0 derives the next image from the one before; all shards swap it whole. A clone costs a
 //! few reference counts, since the maps share what did not change.
 
+mod changes;
 mod replay;
 mod snapshot;
 
@@ -14,6 +15,7 @@ use ringlog_storage::types::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Prod
 use crate::config::{ConfigLayers, ConfigMap, Endpoint, SecurityProtocol, StaticConfig, TopicConfig};
 use crate::placement::placement;
 
+pub use changes::TopicChange;
 pub use replay::ReplayError;
 pub(crate) use snapshot::{config_record, feature_record, producer_ids_record};
 

@@ -162,17 +162,20 @@ impl Store {
         self.recovered.values().map(|state| (state.key, TopicPartition::new(state.topic.clone(), state.key.partition)))
     }
 
-    /// Removes a partition that recovery found and the cluster does not know.
-    pub fn remove_unclaimed(&mut self, key: PartitionKey) {
-        let Some(state) = self.recovered.get(&key) else { return };
+    /// Removes a partition that recovery found and the cluster does not know. Answers under which id, for
+    /// [`StoreEvent::Removed`]; `None` if there is nothing to wait for.
+    pub fn remove_unclaimed(&mut self, key: PartitionKey) -> Option<PartitionId> {
+        let state = self.recovered.get(&key)?;
         let name = TopicPartition::new(state.topic.clone(), key.partition);
         let of_another = self.partitions.iter().flatten().any(|open| open.name == name && open.key != key);
         if of_another {
             // The folder belongs to a newer topic of that name by now.
             self.recovered.remove(&key);
-        } else if let Some(id) = self.create_partition(name, key.topic_id, LogConfig::default()) {
-            self.remove_partition(id);
+            return None;
         }
+        let id = self.create_partition(name, key.topic_id, LogConfig::default())?;
+        self.remove_partition(id);
+        Some(id)
     }
 
     /// Removes a partition and, after `file.delete.delay.ms`, its files. It is gone at once; its id is given to another

@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use crate::shard::Shard;
 
+/// Partitions that are maintained before requests have their turn again.
+const PARTITIONS_PER_TURN: usize = 256;
+
 /// Applies retention and expiry, at the interval of `log.retention.check.interval.ms`.
 pub(crate) async fn maintain(shard: Shard) {
     let interval = u64::try_from(shard.settings().broker.retention_check_interval_ms).unwrap_or(u64::MAX);
     loop {
         shard.reactor().sleep(Duration::from_millis(interval)).await;
         let now = shard.wall_clock();
-        shard.with(|state| {
-            let partitions: Vec<_> = state.table.keys().map(|(_, id)| id).collect();
-            state.store.maintain(partitions, now);
-        });
+        let partitions: Vec<_> = shard.with(|state| state.table.keys().map(|(_, id)| id).collect());
+        for some in partitions.chunks(PARTITIONS_PER_TURN) {
+            shard.with(|state| state.store.maintain(some.iter().copied(), now));
+            shard.reactor().yield_now().await;
+        }
     }
 }

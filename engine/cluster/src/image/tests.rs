@@ -108,3 +108,29 @@ fn a_published_image_does_not_change_with_the_next_one() {
     assert_eq!(next.topic("a").map(|topic| topic.partitions.len()), Some(2));
     assert_eq!((published.partition_count(), next.partition_count()), (1, 2));
 }
+
+#[test]
+fn changes_name_what_differs_and_nothing_else() {
+    let before = image(&[topic("a", 1001), topic("b", 1002), topic("c", 1003)]);
+    let set = |resource: ConfigResource| config_record(&resource, "retention.ms", Some("1"));
+    let check = |records: &[MetadataRecord], expected: &[(&str, bool, bool)]| {
+        let mut now = before.clone();
+        for (offset, record) in (3..).zip(records) {
+            now.replay(Offset::new(offset), record).expect("the record can be applied");
+        }
+        let changes = now.topic_changes(&before, BrokerId::new(1));
+        let name = |change: &TopicChange<'_>| change.now.or(change.before).expect("it was or it is").name.to_string();
+        let told: Vec<_> = changes.iter().map(|it| (name(it), it.before.is_some(), it.now.is_some())).collect();
+        let told: Vec<_> = told.iter().map(|(name, before, now)| (name.as_str(), *before, *now)).collect();
+        assert_eq!(told, expected, "{records:?}");
+    };
+    let removed = MetadataRecord::RemoveTopic(RemoveTopicRecord { topic_id: Uuid::from_u128(1002) });
+    check(&[], &[]);
+    check(&[topic("d", 1004), removed.clone()], &[("b", true, false), ("d", false, true)]);
+    check(&[removed, topic("b", 1005)], &[("b", true, true)]);
+    check(&[set(ConfigResource::Topic("c".into()))], &[("c", true, true)]);
+    check(&[set(ConfigResource::Broker(BrokerId::new(2)))], &[]);
+    let all = [("a", true, true), ("b", true, true), ("c", true, true)];
+    check(&[set(ConfigResource::Broker(BrokerId::new(1)))], &all);
+    check(&[set(ConfigResource::AllBrokers)], &all);
+}
