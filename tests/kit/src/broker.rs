@@ -170,15 +170,17 @@ fn follow(from: impl Read + Send + 'static, log: Arc<Mutex<VecDeque<String>>>, s
             // A pipe that fails ends the log, as its end does.
             let Ok(line) = line else { break };
             let line = String::from_utf8_lossy(&line).into_owned();
-            if let Some(address) = listening(&line) {
-                // Only the first one is waited for.
+            let address = listening(&line);
+            let mut lines = log.lock().expect("no reader panics");
+            if lines.len() == LOG_LINES_MAX {
+                lines.pop_front();
+            }
+            lines.push_back(line);
+            drop(lines);
+            if let Some(address) = address {
+                // Only the first one is waited for, and then it is in the log already.
                 let _ = say.send(address);
             }
-            let mut log = log.lock().expect("no reader panics");
-            if log.len() == LOG_LINES_MAX {
-                log.pop_front();
-            }
-            log.push_back(line);
         }
     });
 }

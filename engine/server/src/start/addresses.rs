@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use ringlog_cluster::config::Listener;
@@ -24,11 +26,17 @@ fn address_of(listener: &Listener) -> anyhow::Result<SocketAddr> {
     found.next().with_context(|| format!("{}: the name has no address; give another host", shown(listener)))
 }
 
+/// How long a port may stay in use after the process that used it is gone: the kernel takes a ring with its sockets apart
+/// some milliseconds after it has told the parent that a killed process has ended.
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(2);
+/// Pause between two attempts to have it.
+const RELEASE_PAUSE: Duration = Duration::from_millis(10);
+
 /// Tries each address. The shards share their ports with `SO_REUSEPORT`, which would let two brokers share one as well: a
 /// plain bind finds a port that is in use, before anything is changed on the disk.
 pub(super) fn check_free(listeners: &[Listener], addresses: &[SocketAddr]) -> anyhow::Result<()> {
     for (listener, address) in listeners.iter().zip(addresses) {
-        let Err(error) = TcpListener::bind(address) else { continue };
+        let Err(error) = bind(*address) else { continue };
         let listener = shown(listener);
         match error.kind() {
             io::ErrorKind::AddrInUse => {
@@ -44,6 +52,20 @@ pub(super) fn check_free(listeners: &[Listener], addresses: &[SocketAddr]) -> an
         }
     }
     Ok(())
+}
+
+/// Binds, and waits a while for a port that a killed process has left behind.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let give_up_at = Instant::now() + RELEASE_TIME_MAX;
+    loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up_at => {
+                // Nobody unparks this thread: it pauses.
+                thread::park_timeout(RELEASE_PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// The listener as it is configured.
