@@ -224,7 +224,10 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     reactor.spawn(acceptor::watch_idle(shard.clone(), Rc::clone(&connections)));
     reactor.spawn(jobs::maintain(shard.clone()));
     shard.stopping().wait().await;
-    shard.with(|state| state.stopping = true);
+    shard.with(|state| {
+        state.stopping = true;
+        state.watches.wake_all();
+    });
     for connection in connections.live() {
         connection.close(CloseReason::ShuttingDown);
     }

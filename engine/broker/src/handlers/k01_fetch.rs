@@ -70,7 +70,8 @@ impl Fetch {
     async fn serve(&self, plan: Plan) -> Response {
         let mut wait = Wait::default();
         let outcomes = loop {
-            let last = plan.is_empty() || self.bytes_min == 0 || self.shard.now() >= self.deadline;
+            let stopping = self.shard.with(|state| state.stopping);
+            let last = stopping || plan.is_empty() || self.bytes_min == 0 || self.shard.now() >= self.deadline;
             if !last {
                 wait.open(&self.shard);
             }

@@ -140,6 +140,10 @@ fn append(state: &mut State, item: &AppendItem, request: &Request, now: Millis) 
         Ok(produced) => produced,
         Err(error) => return Some(Entry::Failed(invalid(&error))),
     };
+    if produced.header().is_transactional() {
+        // No transaction can be open: nobody has been given a transactional id.
+        return Some(Entry::Failed(ErrorCode::InvalidTxnState.into()));
+    }
     match state.store.append(id, (&produced).into(), AppendOrigin::Client, leader_epoch, now) {
         Ok(appended) => {
             if !appended.committed {
