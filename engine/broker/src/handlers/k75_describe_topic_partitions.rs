@@ -15,6 +15,10 @@ use ringlog_storage::types::BrokerId;
 
 use crate::dispatch::{Handled, Incoming};
 
+/// Bits of the operations that there are on topics, from `READ` (3) to `ALTER_CONFIGS` (11). This response tells them unasked;
+/// without an authorizer everybody may do all of them.
+const ALL_OPERATIONS: i32 = 0b1101_1111_1000;
+
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DescribeTopicPartitionsRequest = incoming.decode()?;
     let shard = incoming.connection.shard();
@@ -87,6 +91,7 @@ impl Page {
             topic_id: topic.id,
             is_internal: topic.is_internal(),
             partitions: described,
+            topic_authorized_operations: ALL_OPERATIONS,
             ..Default::default()
         });
         let (partition_index, _) = partitions.next()?;

@@ -184,7 +184,7 @@ fn topics_take_counts_or_defaults() {
 fn names_are_checked() {
     let mut cluster = Cluster::started("");
     cluster.check_create(&named("a.b"), "1x1");
-    cluster.check_create(&named("a.b"), "TOPIC_ALREADY_EXISTS: topic a.b exists already");
+    cluster.check_create(&named("a.b"), "TOPIC_ALREADY_EXISTS: topic a.b already exists");
     cluster.check_create(
         &named("a_b"),
         "INVALID_TOPIC_EXCEPTION: topic a_b collides with a.b: a dot and an underscore are the same in metrics",

@@ -90,7 +90,7 @@ pub enum TopicError {
         other: String,
     },
     /// There is a topic of this name.
-    #[error("topic {0} exists already")]
+    #[error("topic {0} already exists")]
     AlreadyExists(String),
     /// The request names one topic twice.
     #[error("the request names {0} twice")]
