@@ -264,11 +264,16 @@ impl Producer {
         token: u64,
         now: Nanos,
     ) {
-        let index = match (chosen, record.key) {
+        let mut index = match (chosen, record.key) {
             (Some(index), _) => index,
             (None, Some(key)) => partition_of_key(key, partition_count),
             (None, None) => self.sticky_partition(topic, partition_count),
         };
+        let bytes = record_bytes(record);
+        if self.make_room(topic, index, bytes) && chosen.is_none() && record.key.is_none() {
+            index = self.sticky_partition(topic, partition_count);
+            self.make_room(topic, index, bytes);
+        }
         let queue = self.queues.entry(partition(topic, index)).or_default();
         if queue.batches.back().is_none_or(|batch| batch.stage != Stage::Filling) {
             queue.batches.push_back(Batch {
@@ -285,11 +290,23 @@ impl Producer {
         let batch = queue.batches.back_mut().expect("one is filling");
         batch.builder.push(record);
         batch.tokens.push(token);
-        batch.bytes += record_bytes(record);
+        batch.bytes += bytes;
         if batch.builder.plain_bytes() >= self.config.batch_bytes {
             batch.stage = Stage::Queued;
             self.sticky.remove(topic);
         }
+    }
+
+    /// Closes the partition's filling batch if so many bytes more would make it larger than a batch is to be: a broker that
+    /// takes the record alone might refuse it behind others. Answers whether it did.
+    fn make_room(&mut self, topic: &Arc<str>, index: PartitionIndex, bytes: usize) -> bool {
+        let queue = self.queues.get_mut(&partition(topic, index));
+        let filling = queue.and_then(|queue| queue.batches.back_mut()).filter(|batch| batch.stage == Stage::Filling);
+        let over = filling.filter(|batch| batch.builder.plain_bytes() + bytes > self.config.batch_bytes);
+        let Some(batch) = over else { return false };
+        batch.stage = Stage::Queued;
+        self.sticky.remove(topic);
+        true
     }
 
     fn sticky_partition(&mut self, topic: &Arc<str>, partition_count: u32) -> PartitionIndex {

@@ -80,6 +80,24 @@ fn keys_partitions_and_ranges() {
 }
 
 #[test]
+fn records_near_the_limit_travel_alone() {
+    let target = Target::new(Options::default());
+    let bootstrap = target.bootstrap();
+    let cluster = ["-b", bootstrap.as_str()];
+    let topic = format!("cli-large-{}", std::process::id());
+    let lines = |lengths: &[usize]| lengths.iter().map(|length| "x".repeat(*length) + "\n").collect::<String>();
+    let fitting = lines(&[10, 200_000, 1_000_000, 300_000, 1, 1_000_000]);
+    printed(&ringlog(&[&["topic", "create", &topic, "-p", "1"][..], &cluster].concat()));
+    printed(&ringlog_reading(&[&["produce", &topic][..], &cluster].concat(), fitting.as_bytes()));
+    let output = ringlog(&[&["consume", &topic, "-o", ":end"][..], &cluster].concat());
+    assert!(printed(&output) == fitting, "the records differ");
+    let said =
+        refusal(&ringlog_reading(&[&["produce", &topic][..], &cluster].concat(), lines(&[10, 2_000_000]).as_bytes()));
+    assert!(said.contains("MESSAGE_TOO_LARGE"), "{said}");
+    printed(&ringlog(&[&["topic", "delete", &topic][..], &cluster].concat()));
+}
+
+#[test]
 fn topics_are_made_told_changed_and_deleted() {
     let target = Target::new(Options::default());
     let bootstrap = target.bootstrap();
