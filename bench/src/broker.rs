@@ -1,0 +1,157 @@
+//! A broker process to be measured: on a free port of the loopback interface, with an empty data directory.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::Setup;
+
+/// Clock ticks in a second, as `/proc` counts them for every program on Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Where data directories are made.
+pub(crate) fn folder(setup: &Setup) -> anyhow::Result<PathBuf> {
+    let folder = match &setup.folder {
+        Some(folder) => folder.clone(),
+        None => beside("bench-data")?,
+    };
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    Ok(folder)
+}
+
+/// What stands in this program's folder.
+fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("this program's path")?;
+    Ok(own.parent().context("this program's folder")?.join(name))
+}
+
+/// Which cores a broker runs on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cores {
+    /// The one that the setup names.
+    One,
+    /// All, which is the default.
+    All,
+}
+
+/// A running broker, ended and its data removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    child: Child,
+    /// Keeps the pipe open: a broker may write to it until it ends.
+    _output: BufReader<ChildStdout>,
+    pub(crate) address: SocketAddr,
+    /// From the start of the process until its port accepted a connection.
+    pub(crate) started_in: Duration,
+    data: PathBuf,
+}
+
+impl Broker {
+    pub(crate) fn start(setup: &Setup, cores: Cores) -> anyhow::Result<Self> {
+        let program = setup.ringlog.clone().map_or_else(|| beside("ringlog"), Ok)?;
+        let data = folder(setup)?.join(format!("broker-{}", std::process::id()));
+        // A process of the same id may have left one behind when it was killed.
+        drop(fs::remove_dir_all(&data));
+        let mut command = Command::new(&program);
+        command.arg("start");
+        command.args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set"]);
+        command.arg(format!("log.dirs={}", data.display()));
+        if let Cores::One = cores {
+            command.arg("--set").arg(format!("ringlog.cores={0}-{0}", setup.broker_core));
+        }
+        for setting in &setup.set {
+            command.arg("--set").arg(setting);
+        }
+        // Stays where it is until the next broker starts, for whoever looks for the cause of a failure.
+        let log = data.with_extension("log");
+        let log = fs::File::create(&log).with_context(|| log.display().to_string())?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let begin = Instant::now();
+        let mut child = command.spawn().with_context(|| program.display().to_string())?;
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).context("what the broker prints")?;
+        let Some(address) = listening(&line) else {
+            drop(child.kill());
+            bail!("{} did not say where it listens, but: {line:?}; see {}.log", program.display(), data.display());
+        };
+        drop(std::net::TcpStream::connect(address).context("the broker's port")?);
+        Ok(Self { child, _output: output, address, started_in: begin.elapsed(), data })
+    }
+
+    /// Resident memory, in bytes.
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&path).context(path)?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>().context("VmRSS")? * 1024)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Asks it to shut down, and waits until it has.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        kill_process(id, Signal::TERM).context("the broker has ended before")?;
+        let status = self.child.wait().context("the process is ours")?;
+        if !status.success() {
+            bail!("the broker ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It may have ended by itself, and its data may be gone.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(fs::remove_dir_all(&self.data));
+    }
+}
+
+/// CPU time that a process and the kernel threads of its rings have used so far, in seconds. The kernel scales the two ticks to the exact time that the process has run.
+pub(crate) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{process}/stat");
+    let stat = fs::read_to_string(&path).context(path)?;
+    // The name in parentheses may hold spaces; the state follows it.
+    let (_, fields) = stat.rsplit_once(')').context("a name in parentheses")?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut ticks = || fields.next().and_then(|field| field.parse::<u32>().ok()).context("ticks");
+    Ok((f64::from(ticks()?) + f64::from(ticks()?)) / TICKS_PER_SECOND)
+}
+
+/// The first address in a line such as `ringlog: listening on 127.0.0.1:9092 (uring, …)`.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("listening on ")?;
+    rest.split([' ', ',']).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listening_line_is_understood() {
+        let line = "ringlog: listening on 127.0.0.1:9092 (uring, 2 shards, data in ./ringlog-data)\n";
+        assert_eq!(listening(line), Some(SocketAddr::from(([127, 0, 0, 1], 9092))));
+        assert_eq!(listening("no"), None);
+    }
+
+    #[test]
+    fn cpu_time_is_read() {
+        assert!(cpu_seconds(std::process::id()).expect("this process is there") >= 0.0);
+    }
+}

@@ -1,0 +1,126 @@
+//! A thin connection: whole frames out, whole frames in, nothing else.
+
+use anyhow::{Context as _, bail};
+use ringlog_buffer::{Chunk, Slice};
+use ringlog_net::messages::create_topics::CreateTopicsResponse;
+use ringlog_net::wire::Reader;
+use ringlog_reactor::{Reactor, Socket};
+use ringlog_storage::types::Uuid;
+use std::net::SocketAddr;
+
+use crate::requests;
+
+const SIZE_FIELD_BYTES: usize = 4;
+/// Largest response that a benchmark asks for, with its header.
+const RESPONSE_BYTES_MAX: usize = 64 << 20;
+/// The first buffer of a connection; it grows to the largest response.
+const BUFFER_BYTES_MIN: usize = 4096;
+/// Responses up to this size come through the shared receive pool.
+const POOLED_BYTES_MAX: usize = 16 * 1024;
+
+/// One connection to a broker.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: Socket,
+    /// What has arrived and was not taken.
+    buffer: Chunk,
+    taken: usize,
+    receive: Receive,
+}
+
+/// How responses are received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Receive {
+    /// Small ones, through the shared pool.
+    Pooled,
+    /// Large ones, straight into the connection's buffer.
+    Direct,
+}
+
+impl Connection {
+    pub(crate) async fn open(reactor: &Reactor, address: SocketAddr, receive: Receive) -> anyhow::Result<Self> {
+        let socket = reactor.connect(address).await.context("the broker refuses a connection")?;
+        Ok(Self { socket, buffer: Chunk::with_capacity(BUFFER_BYTES_MIN), taken: 0, receive })
+    }
+
+    /// Sends a whole frame.
+    pub(crate) async fn send(&self, frame: Slice) -> anyhow::Result<()> {
+        self.socket.send(vec![frame]).await.context("a request")
+    }
+
+    /// The next response, without its size field.
+    pub(crate) async fn response(&mut self) -> anyhow::Result<Slice> {
+        loop {
+            let wanted = match self.buffer_rest().first_chunk::<SIZE_FIELD_BYTES>() {
+                Some(size) => SIZE_FIELD_BYTES + usize::try_from(i32::from_be_bytes(*size))?,
+                None => SIZE_FIELD_BYTES,
+            };
+            if wanted > RESPONSE_BYTES_MAX {
+                bail!("a response of {wanted} bytes");
+            }
+            if wanted > SIZE_FIELD_BYTES && self.buffer_rest().len() >= wanted {
+                let start = self.taken;
+                self.taken += wanted;
+                return Ok(self.buffer.slice(start + SIZE_FIELD_BYTES..start + wanted));
+            }
+            self.make_room(wanted);
+            self.receive(wanted).await?;
+        }
+    }
+
+    fn buffer_rest(&self) -> Slice {
+        self.buffer.slice(self.taken..self.buffer.len())
+    }
+
+    /// Makes sure that `wanted` bytes fit behind what was taken, and a receive of the pool behind that.
+    fn make_room(&mut self, wanted: usize) {
+        if self.taken == self.buffer.len() && self.buffer.try_clear() {
+            self.taken = 0;
+        }
+        let capacity = wanted + POOLED_BYTES_MAX;
+        if self.buffer.capacity() - self.taken >= capacity && self.buffer.spare_len() >= POOLED_BYTES_MAX {
+            return;
+        }
+        let rest = self.buffer_rest();
+        let mut buffer = Chunk::with_capacity(capacity.max(self.buffer.capacity()));
+        buffer.append(&rest);
+        self.buffer = buffer;
+        self.taken = 0;
+    }
+
+    async fn receive(&mut self, wanted: usize) -> anyhow::Result<()> {
+        let count = match self.receive {
+            Receive::Pooled => {
+                let received = self.socket.recv().await.context("a response")?;
+                self.buffer.append(&received);
+                received.len()
+            }
+            Receive::Direct => {
+                let missing = (wanted - self.buffer_rest().len()).max(POOLED_BYTES_MAX).min(self.buffer.spare_len());
+                let buffer = std::mem::replace(&mut self.buffer, Chunk::with_capacity(0));
+                let (count, buffer) = self.socket.recv_into(buffer, missing).await;
+                self.buffer = buffer;
+                count.context("a response")?
+            }
+        };
+        if count == 0 {
+            bail!("the broker has closed a connection");
+        }
+        Ok(())
+    }
+
+    /// Makes a topic, and answers its id.
+    pub(crate) async fn create_topic(&mut self, name: &str, partitions: i32) -> anyhow::Result<Uuid> {
+        self.send(requests::create_topic(name, partitions)?).await?;
+        let frame = self.response().await?;
+        let mut r = Reader::new(&frame);
+        r.i32()?;
+        r.tagged_fields(|_, _| Ok(false))?;
+        let response = CreateTopicsResponse::decode(&mut r, requests::CREATE_TOPICS_VERSION)?;
+        let topic = response.topics.first().context("the topic's answer")?;
+        if topic.error_code != 0 {
+            bail!("topic {name}: error {}: {:?}", topic.error_code, topic.error_message);
+        }
+        Ok(topic.topic_id)
+    }
+}

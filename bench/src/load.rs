@@ -1,0 +1,141 @@
+//! The load of a run: one thread on a core of its own, tasks that each keep requests in flight, and what is counted.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use ringlog_buffer::Slice;
+use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, launch};
+
+use crate::broker::{Broker, cpu_seconds};
+use crate::client::{Connection, Receive};
+use crate::requests;
+
+/// What a run does before it is measured: caches, pools and files reach the state in which they stay.
+const WARM_UP: Duration = Duration::from_millis(1500);
+
+/// What the tasks of a load count, and the first error of any of them.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) requests: Cell<u64>,
+    pub(crate) produced_bytes: Cell<u64>,
+    pub(crate) fetched_bytes: Cell<u64>,
+    error: RefCell<Option<anyhow::Error>>,
+}
+
+impl Counts {
+    pub(crate) fn add(cell: &Cell<u64>, count: usize) {
+        cell.set(cell.get() + u64::try_from(count).expect("a length fits 64 bits"));
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.error.take().map_or(Ok(()), Err)
+    }
+}
+
+/// What was measured between two moments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    pub(crate) seconds: f64,
+    pub(crate) broker_cpu_seconds: f64,
+    pub(crate) load_cpu_seconds: f64,
+    pub(crate) requests: u64,
+    pub(crate) produced_bytes: u64,
+    pub(crate) fetched_bytes: u64,
+}
+
+/// The load's thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) reactor: Reactor,
+    pub(crate) address: SocketAddr,
+    pub(crate) counts: Rc<Counts>,
+    broker: u32,
+}
+
+/// Runs `scenario` on the load's core, against `broker`.
+pub(crate) fn run<F, Fut, T>(broker: &Broker, core: usize, scenario: F) -> anyhow::Result<T>
+where
+    F: Fn(Load) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = anyhow::Result<T>> + 'static,
+    T: Send + 'static,
+{
+    let (address, id) = (broker.address, broker.id());
+    let main =
+        move |reactor: Reactor, _mesh: Mesh<()>| scenario(Load { reactor, address, counts: Rc::default(), broker: id });
+    let specs = [ShardSpec { core: Some(core) }];
+    let shards = launch(&specs, BackendChoice::Auto, Limits::default(), main)?;
+    for warning in shards.warnings() {
+        eprintln!("ringlog-bench: {warning}");
+    }
+    let ended = shards.join().map_err(|_| anyhow!("the load has panicked"))?;
+    ended.into_iter().next().context("one shard")?
+}
+
+impl Load {
+    pub(crate) async fn connect(&self, receive: Receive) -> anyhow::Result<Connection> {
+        Connection::open(&self.reactor, self.address, receive).await
+    }
+
+    /// Runs a task until the load ends. Its error ends the run.
+    pub(crate) fn spawn(&self, task: impl Future<Output = anyhow::Result<()>> + 'static) {
+        let counts = Rc::clone(&self.counts);
+        drop(self.reactor.spawn(async move {
+            if let Err(error) = task.await {
+                counts.error.borrow_mut().get_or_insert(error);
+            }
+        }));
+    }
+
+    /// Keeps `in_flight` produce requests under way on one connection, each the next of `frames`, for ever.
+    pub(crate) async fn spawn_producer(&self, frames: Vec<Slice>, in_flight: usize) -> anyhow::Result<()> {
+        let mut connection = self.connect(Receive::Pooled).await?;
+        let counts = Rc::clone(&self.counts);
+        self.spawn(async move {
+            let mut frames = frames.iter().cycle();
+            let mut sent = std::collections::VecDeque::with_capacity(in_flight);
+            loop {
+                while sent.len() < in_flight {
+                    let frame = frames.next().context("a request to send")?;
+                    connection.send(frame.clone()).await?;
+                    sent.push_back(frame.len());
+                }
+                requests::check_produced(&connection.response().await?)?;
+                let bytes = sent.pop_front().expect("a response has its request");
+                Counts::add(&counts.requests, 1);
+                Counts::add(&counts.produced_bytes, bytes);
+            }
+        });
+        Ok(())
+    }
+
+    /// Measures for this long, once the load is warm.
+    pub(crate) async fn measure(&self, duration: Duration) -> anyhow::Result<Measured> {
+        self.reactor.sleep(WARM_UP).await;
+        self.measure_now(self.reactor.sleep(duration)).await
+    }
+
+    /// Measures until `end`.
+    pub(crate) async fn measure_now(&self, end: impl Future<Output = ()>) -> anyhow::Result<Measured> {
+        let read = || -> anyhow::Result<_> {
+            let cpu = (cpu_seconds(self.broker)?, cpu_seconds(std::process::id())?);
+            let counts = [&self.counts.requests, &self.counts.produced_bytes, &self.counts.fetched_bytes];
+            Ok((Instant::now(), cpu, counts.map(Cell::get)))
+        };
+        let (begin, (broker_before, load_before), before) = read()?;
+        end.await;
+        let (end, (broker_after, load_after), after) = read()?;
+        self.counts.check()?;
+        Ok(Measured {
+            seconds: (end - begin).as_secs_f64(),
+            broker_cpu_seconds: broker_after - broker_before,
+            load_cpu_seconds: load_after - load_before,
+            requests: after[0] - before[0],
+            produced_bytes: after[1] - before[1],
+            fetched_bytes: after[2] - before[2],
+        })
+    }
+}
