@@ -39,6 +39,9 @@ pub const CHUNK_BYTES_MIN: usize = 4096;
 /// Capacity up to which the tail chunks of a busy partition double.
 pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 
+/// Capacity from which on a tail chunk is worth keeping for the next appends.
+pub const CHUNK_BYTES_KEPT_MIN: usize = CHUNK_BYTES_MAX / 4;
+
 /// Bytes of free tail chunks that are kept for the next appends.
 pub const CHUNK_POOL_BYTES_MAX: usize = 8 << 20;
 

@@ -9,38 +9,47 @@ use std::collections::VecDeque;
 
 use ringlog_buffer::{Chunk, Slice};
 
-use crate::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_POOL_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES_KEPT_MIN, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_POOL_BYTES_MAX};
 use crate::types::Offset;
 
 /// Free chunks for the next appends, so that a busy partition does not pay for fresh pages again and again.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkPool {
-    free: Vec<Chunk>,
+    /// In the order in which they came back. What nobody asks for leaves at the front.
+    free: VecDeque<Chunk>,
     free_bytes: usize,
     /// Capacity of all chunks that tails hold.
     held_bytes: usize,
 }
 
 impl ChunkPool {
+    /// A chunk of at least `capacity` bytes.
     fn take(&mut self, capacity: usize) -> Chunk {
-        let found = self.free.iter().position(|chunk| chunk.capacity() == capacity);
-        let chunk = match found {
-            Some(at) => {
-                self.free_bytes -= capacity;
-                self.free.swap_remove(at)
-            }
-            None => Chunk::with_capacity(capacity),
-        };
+        // Small ones are never kept, and would waste what is.
+        let found =
+            self.free.iter().rposition(|chunk| capacity >= CHUNK_BYTES_KEPT_MIN && chunk.capacity() >= capacity);
+        let chunk = found.and_then(|at| self.free.remove(at)).map_or_else(
+            || Chunk::with_capacity(capacity),
+            |chunk| {
+                self.free_bytes -= chunk.capacity();
+                chunk
+            },
+        );
         self.held_bytes += chunk.capacity();
         chunk
     }
 
     fn give(&mut self, mut chunk: Chunk) {
         self.held_bytes -= chunk.capacity();
-        let worth_keeping = chunk.capacity() >= CHUNK_BYTES_MAX / 4 && chunk.capacity() <= CHUNK_BYTES_MAX;
-        if worth_keeping && self.free_bytes + chunk.capacity() <= CHUNK_POOL_BYTES_MAX && chunk.try_clear() {
-            self.free_bytes += chunk.capacity();
-            self.free.push(chunk);
+        let worth_keeping = (CHUNK_BYTES_KEPT_MIN..=CHUNK_BYTES_MAX).contains(&chunk.capacity());
+        if !worth_keeping || !chunk.try_clear() {
+            return;
+        }
+        self.free_bytes += chunk.capacity();
+        self.free.push_back(chunk);
+        while self.free_bytes > CHUNK_POOL_BYTES_MAX {
+            let oldest = self.free.pop_front().expect("what is counted is there");
+            self.free_bytes -= oldest.capacity();
         }
     }
 
@@ -311,4 +320,26 @@ pub(crate) fn to_u64(bytes: usize) -> u64 {
 
 pub(crate) fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).expect("what is in memory fits the address space")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_that_nobody_asks_for_leave_the_pool() {
+        let mut pool = ChunkPool::default();
+        let smaller: Vec<_> = (0..16).map(|_| pool.take(CHUNK_BYTES_MAX / 2)).collect();
+        for chunk in smaller {
+            pool.give(chunk);
+        }
+        let larger: Vec<_> = (0..8).map(|_| pool.take(CHUNK_BYTES_MAX)).collect();
+        let addresses: Vec<_> = larger.iter().map(Chunk::as_ptr).collect();
+        for chunk in larger {
+            pool.give(chunk);
+        }
+        assert!(pool.free_bytes <= CHUNK_POOL_BYTES_MAX);
+        let again = pool.take(CHUNK_BYTES_MAX - block_usize());
+        assert!(addresses.contains(&again.as_ptr()), "a chunk that is a little larger than asked for is used again");
+    }
 }
