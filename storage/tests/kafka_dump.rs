@@ -1,5 +1,6 @@
 //! Sealed segments on a real file system, read by Apache Kafka's own dump tool. Skipped, with a line that says so, where
 //! there is no Java or the jars are not in `.kafka/`.
+#![forbid(unsafe_code)]
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
