@@ -181,12 +181,21 @@ async fn run_other(reactor: &Reactor, mesh: &Mesh<ShardMessage>, boot: Boot) -> 
     Ok(serve(&shard, listeners).await)
 }
 
-/// Tells every shard to stop, this one last.
+/// Stops every shard: first all of them end their connections, whose requests may need any of them; then they close.
 async fn stop_all(shard: &Shard) {
+    shard.stopping().ring();
+    let mut calls = Vec::with_capacity(shard.count());
+    for other in 1..shard.count() {
+        calls.push(shard.call(other, Call::Drain).await);
+    }
+    for call in calls {
+        call.reply().await;
+    }
+    shard.drained().wait().await;
     for other in 1..shard.count() {
         shard.call(other, Call::Shutdown).await.reply().await;
     }
-    shard.stopping().ring();
+    shard.closing().ring();
 }
 
 fn listen_error(address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {
@@ -214,7 +223,7 @@ fn begin(
     shard
 }
 
-/// Serves until the shard is told to stop; then finishes what is in flight and closes the store.
+/// Serves until the shard is told to stop; then finishes what is in flight and, when all shards have, closes the store.
 async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     let reactor = shard.reactor();
     let connections = Rc::new(Connections::default());
@@ -232,6 +241,8 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
         connection.close(CloseReason::ShuttingDown);
     }
     connections.drained(shard).await;
+    shard.drained().ring();
+    shard.closing().wait().await;
     shard.with(|state| state.store.shutdown());
     shard.closed().wait().await;
     shard.with(|state| state.end())

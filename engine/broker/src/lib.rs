@@ -10,6 +10,7 @@
 
 mod acceptor;
 mod boot;
+mod calls;
 mod config_resource;
 mod connection;
 mod controller;

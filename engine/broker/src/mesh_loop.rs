@@ -57,8 +57,17 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             topology::install(shard, image);
             Reply::Done
         }
-        Call::Shutdown => {
+        Call::Drain => {
             shard.stopping().ring();
+            let drained = shard.clone();
+            later(shard, from, id, async move {
+                drained.drained().wait().await;
+                Reply::Done
+            });
+            return;
+        }
+        Call::Shutdown => {
+            shard.closing().ring();
             Reply::Done
         }
     };

@@ -61,7 +61,9 @@ pub(crate) enum Call {
     Close(Arc<Image>),
     /// Use this image from now on; the reply comes when the shard does.
     Install(Arc<Image>),
-    /// Stop: finish what is in flight and close the store.
+    /// Stop serving clients; the reply comes when their connections have ended.
+    Drain,
+    /// Close the store. Every shard has drained, so nobody asks it for anything any more.
     Shutdown,
 }
 
@@ -78,6 +80,6 @@ pub(crate) enum Reply {
     EpochEnds(Vec<EpochOutcome>),
     /// Of [`Call::Command`].
     Command(Box<CommandReply>),
-    /// Of [`Call::Close`], [`Call::Install`] and [`Call::Shutdown`].
+    /// Of [`Call::Close`], [`Call::Install`], [`Call::Drain`] and [`Call::Shutdown`].
     Done,
 }

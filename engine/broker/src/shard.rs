@@ -1,15 +1,14 @@
 //! The handle that tasks of a shard hold, and the one door to its state.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use futures_channel::oneshot;
 use ringlog_cluster::placement::placement;
 use ringlog_reactor::{Mesh, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
 
+use crate::calls::{Calls, PendingCall};
 use crate::event::Event;
 use crate::memory::FrameMemory;
 use crate::message::{Call, CallId, Message, Reply, ShardMessage};
@@ -19,7 +18,7 @@ use crate::state::State;
 
 /// Calls to other shards that one shard may have under way. It is reached only if connections may have more requests in
 /// flight together; then a request waits before it is served.
-pub(crate) const CALLS_MAX: usize = 1 << 20;
+const CALLS_MAX: usize = 1 << 20;
 
 /// One shard: its reactor, its end of the mesh, its state. Cloning is cheap; it never leaves its thread.
 #[derive(Clone)]
@@ -31,26 +30,12 @@ struct Inner {
     settings: Rc<Settings>,
     state: RefCell<State>,
     frames: FrameMemory,
-    calls: RefCell<Calls>,
+    calls: Calls,
     driver_bell: Event,
     stopping: Event,
+    drained: Event,
+    closing: Event,
     closed: Event,
-}
-
-#[derive(Default)]
-struct Calls {
-    next: u64,
-    waiting: BTreeMap<CallId, oneshot::Sender<Reply>>,
-}
-
-/// A call that was sent, and is not answered yet.
-pub(crate) struct PendingCall(oneshot::Receiver<Reply>);
-
-impl PendingCall {
-    /// The reply. Every call is answered as long as its shard lives, and shards end together.
-    pub(crate) async fn reply(self) -> Reply {
-        self.0.await.expect("a shard keeps the calls that it has sent until they are answered")
-    }
 }
 
 impl Shard {
@@ -62,9 +47,11 @@ impl Shard {
             settings: Rc::new(settings),
             state: RefCell::new(state),
             frames,
-            calls: RefCell::default(),
+            calls: Calls::new(CALLS_MAX),
             driver_bell: Event::default(),
             stopping: Event::default(),
+            drained: Event::default(),
+            closing: Event::default(),
             closed: Event::default(),
         }))
     }
@@ -107,9 +94,19 @@ impl Shard {
         &self.0.closed
     }
 
-    /// Rings when the shard is told to stop.
+    /// Rings when the shard is told to stop serving clients.
     pub(crate) fn stopping(&self) -> &Event {
         &self.0.stopping
+    }
+
+    /// Rings when its connections have ended.
+    pub(crate) fn drained(&self) -> &Event {
+        &self.0.drained
+    }
+
+    /// Rings when those of all shards have ended: nobody asks for anything any more.
+    pub(crate) fn closing(&self) -> &Event {
+        &self.0.closing
     }
 
     /// This shard's index.
@@ -140,25 +137,14 @@ impl Shard {
 
     /// Sends a call. When this returns the call is in its place in the line to that shard; the reply comes later.
     pub(crate) async fn call(&self, to: usize, call: Call) -> PendingCall {
-        let (sender, receiver) = oneshot::channel();
-        let id = {
-            let mut calls = self.0.calls.borrow_mut();
-            assert!(calls.waiting.len() < CALLS_MAX, "{CALLS_MAX} calls are under way: connections are not bounded");
-            let id = CallId(calls.next);
-            calls.next += 1;
-            calls.waiting.insert(id, sender);
-            id
-        };
+        let (id, pending) = self.0.calls.begin().await;
         self.0.mesh.send(to, ShardMessage(Message::Call { id, call })).await;
-        PendingCall(receiver)
+        pending
     }
 
-    /// Hands a reply to the task that waits for it. Who gave up waiting misses nothing.
+    /// Hands a reply to the task that waits for it.
     pub(crate) fn replied(&self, id: CallId, reply: Reply) {
-        let waiting = self.0.calls.borrow_mut().waiting.remove(&id);
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(reply);
-        }
+        self.0.calls.replied(id, reply);
     }
 
     /// Sends a message without waiting for room: a task does that where there is none.

@@ -7,10 +7,11 @@ use ringlog_net::messages::produce::{BatchIndexAndErrorMessage, PartitionProduce
 use ringlog_net::views::{ProduceResponseWriter, ProduceView};
 use ringlog_storage::types::PartitionIndex;
 
+use crate::calls::PendingCall;
 use crate::dispatch::{Handled, Incoming};
 use crate::message::{Call, Reply};
 use crate::partition::append::{self, AppendFailure, AppendItem, AppendOutcome};
-use crate::shard::{PendingCall, Shard};
+use crate::shard::Shard;
 use crate::topics::{find_partition, find_topic};
 
 /// The values that `acks` may have.
