@@ -233,10 +233,7 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     reactor.spawn(acceptor::watch_idle(shard.clone(), Rc::clone(&connections)));
     reactor.spawn(jobs::maintain(shard.clone()));
     shard.stopping().wait().await;
-    shard.with(|state| {
-        state.stopping = true;
-        state.watches.wake_all();
-    });
+    shard.with(|state| state.stopping = true);
     for connection in connections.live() {
         connection.close(CloseReason::ShuttingDown);
     }

@@ -1,6 +1,8 @@
 //! One client connection: a task that reads and begins requests, and a task that sends what is answered.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -8,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use ringlog_buffer::Slice;
 use ringlog_net::conn::{CloseReason, Conn, Phase, Request, Response, Want};
 use ringlog_net::header::ServedApis;
 use ringlog_reactor::Socket;
@@ -15,10 +18,13 @@ use ringlog_storage::types::Nanos;
 
 use crate::dispatch::{Handled, dispatch};
 use crate::event::Event;
+use crate::partition::watch::WatchId;
 use crate::shard::Shard;
 
 /// How long a connection waits for memory for a frame before it is closed.
 const MEMORY_WAIT: Duration = Duration::from_secs(30);
+/// How long one send may take once the connection ends: a peer that does not read cannot keep it.
+const CLOSING_SEND_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// One connection, shared by its tasks and by the requests that it has under way.
 #[derive(Debug)]
@@ -34,8 +40,12 @@ pub(crate) struct Connection {
     writer_bell: Event,
     /// There may be room for another request.
     room_bell: Event,
-    /// The connection ends.
+    /// The connection ends; for its reader.
     closing_bell: Event,
+    /// The connection ends; for its writer, while it sends.
+    sending_bell: Event,
+    /// What its fetches wait for. They are answered with what there is when the connection ends.
+    waits: RefCell<BTreeMap<WatchId, Rc<Event>>>,
 }
 
 impl Connection {
@@ -58,6 +68,8 @@ impl Connection {
             writer_bell: Event::default(),
             room_bell: Event::default(),
             closing_bell: Event::default(),
+            sending_bell: Event::default(),
+            waits: RefCell::default(),
         });
         let (reader, writer) = (Rc::clone(&connection), Rc::clone(&connection));
         connection.shard.reactor().spawn(async move { reader.read().await });
@@ -79,19 +91,37 @@ impl Connection {
     /// Ends it if its time has come.
     pub(crate) fn handle_timeout(&self, now: Nanos) {
         self.conn.borrow_mut().handle_timeout(now);
-        if self.conn.borrow().closing().is_some() {
+        if self.is_closing() {
             self.ring_closing();
         }
     }
 
+    /// Whether it ends, and nothing should wait for its sake any more.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.conn.borrow().closing().is_some()
+    }
+
+    /// Has `event` ring when the connection ends.
+    pub(crate) fn begin_wait(&self, watch: WatchId, event: Rc<Event>) {
+        self.waits.borrow_mut().insert(watch, event);
+    }
+
+    /// Forgets what [`begin_wait`](Self::begin_wait) brought.
+    pub(crate) fn end_wait(&self, watch: WatchId) {
+        self.waits.borrow_mut().remove(&watch);
+    }
+
     fn ring_closing(&self) {
-        self.writer_bell.ring();
-        self.room_bell.ring();
-        self.closing_bell.ring();
+        for bell in [&self.writer_bell, &self.room_bell, &self.closing_bell, &self.sending_bell] {
+            bell.ring();
+        }
+        for event in self.waits.borrow().values() {
+            event.ring();
+        }
     }
 
     async fn read(self: Rc<Self>) {
-        while self.conn.borrow().closing().is_none() {
+        while !self.is_closing() {
             let want = self.conn.borrow_mut().want();
             match want {
                 Want::Pool => self.receive().await,
@@ -106,7 +136,11 @@ impl Connection {
             }
             self.serve().await;
         }
+        self.ring_closing();
         self.serve().await;
+        // Only this task has memory granted and hands requests out, so this is all that none of them took along.
+        let granted_bytes = self.conn.borrow().granted_bytes();
+        self.shard.frames().give_back(granted_bytes);
     }
 
     async fn receive(&self) {
@@ -118,7 +152,7 @@ impl Connection {
         }
     }
 
-    fn received(&self, ended: std::io::Result<bool>, take: impl FnOnce(&mut Conn, Nanos)) {
+    fn received(&self, ended: io::Result<bool>, take: impl FnOnce(&mut Conn, Nanos)) {
         let now = self.shard.now();
         let mut conn = self.conn.borrow_mut();
         match ended {
@@ -130,16 +164,20 @@ impl Connection {
 
     /// Waits until the connection ends.
     async fn closing(&self) {
-        while self.conn.borrow().closing().is_none() {
+        while !self.is_closing() {
             self.closing_bell.wait().await;
         }
     }
 
     async fn grant(&self, bytes: usize) {
-        let take = self.shard.frames().take(bytes);
-        let taken = self.shard.reactor().timeout(take, MEMORY_WAIT).await;
+        let (take, closing) = (pin!(self.shard.frames().take(bytes)), pin!(self.closing()));
+        let taken = match self.shard.reactor().timeout(select(take, closing), MEMORY_WAIT).await {
+            Ok(Either::Left((taken, _))) => taken,
+            Ok(Either::Right(_)) => return,
+            Err(_) => None,
+        };
         let mut conn = self.conn.borrow_mut();
-        if let Ok(Some(chunk)) = taken {
+        if let Some(chunk) = taken {
             let before = conn.grant(chunk);
             drop(conn);
             self.shard.frames().give_back(before);
@@ -179,7 +217,7 @@ impl Connection {
         loop {
             let next = self.conn.borrow_mut().transmit(self.shard.now());
             if let Some(slices) = next {
-                if let Err(error) = self.socket.send(slices).await {
+                if let Err(error) = self.send(slices).await {
                     self.close(CloseReason::SocketFailed(error.to_string()));
                     break;
                 }
@@ -193,14 +231,24 @@ impl Connection {
         self.ended().await;
     }
 
+    async fn send(&self, slices: Vec<Slice>) -> io::Result<()> {
+        let send = pin!(self.socket.send(slices));
+        match select(send, pin!(self.sending_is_over())).await {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Waits until the connection ends, and for as long as a send may take then.
+    async fn sending_is_over(&self) {
+        while !self.is_closing() {
+            self.sending_bell.wait().await;
+        }
+        self.shard.reactor().sleep(CLOSING_SEND_TIME_MAX).await;
+    }
+
     async fn ended(&self) {
-        self.closing_bell.ring();
-        self.room_bell.ring();
-        let (granted_bytes, reason) = {
-            let conn = self.conn.borrow();
-            (conn.granted_bytes(), conn.closing().cloned())
-        };
-        self.shard.frames().give_back(granted_bytes);
+        let reason = self.conn.borrow().closing().cloned();
         // The peer may be gone already; then there is nobody to tell.
         let _ = self.socket.shutdown().await;
         match reason {

@@ -13,6 +13,7 @@ use ringlog_net::messages::fetch::{EpochEndOffset, PartitionData};
 use ringlog_net::views::{FetchResponseHead, FetchResponseWriter, FetchView, Isolation};
 use ringlog_storage::types::{BrokerId, Nanos};
 
+use crate::connection::Connection;
 use crate::dispatch::{Handled, Incoming};
 use crate::event::Event;
 use crate::message::{Call, Message, Reply};
@@ -28,7 +29,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let (body, version) = (incoming.request.body.clone(), incoming.version());
     let view = FetchView::decode(&body, version).map_err(|error| incoming.malformed(error))?;
     let shard = incoming.connection.shard().clone();
-    let fetch = Fetch::new(&shard, &view, version);
+    let fetch = Fetch::new(incoming.connection, &view, version);
     let plan = Plan::new(&shard, &view, version);
     Ok(Handled::later(async move {
         match plan {
@@ -40,6 +41,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
 
 /// What a fetch request asks for as a whole.
 struct Fetch {
+    connection: Rc<Connection>,
     shard: Shard,
     version: i16,
     isolation: Isolation,
@@ -51,11 +53,13 @@ struct Fetch {
 }
 
 impl Fetch {
-    fn new(shard: &Shard, view: &FetchView<'_>, version: i16) -> Self {
+    fn new(connection: &Rc<Connection>, view: &FetchView<'_>, version: i16) -> Self {
+        let shard = connection.shard();
         let wait = Duration::from_millis(u64::try_from(view.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
         let of_broker = usize::try_from(shard.settings().broker.fetch_bytes_max).unwrap_or(usize::MAX);
         let bytes_max = usize::try_from(view.max_bytes).unwrap_or(0).min(of_broker);
         Self {
+            connection: Rc::clone(connection),
             shard: shard.clone(),
             version,
             isolation: view.isolation(),
@@ -66,14 +70,14 @@ impl Fetch {
         }
     }
 
-    /// Reads, and waits until there is enough, an error, or no time left.
+    /// Reads, and waits until there is enough, an error, no time left, or nobody to wait for.
     async fn serve(&self, plan: Plan) -> Response {
         let mut wait = Wait::default();
         let outcomes = loop {
-            let stopping = self.shard.with(|state| state.stopping);
-            let last = stopping || plan.is_empty() || self.bytes_min == 0 || self.shard.now() >= self.deadline;
+            let is_over = self.shard.now() >= self.deadline || self.connection.is_closing();
+            let last = plan.is_empty() || self.bytes_min == 0 || is_over;
             if !last {
-                wait.open(&self.shard);
+                wait.open(&self.connection);
             }
             let outcomes = self.read(&plan, &mut wait).await;
             if last || wait.event.is_none() || self.is_enough(&outcomes) {
@@ -82,7 +86,7 @@ impl Fetch {
             drop(outcomes);
             wait.until(&self.shard, self.deadline).await;
         };
-        wait.close(&self.shard);
+        wait.close(&self.connection);
         self.respond(plan, outcomes)
     }
 
@@ -205,9 +209,12 @@ struct Wait {
 
 impl Wait {
     /// Begins to wait, unless too many do.
-    fn open(&mut self, shard: &Shard) {
+    fn open(&mut self, connection: &Connection) {
         if self.event.is_none() {
-            self.event = shard.with(|state| state.watches.open());
+            self.event = connection.shard().with(|state| state.watches.open());
+            if let Some((watch, event)) = &self.event {
+                connection.begin_wait(*watch, Rc::clone(event));
+            }
         }
     }
 
@@ -224,12 +231,14 @@ impl Wait {
     async fn until(&self, shard: &Shard, deadline: Nanos) {
         let Some((_, event)) = &self.event else { return };
         let left = Duration::from_nanos(deadline.get().saturating_sub(shard.now().get()));
-        // Whether data or the deadline ended the wait shows in the next look.
+        // What ended the wait, data, the deadline or the connection, shows in the next look.
         let _ = shard.reactor().timeout(event.wait(), left).await;
     }
 
-    fn close(self, shard: &Shard) {
+    fn close(self, connection: &Connection) {
         let Some((watch, _)) = self.event else { return };
+        connection.end_wait(watch);
+        let shard = connection.shard();
         shard.with(|state| {
             state.watches.close(watch);
             state.watched.remove(Watcher { shard: shard.index(), watch });

@@ -42,13 +42,6 @@ impl Watches {
         }
     }
 
-    /// Wakes every fetch: the broker stops.
-    pub(crate) fn wake_all(&self) {
-        for event in self.waiting.values() {
-            event.ring();
-        }
-    }
-
     /// Ends a wait.
     pub(crate) fn close(&mut self, id: WatchId) {
         self.waiting.remove(&id);
