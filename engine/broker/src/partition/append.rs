@@ -185,15 +185,22 @@ fn outcome(state: &State, entry: Entry) -> AppendOutcome {
 /// The answer to a batch that breaks a rule.
 fn invalid(error: &ProduceError) -> AppendFailure {
     let code = match error {
-        ProduceError::NoBatch
-        | ProduceError::Length(_)
-        | ProduceError::Crc
-        | ProduceError::Malformed(_)
-        | ProduceError::Record(_) => ErrorCode::CorruptMessage,
+        ProduceError::UnknownMagic(_) | ProduceError::Length(_) | ProduceError::Crc => ErrorCode::CorruptMessage,
         ProduceError::TooLarge { .. } | ProduceError::PlainTooLarge(_) => ErrorCode::MessageTooLarge,
-        ProduceError::ZstdTooEarly(_) => ErrorCode::UnsupportedCompressionType,
-        _ if error.has_invalid_timestamp() => ErrorCode::InvalidTimestamp,
-        _ => ErrorCode::InvalidRecord,
+        ProduceError::ZstdTooEarly(_) | ProduceError::UnknownCodec(_) => ErrorCode::UnsupportedCompressionType,
+        ProduceError::InvalidRecords(_) if error.has_invalid_timestamp() => ErrorCode::InvalidTimestamp,
+        ProduceError::NoBatch
+        | ProduceError::SeveralBatches
+        | ProduceError::OldMagic(_)
+        | ProduceError::Malformed(_)
+        | ProduceError::BaseOffset(_)
+        | ProduceError::Count { .. }
+        | ProduceError::ControlBatch
+        | ProduceError::DeleteHorizon
+        | ProduceError::ProducerFields(_)
+        | ProduceError::Record(_)
+        | ProduceError::RecordTooLarge { .. }
+        | ProduceError::InvalidRecords(_) => ErrorCode::InvalidRecord,
     };
     AppendFailure { code, message: Some(error.to_string()), record_errors: error.invalid_records().to_vec() }
 }
@@ -209,4 +216,73 @@ fn refused(error: &AppendError) -> AppendFailure {
         AppendError::Backpressure | AppendError::Storage(_) => ErrorCode::KafkaStorageError,
     };
     AppendFailure { code, message: Some(error.to_string()), record_errors: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringlog_storage::answer::StorageError;
+    use ringlog_storage::batch::codec::Codec;
+    use ringlog_storage::batch::record::RecordError;
+    use ringlog_storage::batch::validate::InvalidRecordKind;
+    use ringlog_storage::io::IoErrorKind;
+    use ringlog_storage::types::{LeaderEpoch, ProducerEpoch, ProducerId};
+
+    /// The codes are those that a 4.4 broker gives, and those that the storage crate's golden verdicts of it hold.
+    #[test]
+    fn a_batch_that_breaks_a_rule_is_answered_as_kafka_does() {
+        let invalid_records = |kind| ProduceError::InvalidRecords(vec![InvalidRecord { index: 3, kind }]);
+        for (error, code) in [
+            (ProduceError::NoBatch, ErrorCode::InvalidRecord),
+            (ProduceError::SeveralBatches, ErrorCode::InvalidRecord),
+            (ProduceError::OldMagic(1), ErrorCode::InvalidRecord),
+            (ProduceError::UnknownMagic(9), ErrorCode::CorruptMessage),
+            (ProduceError::Length(-5), ErrorCode::CorruptMessage),
+            (ProduceError::Crc, ErrorCode::CorruptMessage),
+            (ProduceError::ZstdTooEarly(6), ErrorCode::UnsupportedCompressionType),
+            (ProduceError::UnknownCodec(5), ErrorCode::UnsupportedCompressionType),
+            (ProduceError::TooLarge { bytes: 2, limit: 1 }, ErrorCode::MessageTooLarge),
+            (ProduceError::PlainTooLarge(1), ErrorCode::MessageTooLarge),
+            (ProduceError::Malformed(Codec::Gzip), ErrorCode::InvalidRecord),
+            (ProduceError::BaseOffset(Offset::new(1)), ErrorCode::InvalidRecord),
+            (ProduceError::Count { record_count: 0, last_offset_delta: 0 }, ErrorCode::InvalidRecord),
+            (ProduceError::ControlBatch, ErrorCode::InvalidRecord),
+            (ProduceError::DeleteHorizon, ErrorCode::InvalidRecord),
+            (ProduceError::ProducerFields(ProducerId::new(1)), ErrorCode::InvalidRecord),
+            (ProduceError::Record(RecordError::Truncated), ErrorCode::InvalidRecord),
+            (ProduceError::RecordTooLarge { bytes: 2, limit: 1 }, ErrorCode::InvalidRecord),
+            (invalid_records(InvalidRecordKind::OffsetDelta), ErrorCode::InvalidRecord),
+            (invalid_records(InvalidRecordKind::NullKey), ErrorCode::InvalidRecord),
+            (invalid_records(InvalidRecordKind::Timestamp), ErrorCode::InvalidTimestamp),
+            (invalid_records(InvalidRecordKind::TimestampType), ErrorCode::InvalidTimestamp),
+        ] {
+            let failure = invalid(&error);
+            assert_eq!(failure.code, code, "{error:?}");
+            assert_eq!(failure.message, Some(error.to_string()));
+            assert_eq!(failure.record_errors, error.invalid_records());
+        }
+    }
+
+    #[test]
+    fn what_the_store_refuses_is_answered_as_kafka_does() {
+        let fenced = StorageError::Fenced(IoErrorKind::ShortWrite);
+        for (error, code) in [
+            (AppendError::UnknownPartition, ErrorCode::UnknownTopicOrPartition),
+            (AppendError::OutOfOrderSequence { last: 3, found: 5 }, ErrorCode::OutOfOrderSequenceNumber),
+            (
+                AppendError::InvalidProducerEpoch { current: ProducerEpoch::new(2), found: ProducerEpoch::new(1) },
+                ErrorCode::InvalidProducerEpoch,
+            ),
+            (
+                AppendError::StaleLeaderEpoch { latest: LeaderEpoch::new(2), found: LeaderEpoch::new(1) },
+                ErrorCode::NotLeaderOrFollower,
+            ),
+            (AppendError::BatchTooLarge { bytes: 1 }, ErrorCode::RecordListTooLarge),
+            (AppendError::Storage(StorageError::NoSpace), ErrorCode::KafkaStorageError),
+            (AppendError::Storage(fenced), ErrorCode::KafkaStorageError),
+            (AppendError::Storage(StorageError::Closing), ErrorCode::KafkaStorageError),
+        ] {
+            assert_eq!(refused(&error).code, code, "{error:?}");
+        }
+    }
 }
