@@ -321,7 +321,13 @@ async fn replay_all(shard: &Shard, metadata: &mut Metadata) -> Result<(), Contro
             return Err(ControllerError::Read { offset, code: outcome.code });
         }
         if outcome.bytes == 0 {
-            return Ok(());
+            // Partitions that the log does not name are deleted: it must never be taken for shorter than it is.
+            let is_end = offset >= outcome.high_watermark;
+            return if is_end {
+                Ok(())
+            } else {
+                Err(ControllerError::Read { offset, code: ErrorCode::KafkaStorageError })
+            };
         }
         let bytes = outcome.records.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
         offset = replay_batches(metadata, &bytes, offset)?;
