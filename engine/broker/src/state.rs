@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) lookups: Waiting<Option<TimestampOffset>>,
     pub(crate) sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
+    /// Requests for producer ids that wait for the block that another request has asked for.
+    pub(crate) producer_id_waits: Vec<oneshot::Sender<()>>,
     /// On shard 0.
     pub(crate) controller: Option<Controller>,
     /// Topics that are being made because a client named them.
@@ -101,6 +103,7 @@ impl State {
             lookups: BTreeMap::new(),
             sessions,
             producer_ids: ProducerIds::default(),
+            producer_id_waits: Vec::new(),
             controller: None,
             auto_creating: BTreeSet::new(),
             stopping: false,
@@ -122,6 +125,11 @@ impl State {
             self.hand_on_events();
         }
         true
+    }
+
+    /// Wakes a fetch.
+    pub(crate) fn wake(&mut self, watcher: Watcher) {
+        self.wakes.push(watcher);
     }
 
     /// The fetches to wake because of what was handed on.

@@ -1,10 +1,11 @@
 //! `InitProducerId`, versions 0 to 5: an id for an idempotent producer (KIP-98, KIP-360).
 
+use futures_channel::oneshot;
 use ringlog_cluster::metadata::{Decision, ProducerIdBlock, ProducerIdsExhausted};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
-use ringlog_storage::types::ProducerId;
+use ringlog_storage::types::{ProducerEpoch, ProducerId};
 
 use crate::controller::decide;
 use crate::dispatch::{Handled, Incoming, respond};
@@ -31,6 +32,9 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
 /// A producer that asks again with its id gets a new one: without a transactional id nobody else has the old one, and
 /// nothing is fenced by a raised epoch (KIP-360).
 fn refusal(request: &InitProducerIdRequest) -> Option<ErrorCode> {
+    if (request.producer_id == ProducerId::NONE.get()) != (request.producer_epoch == ProducerEpoch::NONE.get()) {
+        return Some(ErrorCode::InvalidRequest);
+    }
     match request.transactional_id.as_deref() {
         None => None,
         Some("") => Some(ErrorCode::InvalidRequest),
@@ -61,7 +65,12 @@ async fn take(shard: &Shard) -> Result<ProducerId, ErrorCode> {
             }
             None if asks => ask(shard).await?,
             // Another request has asked; whoever comes back first finds the block.
-            None => shard.reactor().yield_now().await,
+            None => {
+                let (sender, answered) = oneshot::channel();
+                shard.with(|state| state.producer_id_waits.push(sender));
+                // Either way it looks again.
+                let _ = answered.await;
+            }
         }
     }
 }
@@ -73,14 +82,18 @@ async fn ask(shard: &Shard) -> Result<(), ErrorCode> {
         Err(ProducerIdsExhausted) => Decision::reply(Err(ErrorCode::UnknownServerError)),
     });
     let block: Result<ProducerIdBlock, ErrorCode> = allocated.await.and_then(|block| block);
-    shard.with(|state| match block {
-        Ok(block) => {
-            state.producer_ids.put(block);
-            Ok(())
-        }
-        Err(code) => {
-            state.producer_ids.ask_failed();
-            Err(code)
+    shard.with(|state| {
+        // Those that wait learn of it by the end of their channels.
+        state.producer_id_waits.clear();
+        match block {
+            Ok(block) => {
+                state.producer_ids.put(block);
+                Ok(())
+            }
+            Err(code) => {
+                state.producer_ids.ask_failed();
+                Err(code)
+            }
         }
     })
 }

@@ -81,20 +81,25 @@ impl ReadOutcome {
 }
 
 /// Reads under way.
-pub(crate) struct Begun(Vec<Entry>);
+pub(crate) struct Begun {
+    shard: Shard,
+    watcher: Option<Watcher>,
+    entries: Vec<Entry>,
+}
 
 enum Entry {
     Done(ReadOutcome),
-    Disk(ReadOutcome, oneshot::Receiver<Result<ReadBatches, ReadError>>),
+    Disk(PartitionId, ReadOutcome, oneshot::Receiver<Result<ReadBatches, ReadError>>),
 }
 
 /// Reads what is in memory, and begins to read the rest, for a fetch that the shard `from` received.
 pub(crate) fn begin(shard: &Shard, call: &ReadCall, from: usize) -> Begun {
     let watcher = call.watch.map(|watch| Watcher { shard: from, watch });
-    shard.with(|state| {
+    let entries = shard.with(|state| {
         let mut budget = Budget { bytes: call.bytes_max, first: MinOneBatch::Yes };
-        Begun(call.items.iter().map(|item| read(state, item, &mut budget, watcher)).collect())
-    })
+        call.items.iter().map(|item| read(state, item, &mut budget, watcher)).collect()
+    });
+    Begun { shard: shard.clone(), watcher, entries }
 }
 
 struct Budget {
@@ -135,9 +140,18 @@ fn read(state: &mut State, item: &ReadItem, budget: &mut Budget, watcher: Option
             budget.bytes = budget.bytes.saturating_sub(limits.bytes_max);
             let (sender, receiver) = oneshot::channel();
             state.reads.insert(read, sender);
-            Entry::Disk(outcome, receiver)
+            Entry::Disk(id, outcome, receiver)
         }
         Err(error) => Entry::Done(failed(&error, &offsets)),
+    }
+}
+
+/// Watches a partition that was read to the high watermark of a moment ago.
+fn watch(state: &mut State, id: PartitionId, watcher: Watcher, seen: Offset) {
+    if state.store.partition(id).is_some_and(|offsets| offsets.high_watermark == seen) {
+        state.watched.add(id, watcher, seen);
+    } else {
+        state.wake(watcher);
     }
 }
 
@@ -172,12 +186,19 @@ fn failed(error: &ReadError, offsets: &PartitionOffsets) -> ReadOutcome {
 impl Begun {
     /// The outcomes, in the order of the items, once the disk has brought what was asked of it.
     pub(crate) async fn outcomes(self) -> Vec<ReadOutcome> {
-        let mut outcomes = Vec::with_capacity(self.0.len());
-        for entry in self.0 {
+        let Self { shard, watcher, entries } = self;
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for entry in entries {
             outcomes.push(match entry {
                 Entry::Done(outcome) => outcome,
-                Entry::Disk(outcome, receiver) => match receiver.await {
-                    Ok(Ok(batches)) => outcome.with(batches),
+                Entry::Disk(id, outcome, receiver) => match receiver.await {
+                    Ok(Ok(batches)) => {
+                        let seen = outcome.high_watermark;
+                        if let Some(watcher) = watcher.filter(|_| batches.next_offset >= seen) {
+                            shard.with(|state| watch(state, id, watcher, seen));
+                        }
+                        outcome.with(batches)
+                    }
                     Ok(Err(ReadError::OffsetOutOfRange { .. })) => {
                         ReadOutcome { code: ErrorCode::OffsetOutOfRange, ..outcome }
                     }
