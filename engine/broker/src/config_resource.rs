@@ -42,3 +42,34 @@ pub(crate) fn config_resource(resource_type: i8, name: &str) -> Result<ConfigRes
         other => Err(ResourceError::UnsupportedType(other)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_are_topics_and_brokers() {
+        let check = |kind, name: &str, expected| assert_eq!(config_resource(kind, name), expected, "{kind} {name:?}");
+        check(2, "events", Ok(ConfigResource::Topic("events".into())));
+        check(4, "", Ok(ConfigResource::AllBrokers));
+        check(4, "7", Ok(ConfigResource::Broker(BrokerId::new(7))));
+        check(4, "x", Err(ResourceError::BadBrokerId("x".to_owned())));
+        check(4, "99999999999", Err(ResourceError::BadBrokerId("99999999999".to_owned())));
+        for kind in [-1, 0, 1, 8, 16, 32] {
+            check(kind, "x", Err(ResourceError::UnsupportedType(kind)));
+        }
+    }
+
+    #[test]
+    fn every_error_has_its_code() {
+        let node = BrokerId::new(1);
+        for (error, code) in [
+            (ResourceError::UnknownTopic("a".to_owned()), ErrorCode::UnknownTopicOrPartition),
+            (ResourceError::OtherBroker { asked: BrokerId::new(2), node }, ErrorCode::InvalidRequest),
+            (ResourceError::BadBrokerId("x".to_owned()), ErrorCode::InvalidRequest),
+            (ResourceError::UnsupportedType(1), ErrorCode::InvalidRequest),
+        ] {
+            assert_eq!(error.code(), code, "{error}");
+        }
+    }
+}

@@ -41,3 +41,48 @@ fn compression(of_topic: TopicCompression) -> CompressionRule {
         TopicCompression::Zstd(level) => with_level(Codec::Zstd, level),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringlog_cluster::config::{Sources, StaticConfig};
+    use ringlog_cluster::image::Image;
+    use ringlog_storage::types::BrokerId;
+
+    fn config(settings: &[&str]) -> TopicConfig {
+        let set: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let (fixed, _) = StaticConfig::load(&Sources { set: &set, ..Sources::default() }).expect("good settings");
+        Image::new("cluster", BrokerId::new(1)).topic_config("topic", BrokerId::new(1), &fixed)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_kafka() {
+        let rules = produce_rules(&config(&[]), 12);
+        assert_eq!((rules.produce_version, rules.batch_bytes_max), (12, 1_048_588));
+        assert_eq!((rules.keys, rules.compression), (KeyRule::Optional, CompressionRule::Producer));
+        let expected = TimestampRule::CreateTime { before_max_ms: i64::MAX, after_max_ms: 3_600_000 };
+        assert_eq!(rules.timestamps, expected);
+    }
+
+    #[test]
+    fn settings_become_rules() {
+        assert_eq!(produce_rules(&config(&["log.cleanup.policy=compact,delete"]), 9).keys, KeyRule::Required);
+        let timestamps = produce_rules(&config(&["log.message.timestamp.type=LogAppendTime"]), 9).timestamps;
+        assert_eq!(timestamps, TimestampRule::LogAppendTime);
+        assert_eq!(produce_rules(&config(&["message.max.bytes=0"]), 9).batch_bytes_max, 0);
+    }
+
+    #[test]
+    fn each_codec_brings_its_level() {
+        let check = |codec, level, of_topic| {
+            let expected = CompressionRule::Fixed(Compression { codec, level });
+            assert_eq!(compression(of_topic), expected, "{of_topic:?}");
+        };
+        check(Codec::Gzip, 9, TopicCompression::Gzip(9));
+        check(Codec::Lz4, 17, TopicCompression::Lz4(17));
+        check(Codec::Zstd, -131_072, TopicCompression::Zstd(-131_072));
+        assert_eq!(compression(TopicCompression::Snappy), CompressionRule::Fixed(Codec::Snappy.into()));
+        assert_eq!(compression(TopicCompression::Uncompressed), CompressionRule::Fixed(Codec::None.into()));
+        assert_eq!(compression(TopicCompression::Producer), CompressionRule::Producer);
+    }
+}

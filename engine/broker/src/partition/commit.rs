@@ -70,3 +70,64 @@ impl Commits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake};
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn push(commits: &mut Commits, last_offsets: &[i64], count: &Rc<CommitCount>) {
+        for last_offset in last_offsets {
+            commits.push(Offset::new(*last_offset), count);
+        }
+    }
+
+    #[test]
+    fn a_request_is_settled_when_all_of_its_appends_are_and_is_woken_once() {
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut context = Context::from_waker(&waker);
+        let (count, mut one, mut other) = (Rc::<CommitCount>::default(), Commits::default(), Commits::default());
+        push(&mut one, &[4, 9], &count);
+        push(&mut other, &[0], &count);
+        let mut settled = pin!(count.settled());
+        assert!(settled.as_mut().poll(&mut context).is_pending());
+        // The high watermark is the first offset that is not committed.
+        one.advanced(Offset::new(9));
+        other.end();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        one.advanced(Offset::new(10));
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert!(settled.as_mut().poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn a_request_without_open_appends_does_not_wait() {
+        let count = CommitCount::default();
+        assert!(pin!(count.settled()).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    }
+
+    #[test]
+    fn a_duplicate_settles_with_the_batch_before_it_at_the_latest() {
+        let (later, duplicate) = (Rc::<CommitCount>::default(), Rc::<CommitCount>::default());
+        let mut commits = Commits::default();
+        push(&mut commits, &[9], &later);
+        push(&mut commits, &[4], &duplicate);
+        commits.advanced(Offset::new(5));
+        assert_eq!((later.open.get(), duplicate.open.get()), (1, 1));
+        commits.advanced(Offset::new(10));
+        assert_eq!((later.open.get(), duplicate.open.get()), (0, 0));
+    }
+}

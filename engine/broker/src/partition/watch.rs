@@ -100,3 +100,84 @@ impl Watched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    fn watcher(shard: usize, watch: u64) -> Watcher {
+        Watcher { shard, watch: WatchId(watch) }
+    }
+
+    fn has_rung(event: &Event) -> bool {
+        pin!(event.wait()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_wait_is_woken_until_it_ends() {
+        let mut watches = Watches::default();
+        let (first, event) = watches.open().expect("few wait");
+        let (second, other) = watches.open().expect("few wait");
+        assert_ne!(first, second);
+        watches.wake(first);
+        assert_eq!((has_rung(&event), has_rung(&other)), (true, false));
+        watches.close(first);
+        watches.wake(first);
+        assert!(!has_rung(&event));
+    }
+
+    #[test]
+    fn too_many_waits_are_refused_and_places_come_back() {
+        let mut watches = Watches::default();
+        let opened: Vec<_> = (0..WATCHES_MAX).filter_map(|_| watches.open()).collect();
+        assert_eq!(opened.len(), WATCHES_MAX);
+        assert!(watches.open().is_none());
+        watches.close(opened[0].0);
+        let (again, _) = watches.open().expect("a place is free");
+        assert!(opened.iter().all(|(id, _)| *id != again), "ids are never given twice");
+    }
+
+    /// The partitions that ids stand for are made by a store: here, two of an empty one.
+    fn partitions() -> [PartitionId; 2] {
+        use ringlog_storage::config::{LogConfig, StoreConfig};
+        use ringlog_storage::types::{PartitionIndex, ShardId, TopicPartition, Uuid};
+        use ringlog_storage::{RecoveredShard, Store};
+
+        let shard = ShardId::new(0);
+        let mut store = Store::new(StoreConfig::new(shard), RecoveredShard::empty(shard));
+        [0, 1].map(|index| {
+            let name = TopicPartition::new("topic", PartitionIndex::new(index));
+            store.create_partition(name, Uuid::from_u128(1), LogConfig::default()).expect("there is room")
+        })
+    }
+
+    #[test]
+    fn only_what_lies_beyond_the_seen_high_watermark_wakes() {
+        let [one, _] = partitions();
+        let mut watched = Watched::default();
+        watched.add(one, watcher(0, 1), Offset::new(5));
+        watched.add(one, watcher(1, 1), Offset::new(6));
+        assert_eq!(watched.advanced(one, Offset::new(5)), []);
+        assert_eq!(watched.advanced(one, Offset::new(6)), [watcher(0, 1)]);
+        assert_eq!(watched.advanced(one, Offset::new(7)), [watcher(1, 1)]);
+        assert_eq!(watched.advanced(one, Offset::new(8)), []);
+    }
+
+    #[test]
+    fn a_fetch_that_is_woken_by_one_partition_is_forgotten_by_the_others() {
+        let [one, other] = partitions();
+        let mut watched = Watched::default();
+        for partition in [one, other] {
+            watched.add(partition, watcher(0, 1), Offset::new(5));
+            watched.add(partition, watcher(0, 2), Offset::new(5));
+            // Looking again does not watch twice.
+            watched.add(partition, watcher(0, 2), Offset::new(5));
+        }
+        watched.remove(watcher(0, 2));
+        assert_eq!(watched.ended(other), [watcher(0, 1)]);
+        assert_eq!(watched.advanced(one, Offset::new(6)), []);
+        assert!(watched.by_partition.is_empty() && watched.by_watcher.is_empty());
+    }
+}
