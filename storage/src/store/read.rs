@@ -91,6 +91,10 @@ struct Waiting {
     place: Place,
     /// Where the bytes that are read begin.
     read_from: u64,
+    /// How many were asked for.
+    read_bytes: usize,
+    /// Fewer came although the segment should have them: its file ends there.
+    file_ends: bool,
     /// Whether some are out.
     gone: bool,
 }
@@ -165,6 +169,8 @@ impl Store {
             stage: if start.is_some() { Stage::Batches } else { Stage::Index },
             place: start.unwrap_or(Place { offset: base, position: 0 }),
             read_from: 0,
+            read_bytes: 0,
+            file_ends: false,
             gone: false,
         };
         if let Some(place) = start
@@ -205,11 +211,12 @@ impl Store {
         let written = partition.written.position_in(segment.base, segment.bytes);
         let left = written.next_multiple_of(BLOCK_BYTES).saturating_sub(from);
         let bytes = to_u64((wanted.max(bytes_min) + before).next_multiple_of(to_usize(BLOCK_BYTES))).min(left);
-        if bytes == 0 {
+        // To ask for more behind the end of a file that was cut short would bring the same bytes again, for ever.
+        if bytes == 0 || waiting.file_ends {
             return self.read_ran_out(read);
         }
-        waiting.read_from = from;
-        let op = IoOp::Read { file: segment.file.clone(), offset: from, bytes: to_usize(bytes) };
+        (waiting.read_from, waiting.read_bytes) = (from, to_usize(bytes));
+        let op = IoOp::Read { file: segment.file.clone(), offset: from, bytes: waiting.read_bytes };
         self.queue.start(op, Purpose::Read(read));
     }
 
@@ -234,8 +241,10 @@ impl Store {
         };
         let segment = &partition.segments[at];
         let written = partition.written.position_in(segment.base, segment.bytes);
-        let sound = to_usize(written.saturating_sub(waiting.read_from)).min(bytes.len());
-        let bytes = bytes.slice(0..sound);
+        let present = to_usize(written.saturating_sub(waiting.read_from));
+        let file_ends = bytes.len() < present.min(waiting.read_bytes);
+        let bytes = bytes.slice(0..present.min(bytes.len()));
+        self.reads.waiting.get_mut(&read).expect("it waits").file_ends = file_ends;
         self.reads.cache.keep(segment.file.id, waiting.read_from, bytes.clone());
         if to_u64(bytes.len()) <= waiting.place.position - waiting.read_from {
             return self.read_ran_out(read);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::answer::{AppendError, AppendOrigin, NewBatch, ReadError, StorageError, StoreEvent};
 use crate::batch::{BatchView, Producer};
-use crate::io::{IoErrorKind, IoOp, WriteDurability};
+use crate::io::{FileId, FileRef, IoErrorKind, IoOp, WriteDurability};
 use crate::log::producers::{Producers, Verdict};
 use crate::recovery::RecoveryNews;
 use crate::simulation::{Shape, World, batch, key, producer};
@@ -314,6 +314,31 @@ fn trap_21_rot_in_the_middle_is_marked_and_the_rest_is_read() {
         }
     }
     assert_eq!(batches, 19);
+}
+
+#[test]
+fn trap_21_a_file_that_was_cut_short_ends_in_damage() {
+    let mut world = world(Shape { partitions: 1, segment_bytes: 1 << 20, ..Shape::default() });
+    world.compare = false;
+    for _ in 0..20 {
+        assert!(world.append(0, 12_000));
+        world.settle(60);
+    }
+    world.shut_down();
+    let victim = world.models[&0].log[7].clone();
+    let before: usize = world.models[&0].log[..7].iter().map(|stored| stored.bytes.len()).sum();
+    let file = FileRef { id: FileId::new(0), path: "topic0-0/00000000000000000000.log".into() };
+    let cut = IoOp::Truncate { file, bytes: u64::try_from(before + 200).expect("small") };
+    world.disk.perform(&cut).expect("the file is there");
+    world.start(1);
+    let (shard, id) = world.ids[&0];
+    let end = world.stores[shard].partition(id).expect("open").log_end;
+    let mut at = Offset::ZERO;
+    while at < victim.base {
+        at = world.read(shard, id, at, limits()).expect("what is there is sound").next_offset;
+    }
+    let damage = world.read(shard, id, at, limits()).expect_err("a part of a batch");
+    assert_eq!(damage, ReadError::Rot { from: victim.base, next_good: end });
 }
 
 trait ConcatBytes {
