@@ -1,0 +1,36 @@
+//! Recovery of data directories whose journals and checkpoints are damaged or made up. It ends, in bounded memory, and what
+//! it leaves is recovered again to the same offsets, can be read, written and closed.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ringlog_fuzz::choices::Choices;
+use ringlog_fuzz::damage::damage;
+use ringlog_fuzz::directory::{Left, batch, make, recover, spans, start};
+use ringlog_fuzz::disk::Disk;
+
+thread_local! {
+    static DISKS: [Disk; 4] = [make(Left::InJournal), make(Left::Midway), make(Left::Closed), Disk::default()];
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut choices = Choices(data);
+    let choice = choices.byte();
+    let mut disk = DISKS.with(|disks| disks[choices.index(disks.len())].clone());
+    let only_journal = choice & 1 == 0;
+    damage(&mut disk, &mut choices, |path| !only_journal || path.starts_with("journal/"));
+    let Ok(recovered) = recover(&mut disk) else { return };
+    let again = recover(&mut disk.clone()).expect("what recovery wrote is sound");
+    let (mut running, ids) = start(disk, recovered);
+    let (twice, ids_twice) = start(Disk::default(), again);
+    assert_eq!(spans(&running, &ids), spans(&twice, &ids_twice));
+    running.turn();
+    for id in ids {
+        running.read_all(id);
+        let _ = running.append(id, &batch(100, 300));
+    }
+    running.turn();
+    let (mut disk, closed) = running.shut_down();
+    if closed {
+        recover(&mut disk).expect("was closed in good order");
+    }
+});
