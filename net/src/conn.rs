@@ -191,7 +191,8 @@ impl Conn {
     /// What the connection needs next. A chunk in the answer is lent: it comes back through
     /// [`received_direct`](Self::received_direct), or the connection can only be closed.
     pub fn want(&mut self) -> Want {
-        let full = self.in_flight() >= self.limits.requests_in_flight_max
+        // Answers count until they are given out: who does not read them brings no more requests.
+        let full = self.in_flight() + self.outbox.len() >= self.limits.requests_in_flight_max
             || self.bytes_in_flight >= self.limits.request_bytes_in_flight_max;
         if full || self.closing.is_some() || self.muted_until.is_some() {
             return Want::Nothing;
@@ -284,7 +285,7 @@ impl Conn {
         self.phase = phase;
     }
 
-    /// Requests that have arrived and whose responses have not left.
+    /// Requests that have arrived and are not answered, or wait for an earlier one to be.
     pub fn in_flight(&self) -> usize {
         self.frames.len() + self.slots.len()
     }

@@ -54,8 +54,17 @@ pub(crate) struct State {
     removals: BTreeMap<PartitionId, Rc<CommitCount>>,
     wakes: Vec<Watcher>,
     closed: bool,
+    disk: Disk,
+}
+
+/// What the disk lets this shard do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Disk {
+    Good,
+    /// There is no space: nothing new is taken.
+    Full,
     /// A write failed: what is on the disk is not all of it.
-    failed: bool,
+    Failed,
 }
 
 /// Notes that something was changed through it.
@@ -110,7 +119,7 @@ impl State {
             removals: BTreeMap::new(),
             wakes: Vec::new(),
             closed: false,
-            failed: false,
+            disk: Disk::Good,
         }
     }
 
@@ -154,7 +163,7 @@ impl State {
 
     /// How the shard ends, once the store is closed.
     pub(crate) fn end(&self) -> BrokerEnd {
-        if self.failed { BrokerEnd::Unclean } else { BrokerEnd::Clean }
+        if self.disk == Disk::Good { BrokerEnd::Clean } else { BrokerEnd::Unclean }
     }
 
     fn hand_on_events(&mut self) {
@@ -186,7 +195,7 @@ impl State {
                         "a write of this partition failed, so it takes no more until the broker is restarted: {reason}"
                     );
                 }
-                self.failed = true;
+                self.disk = Disk::Failed;
                 self.end_waits(partition);
             }
             StoreEvent::Fenced { scope: FenceScope::Directory, reason } => {
@@ -194,7 +203,7 @@ impl State {
                     "the journal or the checkpoint could not be written, so this shard takes no more records until the \
                      broker is restarted: {reason}"
                 );
-                self.failed = true;
+                self.disk = Disk::Failed;
                 let partitions: Vec<_> = self.table.keys().map(|(_, id)| id).collect();
                 for partition in partitions {
                     self.end_waits(partition);
@@ -205,9 +214,15 @@ impl State {
                 }
             }
             StoreEvent::SpaceExhausted => {
+                if self.disk == Disk::Good {
+                    self.disk = Disk::Full;
+                }
                 tracing::error!("No space left on device: produce requests are refused until space returns");
             }
             StoreEvent::SpaceReturned => {
+                if self.disk == Disk::Full {
+                    self.disk = Disk::Good;
+                }
                 tracing::info!("there is space on the device again: produce requests are accepted");
             }
             StoreEvent::RotFound { partition, from, next_good } => {

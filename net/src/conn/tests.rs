@@ -382,7 +382,12 @@ impl Session {
                 self.granted_bytes += chunk.capacity();
                 self.granted_bytes -= self.conn.grant(chunk);
             }
-            Want::Nothing => assert!(self.conn.in_flight() > 0, "something holds it up"),
+            Want::Nothing if self.conn.in_flight() > 0 => {}
+            Want::Nothing => {
+                let waiting = sent(&mut self.conn);
+                assert!(!waiting.is_empty(), "something holds it up");
+                self.output.extend(waiting);
+            }
         }
     }
 
@@ -483,4 +488,19 @@ fn hostile_bytes_do_no_harm() {
         conn.received_end();
         assert!(conn.finished().is_some());
     }
+}
+
+#[test]
+fn a_client_that_reads_no_answers_is_not_read_either() {
+    let mut conn = conn();
+    let in_flight_max = ConnLimits::default().requests_in_flight_max;
+    for at in 0..in_flight_max {
+        conn.received(&metadata(i32::try_from(at).expect("few")), START);
+        let request = next(&mut conn);
+        assert!(matches!(conn.want(), Want::Pool) == (at + 1 < in_flight_max), "request {at}");
+        conn.respond(request.seq, body(b"answer"));
+    }
+    assert!(matches!(conn.want(), Want::Nothing), "as many answers wait as may be in flight");
+    assert!(!sent(&mut conn).is_empty());
+    assert!(matches!(conn.want(), Want::Pool));
 }

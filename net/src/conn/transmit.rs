@@ -145,6 +145,11 @@ impl Outbox {
         self.ready.is_empty()
     }
 
+    /// Responses that wait.
+    pub(super) fn len(&self) -> usize {
+        self.ready.len()
+    }
+
     /// As many responses as fit one transmission, at least one if there is one.
     pub(crate) fn transmit(&mut self) -> Option<Vec<Slice>> {
         let count = self.next_count();

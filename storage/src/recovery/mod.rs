@@ -20,7 +20,7 @@ use ringlog_buffer::Slice;
 
 use self::facts::Survey;
 pub use self::outcome::{Recovered, RecoveredShard, RecoveryError, RecoveryNews};
-use self::outcome::{ShardFiles, name_of};
+use self::outcome::{ShardFiles, dir_of, name_of};
 use self::redo::{Piece, Redo};
 use self::tails::{ScanStep, TailScan};
 use self::walk::{Journal, JournalFile, Walk, WalkStep, first_block_bytes};
@@ -174,7 +174,7 @@ impl Recovery {
         let mut shards: BTreeMap<ShardId, ShardFiles> = BTreeMap::new();
         for (shard, files) in &self.journals {
             let checkpointed = self.checkpoints.get(shard).map_or(0, |checkpoint| checkpoint.cut);
-            let firsts = files.iter().filter_map(|file| file.first.map(|first| first.sequence + 1)).max();
+            let firsts = files.iter().filter_map(|file| file.first.map(|first| first.sequence.saturating_add(1))).max();
             let walked = self.next_sequences.get(shard).copied();
             let next = [Some(checkpointed), firsts, walked].into_iter().flatten().max();
             shards.insert(
@@ -583,10 +583,6 @@ impl Recovery {
         let script = replacement(&mut self.queue, BASE_CHECKPOINT, data);
         self.queue.start_script(script, Purpose::Step(BASE_CHECKPOINT.into()));
     }
-}
-
-fn dir_of(state: &PartitionState) -> String {
-    format!("{}-{}", state.topic, state.key.partition)
 }
 
 fn path_of(purpose: &Purpose) -> String {

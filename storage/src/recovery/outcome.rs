@@ -143,3 +143,8 @@ pub(super) fn name_of(state: &PartitionState) -> TopicPartition {
     let partition: PartitionIndex = state.key.partition;
     TopicPartition::new(state.topic.clone(), partition)
 }
+
+/// The partition's folder.
+pub(super) fn dir_of(state: &PartitionState) -> String {
+    format!("{}-{}", state.topic, state.key.partition)
+}

@@ -135,7 +135,7 @@ impl Walk {
 
     /// Sequence behind the last record seen.
     pub(crate) fn next_sequence(&self) -> u64 {
-        self.last.map_or(self.journal.cut, |last| (last.sequence + 1).max(self.journal.cut))
+        self.last.map_or(self.journal.cut, |last| last.sequence.saturating_add(1).max(self.journal.cut))
     }
 
     fn is_live(&self, header: &RecordHeader) -> bool {
@@ -145,11 +145,11 @@ impl Walk {
     fn is_next(&self, header: &RecordHeader) -> bool {
         let Some(last) = self.last else { return self.is_live(header) };
         if self.searching {
-            return header.generation >= last.generation && header.sequence > last.sequence + 1;
+            return header.generation >= last.generation && header.sequence > last.sequence.saturating_add(1);
         }
         let same_start = header.generation == last.generation && header.previous_crc == last.crc;
         let next_start = header.generation > last.generation && header.previous_crc == 0;
-        header.sequence == last.sequence + 1 && (same_start || next_start)
+        Some(header.sequence) == last.sequence.checked_add(1) && (same_start || next_start)
     }
 
     /// The file that holds the first record that counts.
@@ -181,7 +181,7 @@ impl Walk {
             .collect();
         if !self.searching {
             // Where the checkpoint cuts the chain, there is nothing to compare with.
-            let jumps = self.last.is_none_or(|last| last.sequence + 1 < wanted);
+            let jumps = self.last.is_none_or(|last| last.sequence.saturating_add(1) < wanted);
             let follows = |first: &RecordHeader| first.sequence == wanted && (jumps || self.is_next(first));
             if let Some((_, at)) = firsts.iter().find(|(first, _)| follows(first)) {
                 if jumps {
@@ -197,7 +197,10 @@ impl Walk {
             }
         }
         self.searching = false;
-        let later = firsts.iter().filter(|(first, _)| first.sequence > wanted).min_by_key(|(first, _)| first.sequence);
+        // Only ever onwards: two files whose first records are damaged must not send the walk back and forth.
+        let left = self.journal.files[file].first.map_or(0, |first| first.sequence);
+        let is_later = |first: &RecordHeader| first.sequence > wanted.max(left);
+        let later = firsts.iter().filter(|(first, _)| is_later(first)).min_by_key(|(first, _)| first.sequence);
         let Some((first, at)) = later else {
             self.place = None;
             return None;

@@ -249,7 +249,8 @@ impl Store {
     }
 
     /// Refuses appends from now on, commits what is appended, brings everything into the segments, writes a clean
-    /// checkpoint, and then tells [`StoreEvent::Closed`]. Go on driving the store until that comes.
+    /// checkpoint, and then tells [`StoreEvent::Closed`]. Go on driving the store until that comes. Where the disk has
+    /// failed or is full it comes when nothing is under way, and the next start recovers.
     pub fn shutdown(&mut self) {
         if self.phase == Phase::Running {
             self.phase = Phase::Closing;
@@ -257,11 +258,18 @@ impl Store {
     }
 
     fn advance_closing(&mut self) {
-        if self.phase != Phase::Closing || !self.is_quiet() {
+        if self.phase != Phase::Closing {
             return;
         }
-        let unfinished = self.fenced.is_none() && (!self.checkpointing.is_clean() || !self.journaled.is_empty());
-        if unfinished && self.space == Space::There {
+        // A disk that failed or is full lets nothing be brought to its end. What is acknowledged is in the journal, and
+        // the next start takes it from there.
+        let is_stuck = self.fenced.is_some()
+            || self.space != Space::There
+            || self.partitions.iter().flatten().any(|partition| partition.fenced.is_some());
+        if !is_stuck && !self.is_quiet() {
+            return;
+        }
+        if !is_stuck && (!self.checkpointing.is_clean() || !self.journaled.is_empty()) {
             self.begin_closing_checkpoint();
         } else if self.queue.is_idle() {
             self.phase = Phase::Closed;

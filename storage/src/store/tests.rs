@@ -237,6 +237,7 @@ fn trap_19_a_failed_sync_fences_the_partition() {
     world.settle(300);
     let fenced = world.events.iter().filter(|(_, event)| matches!(event, StoreEvent::Fenced { .. })).count();
     assert_eq!(fenced, 1);
+    assert!(world.events.iter().any(|(_, event)| matches!(event, StoreEvent::Closed)), "a stop ends all the same");
     world.disk.fault = |_| None;
     world.crash(true);
     // What was committed is still in the journal.
