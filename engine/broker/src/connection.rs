@@ -221,6 +221,8 @@ impl Connection {
                     self.close(CloseReason::SocketFailed(error.to_string()));
                     break;
                 }
+                // Answers that have left make room for requests.
+                self.room_bell.ring();
                 continue;
             }
             if self.conn.borrow().finished().is_some() {
