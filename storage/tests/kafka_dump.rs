@@ -2,7 +2,6 @@
 //! there is no Java or the jars are not in `.kafka/`.
 #![forbid(unsafe_code)]
 
-#![forbid(unsafe_code)]
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! How connections and the broker end, in the simulator: clients that stall, vanish or wait hold up nobody.
+#![forbid(unsafe_code)]
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
