@@ -248,3 +248,49 @@ impl Wait {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringlog_buffer::Slice;
+    use ringlog_cluster::fetch_session::TopicKey;
+    use ringlog_storage::types::PartitionIndex;
+
+    fn outcome(bytes: usize) -> ReadOutcome {
+        let records = if bytes == 0 { Vec::new() } else { vec![Slice::from(&vec![0; bytes][..])] };
+        ReadOutcome { records, bytes, ..ReadOutcome::failed(ErrorCode::None) }
+    }
+
+    #[test]
+    fn data_over_the_limit_is_dropped_but_for_the_first() {
+        let check = |bytes: &[usize], limit, kept: &[usize]| {
+            let outcomes = keep_within(bytes.iter().copied().map(outcome), limit);
+            assert_eq!(outcomes.iter().map(|outcome| outcome.bytes).collect::<Vec<_>>(), kept, "{bytes:?} in {limit}");
+            assert!(outcomes.iter().all(|outcome| outcome.records.is_empty() == (outcome.bytes == 0)));
+        };
+        check(&[], 10, &[]);
+        check(&[4, 6], 10, &[4, 6]);
+        check(&[4, 7], 10, &[4, 0]);
+        check(&[40, 1], 10, &[40, 0]);
+        check(&[0, 40, 0, 1], 10, &[0, 40, 0, 0]);
+        check(&[4, 7, 6], 10, &[4, 0, 6]);
+        check(&[5, 0], 0, &[5, 0]);
+    }
+
+    #[test]
+    fn answers_in_a_row_are_grouped_by_topic() {
+        let check = |topics: &[&str], counts: &[usize]| {
+            let answers: Vec<_> = (0..)
+                .zip(topics)
+                .map(|(index, topic)| {
+                    let topic = TopicKey::Name((*topic).into());
+                    (PartitionKey { topic, partition: PartitionIndex::new(index) }, outcome(0))
+                })
+                .collect();
+            assert_eq!(topics_of(&answers), counts, "{topics:?}");
+        };
+        check(&[], &[]);
+        check(&["a"], &[1]);
+        check(&["a", "a", "b", "a"], &[2, 1, 1]);
+    }
+}

@@ -128,3 +128,49 @@ fn describe_partition(partition_index: i32, partition: &PartitionImage) -> Metad
         offline_replicas: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::sample_image::sample_image;
+
+    fn named(name: Option<&str>, id: u128) -> MetadataRequestTopic {
+        let topic_id = if id == 0 { Uuid::ZERO } else { Uuid::from_u128(id) };
+        MetadataRequestTopic { topic_id, name: name.map(str::to_owned) }
+    }
+
+    #[test]
+    fn topics_are_found_by_name_and_by_id() {
+        let image = sample_image(&[("a", 2), ("b", 1)]);
+        let check = |asked: MetadataRequestTopic, version, code: ErrorCode, name: Option<&str>, partitions: usize| {
+            let (topics, _) = some_topics(&image, std::slice::from_ref(&asked), version);
+            let [topic] = &topics[..] else { panic!("one answer for {asked:?}") };
+            assert_eq!(topic.error_code, code.code(), "{asked:?}");
+            assert_eq!((topic.name.as_deref(), topic.partitions.len()), (name, partitions), "{asked:?}");
+        };
+        check(named(Some("a"), 0), 1, ErrorCode::None, Some("a"), 2);
+        check(named(Some("x"), 0), 1, ErrorCode::UnknownTopicOrPartition, Some("x"), 0);
+        check(named(Some("x y"), 0), 1, ErrorCode::InvalidTopicException, Some("x y"), 0);
+        check(named(Some(""), 0), 1, ErrorCode::InvalidTopicException, Some(""), 0);
+        check(named(None, 102), 12, ErrorCode::None, Some("b"), 1);
+        check(named(None, 103), 12, ErrorCode::UnknownTopicId, None, 0);
+        check(named(None, 0), 12, ErrorCode::UnknownTopicId, None, 0);
+        check(named(None, 102), 11, ErrorCode::InvalidRequest, Some(""), 0);
+    }
+
+    #[test]
+    fn only_valid_names_that_are_unknown_may_be_created() {
+        let image = sample_image(&[("a", 1)]);
+        let asked: Vec<_> = ["a", "x", "not valid", "x", ".."].map(|name| named(Some(name), 0)).into();
+        let (topics, unknown) = some_topics(&image, &asked, 9);
+        assert_eq!((topics.len(), Vec::from_iter(unknown)), (5, vec!["x".to_owned()]));
+    }
+
+    #[test]
+    fn partitions_tell_their_leaders() {
+        let topics = all_topics(&sample_image(&[("a", 2)]));
+        let told: Vec<_> =
+            topics[0].partitions.iter().map(|it| (it.partition_index, it.leader_id, it.error_code)).collect();
+        assert_eq!(told, [(0, 1, 0), (1, -1, ErrorCode::LeaderNotAvailable.code())]);
+    }
+}

@@ -114,3 +114,67 @@ fn describe_partition(partition_index: i32, partition: &PartitionImage) -> Descr
         offline_replicas: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::sample_image::sample_image;
+    use ringlog_net::messages::describe_topic_partitions::TopicRequest;
+
+    const TOPICS: [(&str, i32); 3] = [("a", 3), ("b", 1), ("c", 4)];
+
+    fn request(topics: &[&str], cursor: Option<(&str, i32)>) -> DescribeTopicPartitionsRequest {
+        let topic = |name: &&str| TopicRequest { name: (*name).to_owned() };
+        let cursor = cursor.map(|(name, partition_index)| Cursor { topic_name: name.to_owned(), partition_index });
+        DescribeTopicPartitionsRequest { topics: topics.iter().map(topic).collect(), cursor, ..Default::default() }
+    }
+
+    /// Topics with the partitions that a page tells, and where the next one begins.
+    fn page(request: &DescribeTopicPartitionsRequest, limit: usize) -> (Vec<String>, Option<(String, i32)>) {
+        let response = describe(&sample_image(&TOPICS), request, limit);
+        let topic = |topic: &DescribeTopicPartitionsResponseTopic| {
+            let partitions: Vec<_> = topic.partitions.iter().map(|partition| partition.partition_index).collect();
+            format!("{} {} {partitions:?}", topic.name.as_deref().unwrap_or("null"), topic.error_code)
+        };
+        let next = response.next_cursor.map(|cursor| (cursor.topic_name, cursor.partition_index));
+        (response.topics.iter().map(topic).collect(), next)
+    }
+
+    fn check(asked: &[&str], cursor: Option<(&str, i32)>, limit: usize, told: &[&str], next: Option<(&str, i32)>) {
+        let next = next.map(|(name, index)| (name.to_owned(), index));
+        let told: Vec<_> = told.iter().map(|told| (*told).to_owned()).collect();
+        assert_eq!(page(&request(asked, cursor), limit), (told, next), "{asked:?} from {cursor:?}");
+    }
+
+    #[test]
+    fn pages_hold_as_many_partitions_as_they_may() {
+        check(&[], None, 100, &["a 0 [0, 1, 2]", "b 0 [0]", "c 0 [0, 1, 2, 3]"], None);
+        check(&[], None, 2, &["a 0 [0, 1]"], Some(("a", 2)));
+        check(&[], Some(("a", 2)), 2, &["a 0 [2]", "b 0 [0]"], Some(("c", 0)));
+        check(&[], Some(("c", 0)), 2, &["c 0 [0, 1]"], Some(("c", 2)));
+        check(&[], Some(("c", 2)), 2, &["c 0 [2, 3]"], None);
+    }
+
+    #[test]
+    fn topics_that_are_named_come_in_order_and_once() {
+        check(&["c", "a", "c"], None, 4, &["a 0 [0, 1, 2]", "c 0 [0]"], Some(("c", 1)));
+        check(&["c", "a"], Some(("c", 1)), 4, &["c 0 [1, 2, 3]"], None);
+        check(&["x", "a", "?"], None, 100, &["? 17 []", "a 0 [0, 1, 2]", "x 3 []"], None);
+    }
+
+    #[test]
+    fn a_cursor_may_point_to_what_is_gone() {
+        check(&[], Some(("aa", 5)), 100, &["b 0 [0]", "c 0 [0, 1, 2, 3]"], None);
+        check(&[], Some(("c", 9)), 100, &["c 0 []"], None);
+        check(&[], Some(("c", -9)), 1, &["c 0 [0]"], Some(("c", 1)));
+        check(&[], Some(("z", 0)), 1, &[], None);
+    }
+
+    #[test]
+    fn a_partition_without_a_leader_says_so() {
+        let response = describe(&sample_image(&TOPICS), &request(&["a"], None), 100);
+        let codes: Vec<_> = response.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
+        assert_eq!(codes, [0, 0, ErrorCode::LeaderNotAvailable.code()]);
+        assert_eq!(response.topics[0].topic_id, ringlog_storage::types::Uuid::from_u128(101));
+    }
+}

@@ -18,3 +18,5 @@ pub(crate) mod k37_create_partitions;
 pub(crate) mod k44_incremental_alter_configs;
 pub(crate) mod k60_describe_cluster;
 pub(crate) mod k75_describe_topic_partitions;
+#[cfg(test)]
+mod sample_image;

@@ -22,16 +22,22 @@ pub(crate) struct Files {
     open: RefCell<OpenFiles>,
 }
 
-#[derive(Debug, Default)]
-struct OpenFiles {
-    by_id: BTreeMap<FileId, (u64, File)>,
+/// Open files, of which the one that was used longest ago goes when there are too many.
+#[derive(Debug)]
+struct OpenFiles<I = FileId, F = File> {
+    limit: usize,
+    by_id: BTreeMap<I, (u64, F)>,
     /// Which file was used when, oldest first.
-    by_use: BTreeMap<u64, FileId>,
+    by_use: BTreeMap<u64, I>,
     uses: u64,
 }
 
-impl OpenFiles {
-    fn get(&mut self, id: FileId) -> Option<File> {
+impl<I: Copy + Ord, F: Clone> OpenFiles<I, F> {
+    fn new(limit: usize) -> Self {
+        Self { limit, by_id: BTreeMap::new(), by_use: BTreeMap::new(), uses: 0 }
+    }
+
+    fn get(&mut self, id: I) -> Option<F> {
         let (used, file) = self.by_id.get_mut(&id)?;
         self.by_use.remove(used);
         self.uses += 1;
@@ -40,19 +46,19 @@ impl OpenFiles {
         Some(file.clone())
     }
 
-    fn insert(&mut self, id: FileId, file: File) {
+    fn insert(&mut self, id: I, file: F) {
         self.remove(id);
         self.uses += 1;
         self.by_use.insert(self.uses, id);
         self.by_id.insert(id, (self.uses, file));
-        if self.by_id.len() > OPEN_FILES_MAX
+        if self.by_id.len() > self.limit
             && let Some((_, oldest)) = self.by_use.pop_first()
         {
             self.by_id.remove(&oldest);
         }
     }
 
-    fn remove(&mut self, id: FileId) {
+    fn remove(&mut self, id: I) {
         if let Some((used, _)) = self.by_id.remove(&id) {
             self.by_use.remove(&used);
         }
@@ -61,7 +67,7 @@ impl OpenFiles {
 
 impl Files {
     pub(crate) fn new(reactor: Reactor, root: PathBuf) -> Self {
-        Self { reactor, root, open: RefCell::default() }
+        Self { reactor, root, open: RefCell::new(OpenFiles::new(OPEN_FILES_MAX)) }
     }
 
     /// Performs one operation.
@@ -156,5 +162,44 @@ fn kind(error: &io::Error) -> IoErrorKind {
         io::ErrorKind::NotFound => IoErrorKind::NotFound,
         io::ErrorKind::WriteZero => IoErrorKind::ShortWrite,
         _ => IoErrorKind::Other(error.raw_os_error().unwrap_or(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_that_was_used_longest_ago_is_closed_first() {
+        let [a, b, c] = [1, 2, 3];
+        let mut open = OpenFiles::new(2);
+        open.insert(a, "a");
+        open.insert(b, "b");
+        assert_eq!(open.get(a), Some("a"));
+        open.insert(c, "c");
+        assert_eq!((open.get(a), open.get(b), open.get(c)), (Some("a"), None, Some("c")));
+        // The same id again is the same place.
+        open.insert(a, "a again");
+        open.insert(c, "c again");
+        assert_eq!((open.get(a), open.get(c)), (Some("a again"), Some("c again")));
+        open.remove(a);
+        open.remove(b);
+        open.insert(b, "b");
+        assert_eq!((open.get(a), open.get(b), open.get(c)), (None, Some("b"), Some("c again")));
+        assert_eq!((open.by_id.len(), open.by_use.len()), (2, 2));
+    }
+
+    #[test]
+    fn the_systems_errors_are_told_apart() {
+        for (error, expected) in [
+            (io::ErrorKind::StorageFull.into(), IoErrorKind::NoSpace),
+            (io::ErrorKind::QuotaExceeded.into(), IoErrorKind::NoSpace),
+            (io::ErrorKind::NotFound.into(), IoErrorKind::NotFound),
+            (io::ErrorKind::WriteZero.into(), IoErrorKind::ShortWrite),
+            (io::Error::from_raw_os_error(5), IoErrorKind::Other(5)),
+            (io::ErrorKind::InvalidData.into(), IoErrorKind::Other(0)),
+        ] {
+            assert_eq!(kind(&error), expected, "{error:?}");
+        }
     }
 }
