@@ -36,8 +36,11 @@ impl SparseIndex {
                 && one.position < next.position
                 && one.max_timestamp_before <= next.max_timestamp_before
         });
+        if !in_order {
+            return None;
+        }
         let distance = entries.iter().zip(entries.iter().skip(1)).map(|(a, b)| b.position - a.position).min();
-        in_order.then(|| Self { entries, interval_bytes: interval_bytes.max(distance.unwrap_or(0)) })
+        Some(Self { entries, interval_bytes: interval_bytes.max(distance.unwrap_or(0)) })
     }
 
     pub(crate) fn entries(&self) -> &[IndexEntry] {
@@ -46,7 +49,8 @@ impl SparseIndex {
 
     /// Notes a batch, if it lies far enough behind the last one noted. Batches come in order.
     pub(crate) fn note(&mut self, entry: IndexEntry) {
-        let far_enough = self.entries.last().is_none_or(|last| entry.position >= last.position + self.interval_bytes);
+        let far_enough =
+            self.entries.last().is_none_or(|last| entry.position >= last.position.saturating_add(self.interval_bytes));
         if far_enough {
             if self.entries.len() == INDEX_ENTRIES_MAX {
                 self.thin_out(INDEX_ENTRIES_MAX / 2);
@@ -88,5 +92,27 @@ impl SparseIndex {
     /// Forgets entries at or behind `position`.
     pub(crate) fn trim_end(&mut self, position: u64) {
         self.entries.retain(|entry| entry.position < position);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_out_of_order_are_no_index() {
+        let check = |positions: [u64; 2], interval_bytes| {
+            let entry = |(offset, position)| IndexEntry {
+                offset: Offset::new(offset),
+                position,
+                max_timestamp_before: Millis::NONE,
+            };
+            let index = SparseIndex::from_entries((0..).zip(positions).map(entry).collect(), 1);
+            assert_eq!(index.map(|index| index.interval_bytes), interval_bytes, "{positions:?}");
+        };
+        check([0, 500], Some(500));
+        check([500, 0], None);
+        check([500, 500], None);
+        check([0, u64::MAX], Some(u64::MAX));
     }
 }
