@@ -25,7 +25,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(spans(&running, &ids), spans(&twice, &ids_twice));
     running.turn();
     for id in ids {
-        running.read_all(id);
+        // A checkpoint that was made up may tell of batches that there are not.
+        let _ = running.read_all(id);
         let _ = running.append(id, &batch(100, 300));
     }
     running.turn();
