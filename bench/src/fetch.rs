@@ -100,7 +100,7 @@ enum AtEnd {
 fn cached(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
     let broker = Broker::start(setup, Cores::One)?;
     let duration = setup.measured();
-    let measured = load::run(&broker, setup.load_core, move |load| async move {
+    let measured = load::run(&broker, setup, move |load| async move {
         let topic = load.connect(Receive::Pooled).await?.create_topic("bench", SHAPE.partitions).await?;
         let end = fill(&load, topic, CACHED_BATCHES).await?;
         for _ in 0..consumers {
@@ -115,7 +115,7 @@ fn cached(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
 fn tail(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
     let broker = Broker::start(setup, Cores::One)?;
     let duration = setup.measured();
-    let measured = load::run(&broker, setup.load_core, move |load| async move {
+    let measured = load::run(&broker, setup, move |load| async move {
         let topic = load.connect(Receive::Pooled).await?.create_topic("bench", SHAPE.partitions).await?;
         for _ in 0..consumers {
             spawn_consumer(&load, topic, AtEnd::Wait);
@@ -129,7 +129,7 @@ fn tail(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
 
 fn catch_up(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
     let broker = Broker::start(setup, Cores::One)?;
-    let measured = load::run(&broker, setup.load_core, move |load| async move {
+    let measured = load::run(&broker, setup, move |load| async move {
         let topic = load.connect(Receive::Pooled).await?.create_topic("bench", SHAPE.partitions).await?;
         let end = fill(&load, topic, COLD_BATCHES).await?;
         let read = async {

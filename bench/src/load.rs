@@ -10,12 +10,10 @@ use anyhow::{Context as _, anyhow};
 use ringlog_buffer::Slice;
 use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, launch};
 
+use crate::Setup;
 use crate::broker::{Broker, cpu_seconds};
 use crate::client::{Connection, Receive};
 use crate::requests;
-
-/// What a run does before it is measured: caches, pools and files reach the state in which they stay.
-const WARM_UP: Duration = Duration::from_millis(1500);
 
 /// What the tasks of a load count, and the first error of any of them.
 #[derive(Debug, Default)]
@@ -54,19 +52,22 @@ pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) counts: Rc<Counts>,
     broker: u32,
+    warm_up: Duration,
 }
 
 /// Runs `scenario` on the load's core, against `broker`.
-pub(crate) fn run<F, Fut, T>(broker: &Broker, core: usize, scenario: F) -> anyhow::Result<T>
+pub(crate) fn run<F, Fut, T>(broker: &Broker, setup: &Setup, scenario: F) -> anyhow::Result<T>
 where
     F: Fn(Load) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = anyhow::Result<T>> + 'static,
     T: Send + 'static,
 {
-    let (address, id) = (broker.address, broker.id());
-    let main =
-        move |reactor: Reactor, _mesh: Mesh<()>| scenario(Load { reactor, address, counts: Rc::default(), broker: id });
-    let specs = [ShardSpec { core: Some(core) }];
+    let (address, broker) = (broker.address, broker.id());
+    let warm_up = Duration::from_millis(setup.warm_up_ms);
+    let main = move |reactor: Reactor, _mesh: Mesh<()>| {
+        scenario(Load { reactor, address, counts: Rc::default(), broker, warm_up })
+    };
+    let specs = [ShardSpec { core: Some(setup.load_core) }];
     let shards = launch(&specs, BackendChoice::Auto, Limits::default(), main)?;
     for warning in shards.warnings() {
         eprintln!("ringlog-bench: {warning}");
@@ -114,7 +115,7 @@ impl Load {
 
     /// Measures for this long, once the load is warm.
     pub(crate) async fn measure(&self, duration: Duration) -> anyhow::Result<Measured> {
-        self.reactor.sleep(WARM_UP).await;
+        self.reactor.sleep(self.warm_up).await;
         self.measure_now(self.reactor.sleep(duration)).await
     }
 

@@ -48,6 +48,9 @@ struct Setup {
     /// Runs whose median counts.
     #[arg(long, global = true, default_value_t = 5)]
     runs: usize,
+    /// Milliseconds of load before a run is measured: caches, pools and files reach the state in which they stay.
+    #[arg(long, global = true, default_value_t = 1500)]
+    warm_up_ms: u64,
     /// Seconds of one run that are measured.
     #[arg(long, global = true, default_value_t = 4)]
     seconds: u64,

@@ -17,7 +17,7 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<()> {
     for _ in 0..setup.runs {
         let broker = Broker::start(setup, Cores::All)?;
         started.push(broker.started_in.as_secs_f64() * 1e3);
-        load::run(&broker, setup.load_core, async |load| {
+        load::run(&broker, setup, async |load| {
             load.reactor.sleep(SETTLE).await;
             Ok(())
         })?;
