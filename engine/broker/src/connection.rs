@@ -254,7 +254,13 @@ impl Connection {
         // The peer may be gone already; then there is nobody to tell.
         let _ = self.socket.shutdown().await;
         match reason {
-            Some(CloseReason::PeerClosed | CloseReason::ShuttingDown | CloseReason::Idle(_)) | None => {
+            Some(
+                CloseReason::PeerClosed
+                | CloseReason::SocketFailed(_)
+                | CloseReason::ShuttingDown
+                | CloseReason::Idle(_),
+            )
+            | None => {
                 tracing::debug!(peer = %self.peer, reason = reason.map(tracing::field::display), "connection ended");
             }
             Some(reason) => tracing::info!(peer = %self.peer, "connection ended: {reason}"),
