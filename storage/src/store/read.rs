@@ -141,11 +141,23 @@ impl Store {
             return Ok(ReadOutcome::Ready(ready));
         }
         let base = partition.segments[at].base;
-        match self.plan(id, base, Goal::Fetch { offset, limits, cap })? {
-            Ok(Step::Fetched(batches, _)) => Ok(ReadOutcome::Ready(batches)),
+        let goal = Goal::Fetch { offset, limits, cap };
+        match self.plan(id, base, goal)? {
+            Ok(Step::Fetched(batches, _)) => self.or_damage(id, goal, batches).map(ReadOutcome::Ready),
             Ok(_) => unreachable!("a fetch ends in batches"),
             Err(read) => Ok(ReadOutcome::Disk(read)),
         }
+    }
+
+    /// A reader that finds nothing between its offset and a damaged range is told of the damage: it would wait for ever.
+    fn or_damage(&self, id: PartitionId, goal: Goal, batches: ReadBatches) -> Result<ReadBatches, ReadError> {
+        if let Goal::Fetch { limits: ReadLimits { min_one_batch: MinOneBatch::Yes, .. }, cap, .. } = goal
+            && batches.bytes == 0
+            && let Some(range) = self.get(id).and_then(|partition| partition.rot_at(cap))
+        {
+            return Err(ReadError::Rot { from: range.from, next_good: range.next_good });
+        }
+        Ok(batches)
     }
 
     /// Answers from the cache, or begins to read the disk.
@@ -352,7 +364,9 @@ impl Store {
     pub(super) fn end_read(&mut self, read: ReadId, outcome: Result<Step, ReadError>) {
         let waiting = self.reads.waiting.remove(&read).expect("it waits");
         let event = match (waiting.goal, outcome) {
-            (Goal::Fetch { .. }, Ok(Step::Fetched(batches, _))) => StoreEvent::ReadReady { read, result: Ok(batches) },
+            (goal @ Goal::Fetch { .. }, Ok(Step::Fetched(batches, _))) => {
+                StoreEvent::ReadReady { read, result: self.or_damage(waiting.id, goal, batches) }
+            }
             (Goal::Fetch { .. }, Err(error)) => StoreEvent::ReadReady { read, result: Err(error) },
             (_, Ok(Step::Looked(found))) => StoreEvent::LookupReady { read, result: Ok(found) },
             (_, Err(error)) => StoreEvent::LookupReady { read, result: Err(error) },
