@@ -151,7 +151,7 @@ fn metadata_records() {
 fn directories() {
     // Which directory; then damages: what is done, to which file, where, with what.
     for directory in 0..4 {
-        for scope in 0..2 {
+        for scope in 0..4 {
             write("journal_recovery", &format!("sound-{directory}-{scope}"), &[scope, directory]);
         }
         for (name, damage) in [

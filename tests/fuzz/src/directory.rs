@@ -107,7 +107,8 @@ impl Running {
                     assert!(next_good > offset, "{next_good} is no way out of damage at {offset}");
                     next_good
                 }
-                Err(ReadError::Storage(_)) => return false,
+                // Its file is gone.
+                Err(ReadError::Storage(_)) => return true,
                 Err(error) => panic!("reading {offset} of {offsets:?}: {error}"),
             };
         }

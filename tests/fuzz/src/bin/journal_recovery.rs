@@ -16,8 +16,10 @@ fuzz_target!(|data: &[u8]| {
     let mut choices = Choices(data);
     let choice = choices.byte();
     let mut disk = DISKS.with(|disks| disks[choices.index(disks.len())].clone());
-    let only_journal = choice & 1 == 0;
-    damage(&mut disk, &mut choices, |path| !only_journal || path.starts_with("journal/"));
+    let (only_journal, true_checkpoints) = (choice & 1 == 0, choice & 2 != 0);
+    damage(&mut disk, &mut choices, |path| {
+        (path.starts_with("journal/") || !only_journal) && !(path.ends_with("checkpoint") && true_checkpoints)
+    });
     let Ok(recovered) = recover(&mut disk) else { return };
     let again = recover(&mut disk.clone()).expect("what recovery wrote is sound");
     let (mut running, ids) = start(disk, recovered);
@@ -31,7 +33,6 @@ fuzz_target!(|data: &[u8]| {
     }
     running.turn();
     let (mut disk, closed) = running.shut_down();
-    if closed {
-        recover(&mut disk).expect("was closed in good order");
-    }
+    let reopened = recover(&mut disk);
+    assert!(!(closed && true_checkpoints) || reopened.is_ok(), "was closed in good order: {reopened:?}");
 });
