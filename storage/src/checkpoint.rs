@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::batch::crc32c;
 use crate::journal::format::PartitionKey;
-use crate::limits::{BLOCK_BYTES, PRODUCER_BATCHES_MAX};
+use crate::limits::{BLOCK_BYTES, PRODUCER_BATCHES_MAX, TOPIC_NAME_BYTES_MAX};
 use crate::log::epochs::{EpochStart, LeaderEpochs};
 use crate::log::index::{IndexEntry, SparseIndex};
 use crate::log::mark::Mark;
@@ -374,7 +374,7 @@ fn decode_producer(input: &mut In<'_>) -> Option<(ProducerId, Producer)> {
 /// Whether a text can be a topic's name, and thereby part of a path (Kafka's rule).
 pub(crate) fn is_topic_name(name: &str) -> bool {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-    plain && (1..=249).contains(&name.len()) && name != "." && name != ".."
+    plain && (1..=TOPIC_NAME_BYTES_MAX).contains(&name.len()) && name != "." && name != ".."
 }
 
 /// The bytes of a sealed segment's index file, in whole blocks.

@@ -25,7 +25,8 @@ pub struct StoreConfig {
     pub journal_bytes_max: u64,
     /// Length of one journal file, a multiple of 4096, at least 64 KiB.
     pub journal_file_bytes: u64,
-    /// From this many pending bytes on, a partition's batches go to its segment and not through the journal.
+    /// From this many pending bytes on, a partition's batches go to its segment and not through the journal. What a
+    /// record of the journal has no room for does so in any case.
     pub direct_bytes_min: u64,
     /// Tail chunks kept in memory, written back or not. Above it, written chunks go, oldest first.
     pub tail_bytes_max: usize,

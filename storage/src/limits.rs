@@ -15,6 +15,9 @@ pub const PRODUCER_BATCHES_MAX: usize = 5;
 /// Payload of one journal record: what the small partitions of one group commit may bring together.
 pub const RECORD_PAYLOAD_BYTES_MAX: usize = 2 << 20;
 
+/// Length of a topic's name (Kafka's rule).
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+
 /// Partitions whose batches may stand in one group commit.
 pub const GROUP_PARTITIONS_MAX: usize = 4096;
 

@@ -120,6 +120,11 @@ impl Sequence {
             None => Self(count - (i32::MAX - self.0) - 1),
         }
     }
+
+    /// The one before. 0 has none: it is the first of all, but for a producer that has gone all the way round.
+    pub const fn before(self) -> Option<Self> {
+        if self.0 > 0 { Some(Self(self.0 - 1)) } else { None }
+    }
 }
 
 number! {

@@ -130,7 +130,7 @@ pub(crate) async fn submit(shard: Shard, command: Command) -> CommandReply {
         let publications = Rc::clone(&controller.publications);
         let Decision { records, reply } = (command.0)(&controller.metadata, &mut random);
         if records.is_empty() {
-            return Ok((reply, None, publications));
+            return open_change(state).map(|open| (reply, open, publications));
         }
         write(state, &records, now).map(|written| (reply, Some(written), publications))
     })?;
@@ -174,6 +174,24 @@ fn write(state: &mut State, records: &[MetadataRecord], now: Millis) -> Result<W
     }
     let image = Arc::new(metadata.image().clone());
     Ok(Written { count, last_offset: appended.last_offset, image })
+}
+
+/// What is not committed yet of the state that decisions are taken from. An answer that follows from it has to wait for
+/// it, even one that changes nothing: a crash may still undo it.
+fn open_change(state: &mut State) -> Result<Option<Written>, ErrorCode> {
+    let controller = state.controller.as_ref().expect("shard 0 has the controller");
+    let (log, image) = (controller.log, controller.metadata.image());
+    let offsets = state.store.partition(log).ok_or(ErrorCode::KafkaStorageError)?;
+    if offsets.high_watermark >= offsets.log_end {
+        return Ok(None);
+    }
+    if state.has_failed() {
+        return Err(ErrorCode::KafkaStorageError);
+    }
+    let (image, last_offset) = (Arc::new(image.clone()), Offset::new(offsets.log_end.get() - 1));
+    let count = Rc::new(CommitCount::default());
+    state.table.get_mut(log).expect("the metadata log has its slot").commits.push(last_offset, &count);
+    Ok(Some(Written { count, last_offset, image }))
 }
 
 fn batch(records: &[MetadataRecord], now: Millis) -> Result<Vec<u8>, ErrorCode> {

@@ -132,6 +132,8 @@ impl State {
         if !self.deferred.is_empty() {
             retry_deferred(self, now);
             self.hand_on_events();
+            // Trying alone is no reason to try again.
+            self.store.touched = false;
         }
         true
     }
@@ -159,6 +161,11 @@ impl State {
     /// Brings the result of an operation.
     pub(crate) fn store_io_done(&mut self, id: IoId, result: IoResult, now: Nanos) {
         self.store.io_done(id, result, now);
+    }
+
+    /// Whether a write has failed: part of what was appended will never be committed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.disk == Disk::Failed
     }
 
     /// How the shard ends, once the store is closed.

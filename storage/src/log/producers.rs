@@ -20,6 +20,24 @@ pub(crate) struct RememberedBatch {
     pub(crate) timestamp: Millis,
 }
 
+impl RememberedBatch {
+    /// A place in a sequence, and nothing else: equal to no batch, and followed by the one that begins with `next`.
+    fn before(next: Sequence) -> Self {
+        Self {
+            base_sequence: Sequence::NONE,
+            last_sequence: next.before().unwrap_or(Sequence::NONE),
+            base_offset: Offset::UNKNOWN,
+            last_offset: Offset::UNKNOWN,
+            timestamp: Millis::NONE,
+        }
+    }
+
+    /// The sequence that follows.
+    fn next_sequence(&self) -> Sequence {
+        if self.last_sequence == Sequence::NONE { Sequence::new(0) } else { self.last_sequence.advance(1) }
+    }
+}
+
 /// One producer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Producer {
@@ -33,13 +51,7 @@ pub(crate) struct Producer {
 
 impl Producer {
     pub(crate) fn new(epoch: ProducerEpoch, seen: Millis) -> Self {
-        let nothing = RememberedBatch {
-            base_sequence: Sequence::NONE,
-            last_sequence: Sequence::NONE,
-            base_offset: Offset::UNKNOWN,
-            last_offset: Offset::UNKNOWN,
-            timestamp: Millis::NONE,
-        };
+        let nothing = RememberedBatch::before(Sequence::NONE);
         Self { epoch, seen, batches: [nothing; PRODUCER_BATCHES_MAX], count: 0 }
     }
 
@@ -92,6 +104,7 @@ impl Producers {
             return Verdict::OldEpoch { current: known.epoch };
         }
         let Some(last) = known.batches().last() else { return Verdict::New };
+        let next = last.next_sequence();
         if epoch > known.epoch {
             let begins = batch.base_sequence() == Sequence::new(0);
             return if begins { Verdict::New } else { Verdict::Gap { last: last.last_sequence } };
@@ -102,11 +115,19 @@ impl Producers {
         if let Some(duplicate) = known.batches().iter().find(same) {
             return Verdict::Duplicate(*duplicate);
         }
-        if batch.base_sequence() == last.last_sequence.advance(1) {
-            Verdict::New
-        } else {
-            Verdict::Gap { last: last.last_sequence }
+        if batch.base_sequence() == next { Verdict::New } else { Verdict::Gap { last: last.last_sequence } }
+    }
+
+    /// Notes that the first batch of a producer was refused for a reason that is not its own: its next ones, which may be
+    /// on their way already, must not take its place.
+    pub(crate) fn refused(&mut self, batch: BatchHeader<'_>, now: Millis) {
+        let (id, is_full) = (batch.producer_id(), self.by_id.len() >= PRODUCERS_PER_PARTITION_MAX);
+        if id < ProducerId::new(0) || self.by_id.contains_key(&id) || is_full {
+            return;
         }
+        let mut producer = Producer::new(batch.producer_epoch(), now);
+        producer.push(RememberedBatch::before(batch.base_sequence()));
+        self.by_id.insert(id, producer);
     }
 
     /// Notes that a batch stands in the log, with its final offsets.
@@ -165,12 +186,17 @@ impl Producers {
 }
 
 impl Producers {
-    /// Forgets batches at or behind `end`, which may never become durable; not the producers.
+    /// Forgets batches at or behind `end`, which may never become durable; not the producers. Of one whose batches all go,
+    /// the place in its sequence stays: the oldest of them continued what stands before `end`.
     pub(crate) fn trim_end(&mut self, end: Offset) {
         for producer in self.by_id.values_mut() {
             let kept = producer.batches().iter().filter(|batch| batch.base_offset < end).count();
+            let oldest = producer.batches().first().copied();
             // They are in order of offsets, so those to forget are the last ones.
             producer.count = kept;
+            if let Some(oldest) = oldest.filter(|_| kept == 0) {
+                producer.push(RememberedBatch::before(oldest.base_sequence));
+            }
         }
     }
 }

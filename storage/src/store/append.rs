@@ -44,7 +44,13 @@ impl Store {
         if to_u64(bytes) > u64::from(partition.config.segment_bytes) {
             return Err(AppendError::BatchTooLarge { bytes });
         }
-        self.check_writable(partition.fenced)?;
+        if let Err(refusal) = self.check_writable(partition.fenced) {
+            let partition = self.partitions[at].as_mut().expect("looked up before");
+            if origin == AppendOrigin::Client {
+                partition.producers.refused(batch.header, now);
+            }
+            return Err(refusal);
+        }
         if self.unwritten_bytes.saturating_add(to_u64(bytes)) > self.config.unwritten_bytes_max
             && self.unwritten_bytes > 0
         {

@@ -13,7 +13,9 @@ use crate::answer::PartitionId;
 use crate::io::{IoErrorKind, IoOp, WriteDurability};
 use crate::journal::format::record_bytes;
 use crate::journal::format::{ENTRY_HEADER_BYTES, Entry, EntryKind, HEADER_BYTES, PartitionKey, RecordHeader};
-use crate::limits::{GROUP_DIRECT_MAX, GROUP_PARTITIONS_MAX, RECORD_PAYLOAD_BYTES_MAX, SEGMENT_WRITE_BYTES_MAX};
+use crate::limits::{
+    GROUP_DIRECT_MAX, GROUP_PARTITIONS_MAX, RECORD_PAYLOAD_BYTES_MAX, SEGMENT_WRITE_BYTES_MAX, TOPIC_NAME_BYTES_MAX,
+};
 use crate::log::mark::Mark;
 use crate::log::partition::{Busy, Partition};
 use crate::log::tail::{to_u64, to_usize};
@@ -153,7 +155,7 @@ impl Store {
 
     /// Who takes part, how far, and on which road; and the bytes of the record's entries.
     fn choose_members(&mut self) -> (Vec<Member>, usize) {
-        let record_max = to_usize(self.journal.file_bytes() / 2).min(RECORD_PAYLOAD_BYTES_MAX) - HEADER_BYTES;
+        let record_max = record_payload_max(self.journal.file_bytes());
         let mut payload_bytes = self.commit.notices.len().min(record_max / ENTRY_HEADER_BYTES) * ENTRY_HEADER_BYTES;
         let mut members: Vec<Member> = Vec::new();
         let mut direct_writes = 0;
@@ -330,6 +332,17 @@ impl Store {
         }
         self.drive(member.id);
     }
+}
+
+/// Payload of one record in journal files of this length.
+fn record_payload_max(file_bytes: u64) -> usize {
+    to_usize(file_bytes / 2).min(RECORD_PAYLOAD_BYTES_MAX) - HEADER_BYTES
+}
+
+/// Pending bytes that a record of its own has room for, with the partition's name: what is more must go straight into
+/// the segment.
+pub(super) fn journal_bytes_max(file_bytes: u64) -> u64 {
+    to_u64(record_payload_max(file_bytes) - 2 * ENTRY_HEADER_BYTES - TOPIC_NAME_BYTES_MAX)
 }
 
 /// Whether the partition's pending batches can go straight into its segment now.

@@ -131,8 +131,9 @@ pub struct Store {
 
 impl Store {
     /// A store that goes on from what recovery found for its shard.
-    pub fn new(config: StoreConfig, boot: RecoveredShard) -> Self {
+    pub fn new(mut config: StoreConfig, boot: RecoveredShard) -> Self {
         assert!(config.journal_file_bytes.is_multiple_of(crate::limits::BLOCK_BYTES), "journal files are whole blocks");
+        config.direct_bytes_min = config.direct_bytes_min.min(commit::journal_bytes_max(config.journal_file_bytes));
         let mut queue = IoQueue::new();
         let (usable, unusable): (Vec<_>, Vec<_>) =
             boot.journal_files.into_iter().partition(|(_, bytes)| *bytes == config.journal_file_bytes);
@@ -245,6 +246,10 @@ impl Store {
         };
         let lazy = self.lazy.first().map(|(at, _)| *at);
         let deletion = self.deletions.first().map(|(at, _)| *at);
+        if self.fenced.is_some() {
+            // The rest would be due for ever: nothing of it is begun any more.
+            return deletion;
+        }
         [space, lazy, deletion, self.writeback_deadline(), self.checkpoint_deadline()].into_iter().flatten().min()
     }
 

@@ -16,6 +16,11 @@ fn world(shape: Shape) -> World {
     world
 }
 
+fn verdict_of(producers: &Producers, producer: Producer) -> Verdict {
+    let bytes = batch(30, 1, producer, 5);
+    producers.check(BatchView::parse(&bytes).expect("just built").0.header())
+}
+
 fn verdict(producers: &Producers, sequence: i32, epoch: i16) -> Verdict {
     let bytes = batch(30, 1, numbered(sequence, epoch), 5);
     producers.check(BatchView::parse(&bytes).expect("just built").0.header())
@@ -107,6 +112,29 @@ fn trap_03_older_epochs_are_fenced_and_newer_ones_begin_with_zero() {
     assert_eq!(verdict(&producers, 3, 3), Verdict::OldEpoch { current: ProducerEpoch::new(4) });
     assert_eq!(verdict(&producers, 0, 5), Verdict::New);
     assert!(matches!(verdict(&producers, 3, 5), Verdict::Gap { .. }));
+}
+
+#[test]
+fn trap_05_a_producer_whose_last_batches_are_lost_keeps_its_place_in_the_sequence() {
+    let mut producers = Producers::default();
+    for batch in 0..8 {
+        note(&mut producers, batch * 3, 0, i64::from(batch) * 3);
+    }
+    // Batches 3 to 7 are remembered, and none of them became durable.
+    producers.trim_end(Offset::new(9));
+    assert_eq!(verdict(&producers, 9, 0), Verdict::New);
+    assert_eq!(verdict(&producers, 12, 0), Verdict::Gap { last: Sequence::new(8) });
+    assert_eq!(verdict(&producers, 24, 0), Verdict::Gap { last: Sequence::new(8) });
+}
+
+#[test]
+fn trap_03_a_refused_first_batch_keeps_its_place_before_those_on_their_way() {
+    let mut producers = Producers::default();
+    let bytes = batch(30, 1, producer(0, Sequence::new(0)), 5);
+    producers.refused(BatchView::parse(&bytes).expect("just built").0.header(), Millis::new(1));
+    let refused = |sequence| verdict_of(&producers, producer(0, Sequence::new(sequence)));
+    assert!(matches!(refused(3), Verdict::Gap { .. }));
+    assert_eq!(refused(0), Verdict::New);
 }
 
 #[test]

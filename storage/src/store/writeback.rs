@@ -70,6 +70,10 @@ impl Store {
     /// Notes that a journal record holds something of this partition.
     pub(super) fn journaled_at(&mut self, id: PartitionId, sequence: u64) {
         let partition = self.known(id);
+        if partition.removing {
+            // Nobody needs it any more, and nothing would ever bring it into a segment.
+            return;
+        }
         partition.journaled_after_flush.get_or_insert(sequence);
         if partition.journaled_since.is_none() {
             partition.journaled_since = Some(sequence);

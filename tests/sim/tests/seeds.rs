@@ -1,0 +1,30 @@
+//! Short runs of many seeds, and the same seed twice.
+#![forbid(unsafe_code)]
+
+use ringlog_sim::seeds::{command, name_failures, run_all};
+use ringlog_sim::{Trace, run};
+
+/// Seeds of every run of the tests. `cargo run --release -p ringlog-sim -- --from-seed N` goes on from there.
+const SEEDS: u64 = 2000;
+/// Seeds that are run twice.
+const SEEDS_TWICE: u64 = 24;
+
+#[test]
+fn clients_see_nothing_that_cannot_be() {
+    name_failures();
+    match run_all(0..SEEDS, None) {
+        Ok(sum) => {
+            println!("{sum:?}");
+            assert_eq!(sum.runs, SEEDS);
+            assert!(sum.counts.acknowledged > 0 && sum.counts.read > 0, "something was written and read: {sum:?}");
+        }
+        Err(failed) => panic!("seed {} fails; see it with: {}", failed.seed, command(failed.seed)),
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_run_twice() {
+    for seed in SEEDS..SEEDS + SEEDS_TWICE {
+        assert_eq!(run(seed, Trace::Off), run(seed, Trace::Off), "seed {seed}");
+    }
+}
