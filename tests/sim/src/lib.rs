@@ -6,6 +6,15 @@
 //!
 //! [`ledger`] judges; [`clients`] speak the protocol; [`world`] runs the broker and disturbs it as [`plan`] says.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::field_reassign_with_default,
+    clippy::format_push_string,
+    clippy::manual_is_multiple_of,
+    clippy::semicolon_if_nothing_returned,
+    clippy::struct_field_names,
+    clippy::unused_self,
+    reason = "matters of taste, of which the simulation keeps its own"
+)]
 #![warn(missing_docs)]
 
 mod clients;

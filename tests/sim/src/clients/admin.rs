@@ -158,10 +158,8 @@ impl Admin {
         let mut ledger = shared.ledger.borrow_mut();
         match code(grown.error_code) {
             ErrorCode::None => ledger.topic_mut(id).partitions = count,
-            // An earlier request, whose answer was lost, has grown it.
-            ErrorCode::InvalidPartitions => {}
-            // Too much waits to be written.
-            ErrorCode::RequestTimedOut => {}
+            // An earlier request, whose answer was lost, has grown it; or too much waits to be written.
+            ErrorCode::InvalidPartitions | ErrorCode::RequestTimedOut => {}
             ErrorCode::KafkaStorageError if ledger.storage_may_fail => {}
             other => panic!("growing {id}: unexpected {}", other.name()),
         }

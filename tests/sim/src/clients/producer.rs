@@ -152,7 +152,7 @@ impl Producer {
                 all.retain(|partition| !by_name || ledger.topic(partition.topic).is_lasting);
                 all
             };
-            for _ in 0..1 + self.client.random.below(3) {
+            for _ in 0..=self.client.random.below(3) {
                 if candidates.is_empty() {
                     break;
                 }

@@ -84,7 +84,7 @@ impl Reader {
         let in_session = version >= SESSION_VERSION_MIN && self.client.random.chance(500);
         let session = in_session.then_some(Session { id: 0, epoch: 0 });
         let mut stint = Stint { version, session, positions: BTreeMap::new(), forgotten: Vec::new() };
-        for _ in 0..1 + self.client.random.below(12) {
+        for _ in 0..=self.client.random.below(12) {
             if self.fetches == 0 || self.client.shared.winds_down.get() {
                 break;
             }
@@ -110,7 +110,7 @@ impl Reader {
             stint.positions.remove(&gone);
             stint.forgotten.push(gone);
         }
-        for _ in 0..1 + random.below(3) {
+        for _ in 0..=random.below(3) {
             let one = candidates[random.index(candidates.len())];
             let mark = ledger.mark(one);
             let span = u64::try_from(mark.high_watermark - mark.log_start).expect("it ends behind its start");
