@@ -3,6 +3,8 @@
 //! After every start the whole log is read and compared with what was appended: everything that was called committed is
 //! there once, in order, byte for byte; what was not may be there, as long as nothing before it is missing.
 
+mod model;
+
 use std::collections::BTreeMap;
 
 use crate::answer::{
@@ -21,24 +23,7 @@ use crate::types::{
     Uuid,
 };
 
-/// A batch that was appended.
-#[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    pub(crate) base: Offset,
-    pub(crate) last: Offset,
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// What a partition should hold.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Model {
-    pub(crate) log: Vec<Stored>,
-    pub(crate) acked: Offset,
-    pub(crate) log_start: Offset,
-    pub(crate) next_sequence: Sequence,
-    /// Batches before this place in `log` may be forgotten: five had been appended behind them before a crash.
-    pub(crate) remembered_from: usize,
-}
+use model::{CLIENTS, Client, Model, Stored};
 
 /// How a world is laid out.
 #[derive(Clone, Debug)]
@@ -98,9 +83,13 @@ pub(crate) fn batch(value_bytes: usize, fill: u8, producer: Producer, timestamp:
     builder.build()
 }
 
-/// An idempotent producer, one for each partition.
+/// The first idempotent producer of a partition.
 pub(crate) fn producer(partition: u32, base_sequence: Sequence) -> Producer {
-    Producer { id: ProducerId::new(i64::from(partition)), epoch: ProducerEpoch::new(0), base_sequence }
+    Producer { id: producer_id(partition, 0), epoch: ProducerEpoch::new(0), base_sequence }
+}
+
+fn producer_id(partition: u32, client: usize) -> ProducerId {
+    ProducerId::new(i64::from(partition) + 1000 * i64::try_from(client).expect("small"))
 }
 
 impl World {
@@ -216,9 +205,8 @@ impl World {
                 offsets.log_end,
                 self.news
             );
-            let kept = model.log.iter().take_while(|stored| stored.last < offsets.log_end).count();
-            model.remembered_from = model.remembered_from.max(model.log.len().saturating_sub(5));
-            model.log.truncate(kept);
+            model.mark_superseded();
+            model.lose_behind(offsets.log_end, self.shape.durability);
             let end = model.log.last().map_or(Offset::ZERO, |stored| stored.last.next());
             assert_eq!(offsets.log_end, end, "partition {partition}: the log ends with a batch");
             model.acked = end;
@@ -231,13 +219,8 @@ impl World {
     /// Sends the last batches again: they are known.
     fn check_duplicates(&mut self, partition: u32) {
         let (shard, id) = self.ids[&partition];
-        let model = self.models.get_mut(&partition).expect("known");
-        let mut next_sequence = Sequence::new(0);
-        if let Some(last) = model.log.last() {
-            next_sequence = BatchView::parse(&last.bytes).expect("stored").0.last_sequence().advance(1);
-        }
-        model.next_sequence = next_sequence;
-        let again: Vec<Stored> = model.log.iter().skip(model.remembered_from).rev().cloned().collect();
+        let remembered = self.models[&partition].log.iter().rev().filter(|stored| !stored.may_be_forgotten);
+        let again: Vec<Stored> = remembered.cloned().collect();
         for stored in again {
             let (view, _) = BatchView::parse(&stored.bytes).expect("stored");
             let answer = self.stores[shard].append(
@@ -356,13 +339,27 @@ impl World {
         }
     }
 
-    /// Appends a batch of the partition's producer. Answers whether it was accepted.
+    /// Appends a batch of the partition's first producer. Answers whether it was accepted.
     pub(crate) fn append(&mut self, partition: u32, value_bytes: usize) -> bool {
+        self.append_of(0, partition, value_bytes)
+    }
+
+    /// Appends a batch of any producer that may send one.
+    fn append_of_any(&mut self, partition: u32, value_bytes: usize) {
+        let client = self.dice.index(CLIENTS);
+        if self.models.entry(partition).or_default().may_send(client) {
+            self.append_of(client, partition, value_bytes);
+        }
+    }
+
+    fn append_of(&mut self, number: usize, partition: u32, value_bytes: usize) -> bool {
         let (shard, id) = self.ids[&partition];
-        let sequence = self.models.entry(partition).or_default().next_sequence;
+        let client = self.models.entry(partition).or_default().clients[number].clone();
+        let producer =
+            Producer { id: producer_id(partition, number), epoch: client.epoch, base_sequence: client.next_sequence };
         let fill = u8::try_from(self.dice.below(256)).expect("a byte");
         let timestamp = 1_000 + i64::try_from(self.dice.below(1000)).expect("small");
-        let bytes = batch(value_bytes, fill, producer(partition, sequence), timestamp);
+        let bytes = batch(value_bytes, fill, producer, timestamp);
         let (view, _) = BatchView::parse(&bytes).expect("just built");
         let next_sequence = view.last_sequence().advance(1);
         let answer = self.stores[shard].append(
@@ -378,11 +375,24 @@ impl World {
                 let model = self.models.get_mut(&partition).expect("known");
                 let end = model.log.last().map_or(Offset::ZERO, |stored| stored.last.next());
                 assert_eq!(appended.base_offset, end, "offsets are dense");
-                model.next_sequence = next_sequence;
+                model.clients[number] = Client { next_sequence, lost: false, ..client };
                 let mut stored = bytes.clone();
                 stamp(&mut stored, appended.base_offset, LeaderEpoch::new(0));
-                model.log.push(Stored { base: appended.base_offset, last: appended.last_offset, bytes: stored });
+                model.log.push(Stored {
+                    base: appended.base_offset,
+                    last: appended.last_offset,
+                    bytes: stored,
+                    client: number,
+                    may_be_forgotten: false,
+                });
                 true
+            }
+            // What was acknowledged is lost, and the producer learns of it: it begins again with a new epoch.
+            Err(AppendError::OutOfOrderSequence { .. }) if client.lost => {
+                let epoch = ProducerEpoch::new(client.epoch.get() + 1);
+                let model = self.models.get_mut(&partition).expect("known");
+                model.clients[number] = Client { epoch, ..Client::default() };
+                self.append_of(number, partition, value_bytes)
             }
             Err(AppendError::Backpressure) => false,
             Err(AppendError::Storage(StorageError::NoSpace)) => {
@@ -452,7 +462,7 @@ fn work(world: &mut World, shards: u16) {
                 1..=4 => 1000 + world.dice.index(4000),
                 _ => 1 + world.dice.index(300),
             };
-            world.append(partition, bytes);
+            world.append_of_any(partition, bytes);
         }
         6 => {
             let (shard, id) = world.ids[&partition];
