@@ -11,6 +11,7 @@ mod fetch;
 mod flushes;
 mod load;
 mod machine;
+mod payload;
 mod produce;
 mod report;
 mod requests;

@@ -1,5 +1,6 @@
 //! Produce, closed loop: broker CPU per GB of large batches, broker CPU per small durable request.
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use ringlog_buffer::Slice;
 use ringlog_storage::types::{Millis, Uuid};
@@ -7,6 +8,7 @@ use ringlog_storage::types::{Millis, Uuid};
 use crate::Setup;
 use crate::broker::{Broker, Cores};
 use crate::load::{self, Load, Measured};
+use crate::payload::Payload;
 use crate::report::{Target, figure, gigabytes, number};
 use crate::requests;
 
@@ -67,7 +69,8 @@ impl Shape {
     /// The request for one partition.
     pub(crate) fn frame(&self, load: &Load, topic: Uuid, partition: i32) -> anyhow::Result<Slice> {
         let now = Millis::new(load.reactor.wall_clock_ms());
-        requests::produce(topic, partition, &requests::batch(self.record_bytes, self.batch_bytes, now))
+        let batches = Payload::random(self.record_bytes, self.batch_bytes).batches(now)?;
+        requests::produce(topic, partition, batches.first().context("a batch")?)
     }
 
     /// Opens the connections and lets each write to one partition for ever.

@@ -7,8 +7,7 @@ use ringlog_net::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ringlog_net::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use ringlog_net::messages::{ApiKey, Request};
 use ringlog_net::wire::{Reader, Writer};
-use ringlog_storage::batch::{BatchBuilder, HEADER_BYTES, Record};
-use ringlog_storage::types::{Millis, Uuid};
+use ringlog_storage::types::Uuid;
 
 /// The versions that a Java client of 4.x speaks.
 pub(crate) const CREATE_TOPICS_VERSION: i16 = 7;
@@ -84,31 +83,6 @@ pub(crate) fn fetch(topic_id: Uuid, partition: i32, offset: i64, bytes_max: i32)
     frame(&request, FETCH_VERSION)
 }
 
-/// A batch of as many records of `record_bytes` as fit into `batch_bytes`; of one record where that is smaller. Values are
-/// pseudo-random bytes: nothing on the way can make them small.
-pub(crate) fn batch(record_bytes: usize, batch_bytes: usize, now: Millis) -> Vec<u8> {
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = || {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed.to_le_bytes()[0]
-    };
-    let mut values = std::iter::repeat_with(|| (0..record_bytes).map(|_| random()).collect::<Vec<u8>>());
-    let mut builder = BatchBuilder::new();
-    let mut push = |builder: &mut BatchBuilder| {
-        let value = values.next().expect("values are endless");
-        builder.push(&Record { timestamp: now, key: None, value: Some(&value), headers: &[] });
-    };
-    push(&mut builder);
-    // A later record's offset takes up to two bytes more.
-    let bytes_per_record = builder.build().len() - HEADER_BYTES + 2;
-    for _ in 1..batch_bytes.saturating_sub(HEADER_BYTES) / bytes_per_record {
-        push(&mut builder);
-    }
-    builder.build()
-}
-
 /// The reader of a response's body, behind its header.
 fn body(frame: &[u8], api_key: ApiKey, version: i16) -> anyhow::Result<Reader<'_>> {
     let mut r = Reader::new(frame);
@@ -181,22 +155,4 @@ pub(crate) fn check_fetched(frame: &[u8]) -> anyhow::Result<Fetched> {
 
 fn field<const BYTES: usize>(bytes: &[u8], at: usize) -> Option<[u8; BYTES]> {
     bytes.get(at..)?.first_chunk().copied()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ringlog_storage::batch::BatchView;
-
-    #[test]
-    fn batches_have_the_size_that_is_asked_for() {
-        let large = batch(1024, 64 * 1024, Millis::new(1));
-        assert!(large.len() <= 64 * 1024 && large.len() > 62 * 1024, "{} bytes", large.len());
-        let (view, rest) = BatchView::parse(&large).expect("it was built a moment ago");
-        assert!(rest.is_empty());
-        assert!(view.header().last_offset_delta() >= 60);
-        let small = batch(100, 0, Millis::new(1));
-        let (view, _) = BatchView::parse(&small).expect("it was built a moment ago");
-        assert_eq!(view.header().last_offset_delta(), 0);
-    }
 }
