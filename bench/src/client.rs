@@ -28,6 +28,17 @@ pub(crate) struct Connection {
     receive: Receive,
 }
 
+/// The sending side of a connection. One task sends at a time.
+#[derive(Debug)]
+pub(crate) struct Sender(Socket);
+
+impl Sender {
+    /// Sends slices one behind the other: frames, or parts of them.
+    pub(crate) async fn send(&self, slices: Vec<Slice>) -> anyhow::Result<()> {
+        self.0.send(slices).await.context("a request")
+    }
+}
+
 /// How responses are received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Receive {
@@ -40,7 +51,23 @@ pub(crate) enum Receive {
 impl Connection {
     pub(crate) async fn open(reactor: &Reactor, address: SocketAddr, receive: Receive) -> anyhow::Result<Self> {
         let socket = reactor.connect(address).await.context("the broker refuses a connection")?;
-        Ok(Self { socket, buffer: Chunk::with_capacity(BUFFER_BYTES_MIN), taken: 0, receive })
+        Ok(Self::over(socket, receive))
+    }
+
+    /// A connection over a socket that is connected already.
+    pub(crate) fn over(socket: Socket, receive: Receive) -> Self {
+        Self { socket, buffer: Chunk::with_capacity(BUFFER_BYTES_MIN), taken: 0, receive }
+    }
+
+    /// The sending side, for a task of its own.
+    pub(crate) fn sender(&self) -> Sender {
+        Sender(self.socket.clone())
+    }
+
+    /// Sends a request, and waits for its response.
+    pub(crate) async fn call(&mut self, frame: Slice) -> anyhow::Result<Slice> {
+        self.send(frame).await?;
+        self.response().await
     }
 
     /// Sends a whole frame.
@@ -51,21 +78,36 @@ impl Connection {
     /// The next response, without its size field.
     pub(crate) async fn response(&mut self) -> anyhow::Result<Slice> {
         loop {
-            let wanted = match self.buffer_rest().first_chunk::<SIZE_FIELD_BYTES>() {
-                Some(size) => SIZE_FIELD_BYTES + usize::try_from(i32::from_be_bytes(*size))?,
-                None => SIZE_FIELD_BYTES,
-            };
-            if wanted > RESPONSE_BYTES_MAX {
-                bail!("a response of {wanted} bytes");
+            if let Some(response) = self.arrived()? {
+                return Ok(response);
             }
-            if wanted > SIZE_FIELD_BYTES && self.buffer_rest().len() >= wanted {
-                let start = self.taken;
-                self.taken += wanted;
-                return Ok(self.buffer.slice(start + SIZE_FIELD_BYTES..start + wanted));
-            }
+            let wanted = self.wanted()?;
             self.make_room(wanted);
             self.receive(wanted).await?;
         }
+    }
+
+    /// The next response, if all of it has arrived already.
+    pub(crate) fn arrived(&mut self) -> anyhow::Result<Option<Slice>> {
+        let wanted = self.wanted()?;
+        if wanted <= SIZE_FIELD_BYTES || self.buffer_rest().len() < wanted {
+            return Ok(None);
+        }
+        let start = self.taken;
+        self.taken += wanted;
+        Ok(Some(self.buffer.slice(start + SIZE_FIELD_BYTES..start + wanted)))
+    }
+
+    /// Bytes of the next response, or of its size field while that is not there.
+    fn wanted(&self) -> anyhow::Result<usize> {
+        let wanted = match self.buffer_rest().first_chunk::<SIZE_FIELD_BYTES>() {
+            Some(size) => SIZE_FIELD_BYTES + usize::try_from(i32::from_be_bytes(*size))?,
+            None => SIZE_FIELD_BYTES,
+        };
+        if wanted > RESPONSE_BYTES_MAX {
+            bail!("a response of {wanted} bytes");
+        }
+        Ok(wanted)
     }
 
     fn buffer_rest(&self) -> Slice {
@@ -111,8 +153,7 @@ impl Connection {
 
     /// Makes a topic, and answers its id.
     pub(crate) async fn create_topic(&mut self, name: &str, partitions: i32) -> anyhow::Result<Uuid> {
-        self.send(requests::create_topic(name, partitions)?).await?;
-        let frame = self.response().await?;
+        let frame = self.call(requests::create_topic(name, partitions)?).await?;
         let mut r = Reader::new(&frame);
         r.i32()?;
         r.tagged_fields(|_, _| Ok(false))?;

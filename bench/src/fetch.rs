@@ -50,14 +50,14 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
     let mut runs = Vec::new();
     match arguments.workload {
         Workload::Cached => {
-            for _ in 0..setup.runs {
+            for _ in 0..setup.runs() {
                 runs.push(cached(setup, arguments.consumers)?);
             }
             figure("broker CPU", "s/GB fetched", &per_gb_fetched(&runs), target);
         }
         Workload::Tail => {
             let (mut alone, mut of_fetch) = (Vec::new(), Vec::new());
-            for _ in 0..setup.runs {
+            for _ in 0..setup.runs() {
                 // Side by side, so that both meet the same state of the machine.
                 let without = tail(setup, 0)?;
                 let with = tail(setup, arguments.consumers)?;
@@ -73,7 +73,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
             figure("produced meanwhile", "GB/s", &produced, Target::None);
         }
         Workload::CatchUp => {
-            for _ in 0..setup.runs {
+            for _ in 0..setup.runs() {
                 runs.push(catch_up(setup, arguments.consumers)?);
             }
             figure("broker CPU", "s/GB fetched", &per_gb_fetched(&runs), Target::None);

@@ -40,7 +40,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
         println!("flushes: {} connections, {partitions} partitions", arguments.connections);
         let shape = Shape { connections: arguments.connections, partitions, ..Shape::SMALL };
         let mut runs = Vec::new();
-        for _ in 0..setup.runs {
+        for _ in 0..setup.runs() {
             runs.push(measure(setup, shape)?);
         }
         let each = |of: fn(&Run) -> f64| runs.iter().map(of).collect::<Vec<f64>>();

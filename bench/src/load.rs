@@ -29,7 +29,8 @@ impl Counts {
         cell.set(cell.get() + u64::try_from(count).expect("a length fits 64 bits"));
     }
 
-    fn check(&self) -> anyhow::Result<()> {
+    /// The first error of any task, once.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.error.take().map_or(Ok(()), Err)
     }
 }
@@ -51,8 +52,16 @@ pub(crate) struct Load {
     pub(crate) reactor: Reactor,
     pub(crate) address: SocketAddr,
     pub(crate) counts: Rc<Counts>,
-    broker: u32,
+    broker: Option<u32>,
     warm_up: Duration,
+}
+
+/// Whom a load is put on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    /// Its process, if it is one on this machine whose CPU time can be read.
+    pub(crate) process: Option<u32>,
 }
 
 /// Runs `scenario` on the load's core, against `broker`.
@@ -62,11 +71,18 @@ where
     Fut: Future<Output = anyhow::Result<T>> + 'static,
     T: Send + 'static,
 {
-    let (address, broker) = (broker.address, broker.id());
-    let warm_up = Duration::from_millis(setup.warm_up_ms);
-    let main = move |reactor: Reactor, _mesh: Mesh<()>| {
-        scenario(Load { reactor, address, counts: Rc::default(), broker, warm_up })
-    };
+    run_against(Server { address: broker.address, process: Some(broker.id()) }, setup, scenario)
+}
+
+/// Runs `scenario` on the load's core, against any broker.
+pub(crate) fn run_against<F, Fut, T>(server: Server, setup: &Setup, scenario: F) -> anyhow::Result<T>
+where
+    F: Fn(Load) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = anyhow::Result<T>> + 'static,
+    T: Send + 'static,
+{
+    let warm_up = setup.warm_up();
+    let main = move |reactor: Reactor, _mesh: Mesh<()>| scenario(Load::new(reactor, server, warm_up));
     let specs = [ShardSpec { core: Some(setup.load_core) }];
     let shards = launch(&specs, BackendChoice::Auto, Limits::default(), main)?;
     for warning in shards.warnings() {
@@ -77,6 +93,10 @@ where
 }
 
 impl Load {
+    pub(crate) fn new(reactor: Reactor, server: Server, warm_up: Duration) -> Self {
+        Self { reactor, address: server.address, counts: Rc::default(), broker: server.process, warm_up }
+    }
+
     pub(crate) async fn connect(&self, receive: Receive) -> anyhow::Result<Connection> {
         Connection::open(&self.reactor, self.address, receive).await
     }
@@ -113,6 +133,11 @@ impl Load {
         Ok(())
     }
 
+    /// CPU time of the broker so far; `None` of a broker whose process is not known.
+    pub(crate) fn broker_cpu_seconds(&self) -> anyhow::Result<Option<f64>> {
+        self.broker.map(cpu_seconds).transpose()
+    }
+
     /// Measures for this long, once the load is warm.
     pub(crate) async fn measure(&self, duration: Duration) -> anyhow::Result<Measured> {
         self.reactor.sleep(self.warm_up).await;
@@ -122,7 +147,8 @@ impl Load {
     /// Measures until `end`.
     pub(crate) async fn measure_now(&self, end: impl Future<Output = ()>) -> anyhow::Result<Measured> {
         let read = || -> anyhow::Result<_> {
-            let cpu = (cpu_seconds(self.broker)?, cpu_seconds(std::process::id())?);
+            let broker = self.broker_cpu_seconds()?.context("the broker's process")?;
+            let cpu = (broker, cpu_seconds(std::process::id())?);
             let counts = [&self.counts.requests, &self.counts.produced_bytes, &self.counts.fetched_bytes];
             Ok((Instant::now(), cpu, counts.map(Cell::get)))
         };

@@ -1,4 +1,5 @@
-//! `ringlog-bench`: what the broker costs, measured on a broker process of its own. One file per subcommand.
+//! `ringlog-bench`: what the broker costs, measured on a broker process of its own. One module per subcommand; that of
+//! `load` is `workload`.
 //!
 //! CPU is that of the broker's process, kernel threads of its ring included. The load comes from one thread on a core of
 //! its own, with requests that were encoded beforehand, over the same protocol that every client speaks. Each run
@@ -16,6 +17,7 @@ mod produce;
 mod report;
 mod requests;
 mod size;
+mod workload;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,23 +48,32 @@ struct Setup {
     /// The load's core.
     #[arg(long, global = true, default_value_t = 1)]
     load_core: usize,
-    /// Runs whose median counts.
-    #[arg(long, global = true, default_value_t = 5)]
-    runs: usize,
-    /// Milliseconds of load before a run is measured: caches, pools and files reach the state in which they stay.
-    #[arg(long, global = true, default_value_t = 1500)]
-    warm_up_ms: u64,
-    /// Seconds of one run that are measured.
-    #[arg(long, global = true, default_value_t = 4)]
-    seconds: u64,
+    /// Runs whose median counts [default: 5]; `load` tells each of them [default: 1].
+    #[arg(long, global = true)]
+    runs: Option<usize>,
+    /// Milliseconds of load before a run is measured: caches, pools and files reach the state in which they stay
+    /// [default: 1500; what the workload file says].
+    #[arg(long, global = true)]
+    warm_up_ms: Option<u64>,
+    /// Seconds of one run that are measured [default: 4; what the workload file says].
+    #[arg(long, global = true)]
+    seconds: Option<u64>,
     /// More settings of the broker.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 impl Setup {
+    fn runs(&self) -> usize {
+        self.runs.unwrap_or(5)
+    }
+
+    fn warm_up(&self) -> Duration {
+        Duration::from_millis(self.warm_up_ms.unwrap_or(1500))
+    }
+
     fn measured(&self) -> Duration {
-        Duration::from_secs(self.seconds)
+        Duration::from_secs(self.seconds.unwrap_or(4))
     }
 }
 
@@ -78,17 +89,24 @@ enum Command {
     Fetch(fetch::Arguments),
     /// Flushes per second with one partition and with many.
     Flushes(flushes::Arguments),
+    /// Latency and cost of what a workload file describes, on Ringlog or any Kafka broker.
+    Load(workload::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     let Arguments { setup, command } = Arguments::parse();
-    println!("{}", machine::Facts::read(&broker::folder(&setup)?)?);
+    let facts = machine::Facts::read(&broker::folder(&setup)?)?;
+    let for_programs = matches!(&command, Command::Load(arguments) if arguments.json);
+    if !for_programs {
+        println!("{facts}");
+    }
     match command {
         Command::Machine => Ok(()),
         Command::Size => size::run(&setup),
         Command::Produce(arguments) => produce::run(&setup, &arguments),
         Command::Fetch(arguments) => fetch::run(&setup, &arguments),
         Command::Flushes(arguments) => flushes::run(&setup, &arguments),
+        Command::Load(arguments) => workload::run(&setup, &arguments, &facts),
     }
 }
 

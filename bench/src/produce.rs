@@ -10,7 +10,7 @@ use crate::broker::{Broker, Cores};
 use crate::load::{self, Load, Measured};
 use crate::payload::Payload;
 use crate::report::{Target, figure, gigabytes, number};
-use crate::requests;
+use crate::requests::{self, Acks};
 
 const CPU_SECONDS_PER_GB_MAX: f64 = 0.5;
 const CPU_MICROSECONDS_PER_REQUEST_MAX: f64 = 15.0;
@@ -70,7 +70,7 @@ impl Shape {
     pub(crate) fn frame(&self, load: &Load, topic: Uuid, partition: i32) -> anyhow::Result<Slice> {
         let now = Millis::new(load.reactor.wall_clock_ms());
         let batches = Payload::random(self.record_bytes, self.batch_bytes).batches(now)?;
-        requests::produce(topic, partition, batches.first().context("a batch")?)
+        requests::produce(topic, partition, Acks::All, batches.first().context("a batch")?)
     }
 
     /// Opens the connections and lets each write to one partition for ever.
@@ -97,7 +97,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
     };
     println!("produce: {shape:?}");
     let mut runs = Vec::new();
-    for _ in 0..setup.runs {
+    for _ in 0..setup.runs() {
         runs.push(measure(setup, shape)?);
     }
     let each = |of: fn(&Measured) -> f64| runs.iter().map(of).collect::<Vec<f64>>();

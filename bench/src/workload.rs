@@ -1,0 +1,115 @@
+//! `load`: what a workload file describes, put on a Ringlog of its own, or on any Kafka broker that runs.
+//!
+//! The load is open where the file names a rate: requests have times that no answer moves, and latency counts from them,
+//! so that a broker which stands still is charged for everything that would have come meanwhile.
+
+mod consumer;
+mod file;
+mod frames;
+mod lane;
+mod latency;
+mod results;
+mod scenario;
+mod schedule;
+mod topics;
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::Setup;
+use crate::broker::{Broker, Cores};
+use crate::load::{self, Server};
+use crate::machine::Facts;
+use file::{Pace, Workload};
+use results::{Measured, Results};
+use scenario::Leave;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The workload, such as `bench/workloads/open-10k.toml`.
+    workload: PathBuf,
+    /// A broker that runs, Ringlog or Apache Kafka; a cluster of one node. Its topics are deleted behind the run
+    /// [default: a Ringlog that is started for each run].
+    #[arg(long, value_name = "HOST:PORT")]
+    bootstrap: Option<String>,
+    /// The process of that broker, if its CPU time is to be told.
+    #[arg(long, requires = "bootstrap", value_name = "PID")]
+    broker_pid: Option<u32>,
+    /// Print one JSON object, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyhow::Result<()> {
+    let workload = Workload::read(&arguments.workload)?.over(setup.warm_up_ms, setup.seconds)?;
+    let shape = shape(&workload);
+    if !arguments.json {
+        println!("load {}: {shape}", workload.name);
+    }
+    let mut runs = Vec::new();
+    for _ in 0..setup.runs.unwrap_or(1) {
+        let measured = match &arguments.bootstrap {
+            None => on_own_broker(setup, &workload)?,
+            Some(bootstrap) => {
+                let server = Server { address: resolve(bootstrap)?, process: arguments.broker_pid };
+                put(setup, server, &workload, Leave::Nothing)?
+            }
+        };
+        if !arguments.json {
+            print!("{}", measured.lines(None));
+        }
+        runs.push(measured);
+    }
+    if arguments.json {
+        let broker = arguments.bootstrap.clone().unwrap_or_else(|| "ringlog".to_owned());
+        let results = Results {
+            workload: workload.name,
+            shape,
+            machine: machine.to_string().trim_start_matches("machine: ").to_owned(),
+            broker,
+            calibration: None,
+            runs,
+        };
+        println!("{}", serde_json::to_string_pretty(&results)?);
+    }
+    Ok(())
+}
+
+fn on_own_broker(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured> {
+    let broker = Broker::start(setup, Cores::One)?;
+    let server = Server { address: broker.address, process: Some(broker.id()) };
+    let measured = put(setup, server, workload, Leave::Topics)?;
+    broker.stop()?;
+    Ok(measured)
+}
+
+fn put(setup: &Setup, server: Server, workload: &Workload, leave: Leave) -> anyhow::Result<Measured> {
+    let workload = workload.clone();
+    load::run_against(server, setup, move |load| scenario::run(load, workload.clone(), leave))
+}
+
+fn resolve(bootstrap: &str) -> anyhow::Result<SocketAddr> {
+    let mut addresses = bootstrap.to_socket_addrs().with_context(|| format!("{bootstrap}: expected HOST:PORT"))?;
+    addresses.next().with_context(|| format!("{bootstrap} has no address"))
+}
+
+/// A workload in words.
+fn shape(workload: &Workload) -> String {
+    let Workload { kind, payload, topics, partitions, connections, consumers, .. } = workload;
+    let pace = match workload.pace {
+        Pace::Rate(rate, tick) => format!("open loop of {rate} records/s ({tick})"),
+        Pace::InFlight(count) => format!("closed loop with {count} requests in flight"),
+    };
+    let keys = payload.keys.map_or_else(|| "no keys".to_owned(), |keys| format!("{keys} keys"));
+    format!(
+        "{kind}, {pace} on {connections} connections, {consumers} consumers; topics {topics}, partitions {partitions}; \
+         records of {} bytes, {} in a batch, {keys}, {} of it compressible, codec {}; acks {:?}",
+        payload.record_bytes,
+        payload.batch_records(),
+        payload.compressibility,
+        payload.codec,
+        workload.acks
+    )
+}

@@ -1,0 +1,431 @@
+//! A workload as it is written down: TOML, checked when it is read, so that what runs is possible and ends.
+
+use std::fmt;
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use ringlog_storage::batch::Codec;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::payload::Payload;
+use crate::requests::Acks;
+use crate::workload::schedule::Tick;
+
+/// Bytes of a file that are read at most.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+const NAME_BYTES_MAX: usize = 64;
+/// Partitions of all topics together.
+const ALL_PARTITIONS_MAX: u64 = 10_000;
+
+/// Why there is no workload.
+#[derive(Debug, Error)]
+pub(crate) enum WorkloadError {
+    #[error("{}: cannot be read: {error}", path.display())]
+    Unreadable { path: PathBuf, error: std::io::Error },
+    /// The parser names the line, the key and what it expected.
+    #[error("{}: {error}", path.display())]
+    Syntax { path: PathBuf, error: toml::de::Error },
+    #[error("{}: {key} = {value}: expected {expected}", path.display())]
+    Value { path: PathBuf, key: &'static str, value: String, expected: String },
+}
+
+/// What is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// Records are produced.
+    Produce,
+    /// Records are produced, and consumers fetch them meanwhile.
+    Tail,
+    /// Topics are filled, then fetched from their beginning.
+    CatchUp,
+    /// Records are produced and fetched, and it is told how long each took from one end to the other.
+    EndToEnd,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Produce => "produce",
+            Self::Tail => "tail",
+            Self::CatchUp => "catch-up",
+            Self::EndToEnd => "end-to-end",
+        })
+    }
+}
+
+/// When a connection sends its next request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pace {
+    /// Open loop: at its time, whether or not earlier ones were answered. Records a second, of all connections.
+    Rate(u64, Tick),
+    /// Closed loop: when fewer than so many of its requests are under way.
+    InFlight(usize),
+}
+
+/// A workload whose numbers all are in their ranges.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) topics: u16,
+    /// Of each topic.
+    pub(crate) partitions: u16,
+    pub(crate) payload: Payload,
+    pub(crate) acks: Acks,
+    /// Connections that produce.
+    pub(crate) connections: usize,
+    pub(crate) pace: Pace,
+    /// Connections that fetch; each partition belongs to one of them.
+    pub(crate) consumers: usize,
+    /// What catch-up fetches.
+    pub(crate) fill_bytes: u64,
+    pub(crate) warm_up_ms: u64,
+    pub(crate) seconds: u64,
+}
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    name: String,
+    kind: Kind,
+    #[serde(default = "one")]
+    topics: u64,
+    partitions: u64,
+    record_bytes: u64,
+    #[serde(default)]
+    batch_bytes: u64,
+    #[serde(default)]
+    compressibility: f64,
+    keys: Option<u64>,
+    #[serde(default)]
+    codec: CodecName,
+    #[serde(default = "all")]
+    acks: Acks,
+    connections: u64,
+    rate: Option<u64>,
+    tick_us: Option<u64>,
+    in_flight: Option<u64>,
+    consumers: Option<u64>,
+    fill_bytes: Option<u64>,
+    warm_up_ms: u64,
+    seconds: u64,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+const fn all() -> Acks {
+    Acks::All
+}
+
+#[derive(Clone, Copy, Default, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CodecName {
+    #[default]
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+impl From<CodecName> for Codec {
+    fn from(name: CodecName) -> Self {
+        match name {
+            CodecName::None => Self::None,
+            CodecName::Gzip => Self::Gzip,
+            CodecName::Snappy => Self::Snappy,
+            CodecName::Lz4 => Self::Lz4,
+            CodecName::Zstd => Self::Zstd,
+        }
+    }
+}
+
+/// The ranges of the numbers.
+mod range {
+    use std::ops::RangeInclusive;
+
+    pub(super) const TOPICS: RangeInclusive<u64> = 1..=100;
+    pub(super) const PARTITIONS: RangeInclusive<u64> = 1..=10_000;
+    pub(super) const RECORD_BYTES: RangeInclusive<u64> = 1..=1_000_000;
+    /// A consumer finds the intended time in the value, which must hold it.
+    pub(super) const STAMPED_RECORD_BYTES: RangeInclusive<u64> = 16..=1_000_000;
+    /// The largest batch that a topic accepts by default is a little larger.
+    pub(super) const BATCH_BYTES: RangeInclusive<u64> = 0..=1_048_576;
+    pub(super) const CONNECTIONS: RangeInclusive<u64> = 1..=10_000;
+    pub(super) const CONSUMERS: RangeInclusive<u64> = 1..=1_000;
+    pub(super) const RATE: RangeInclusive<u64> = 1..=100_000_000;
+    pub(super) const TICK_US: RangeInclusive<u64> = 0..=100_000;
+    pub(super) const IN_FLIGHT: RangeInclusive<u64> = 1..=100;
+    pub(super) const FILL_BYTES: RangeInclusive<u64> = 1..=1_000_000_000_000;
+    pub(super) const WARM_UP_MS: RangeInclusive<u64> = 0..=600_000;
+    pub(super) const SECONDS: RangeInclusive<u64> = 1..=3_600;
+}
+
+/// A key, its value, and what was expected of it.
+type Refusal = (&'static str, String, String);
+
+impl Workload {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, WorkloadError> {
+        let unreadable = |error| WorkloadError::Unreadable { path: path.to_owned(), error };
+        let bytes = fs::metadata(path).map_err(unreadable)?.len();
+        if bytes > FILE_BYTES_MAX {
+            return Err(unreadable(std::io::Error::other(format!("{bytes} bytes, over {FILE_BYTES_MAX}"))));
+        }
+        Self::parse(path, &fs::read_to_string(path).map_err(unreadable)?)
+    }
+
+    /// Reads a file's text; the path is for errors.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, WorkloadError> {
+        let table: Table =
+            toml::from_str(text).map_err(|error| WorkloadError::Syntax { path: path.to_owned(), error })?;
+        table.checked().map_err(|(key, value, expected)| WorkloadError::Value {
+            path: path.to_owned(),
+            key,
+            value,
+            expected,
+        })
+    }
+
+    /// The same workload over another time, where it was asked for.
+    pub(crate) fn over(mut self, warm_up_ms: Option<u64>, seconds: Option<u64>) -> anyhow::Result<Self> {
+        let refused = |(key, value, expected): Refusal| anyhow::anyhow!("{key} = {value}: expected {expected}");
+        self.warm_up_ms =
+            within("warm-up-ms", warm_up_ms.unwrap_or(self.warm_up_ms), &range::WARM_UP_MS).map_err(refused)?;
+        self.seconds = within("seconds", seconds.unwrap_or(self.seconds), &range::SECONDS).map_err(refused)?;
+        Ok(self)
+    }
+}
+
+impl Table {
+    fn checked(self) -> Result<Workload, Refusal> {
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || !self.name.chars().all(is_name) {
+            let expected = format!("1 to {NAME_BYTES_MAX} small letters, digits and hyphens");
+            return Err(("name", format!("{:?}", self.name), expected));
+        }
+        let topics = within("topics", self.topics, &range::TOPICS)?;
+        let partitions = within("partitions", self.partitions, &range::PARTITIONS)?;
+        if topics * partitions > ALL_PARTITIONS_MAX {
+            let expected = format!("at most {ALL_PARTITIONS_MAX} of all topics together");
+            return Err(("partitions", partitions.to_string(), expected));
+        }
+        Ok(Workload {
+            payload: self.payload()?,
+            pace: self.pace()?,
+            consumers: self.consumers()?,
+            fill_bytes: self.fill_bytes()?,
+            name: self.name,
+            kind: self.kind,
+            topics: small(topics),
+            partitions: small(partitions),
+            acks: self.acks,
+            connections: small(within("connections", self.connections, &range::CONNECTIONS)?),
+            warm_up_ms: within("warm_up_ms", self.warm_up_ms, &range::WARM_UP_MS)?,
+            seconds: within("seconds", self.seconds, &range::SECONDS)?,
+        })
+    }
+
+    fn payload(&self) -> Result<Payload, Refusal> {
+        let stamped = self.kind == Kind::EndToEnd;
+        let bytes = if stamped { range::STAMPED_RECORD_BYTES } else { range::RECORD_BYTES };
+        if !(0.0..=1.0).contains(&self.compressibility) {
+            return Err(("compressibility", self.compressibility.to_string(), "0.0 to 1.0".to_owned()));
+        }
+        let codec = Codec::from(self.codec);
+        if stamped && codec != Codec::None {
+            let expected = "\"none\" with kind = \"end-to-end\", which writes a time into every request".to_owned();
+            return Err(("codec", format!("\"{codec}\""), expected));
+        }
+        let payload = Payload {
+            record_bytes: small(within("record_bytes", self.record_bytes, &bytes)?),
+            batch_bytes: small(within("batch_bytes", self.batch_bytes, &range::BATCH_BYTES)?),
+            compressibility: self.compressibility,
+            keys: self.keys.map(|keys| usize::try_from(keys).unwrap_or(usize::MAX)),
+            codec,
+        };
+        match payload.keys {
+            Some(keys) if keys == 0 || keys > payload.keys_max() => {
+                let expected = format!(
+                    "1 to {} with batches of this size, or to be left out for records without",
+                    payload.keys_max()
+                );
+                Err(("keys", keys.to_string(), expected))
+            }
+            _ => Ok(payload),
+        }
+    }
+
+    fn pace(&self) -> Result<Pace, Refusal> {
+        if let (None, Some(tick)) = (self.rate, self.tick_us) {
+            return Err(("tick_us", tick.to_string(), "to be left out without rate".to_owned()));
+        }
+        match (self.rate, self.in_flight) {
+            (Some(rate), None) if self.kind != Kind::CatchUp => {
+                let tick = within("tick_us", self.tick_us.unwrap_or(0), &range::TICK_US)?;
+                Ok(Pace::Rate(within("rate", rate, &range::RATE)?, Tick::from_micros(tick)))
+            }
+            (None, Some(count)) => Ok(Pace::InFlight(small(within("in_flight", count, &range::IN_FLIGHT)?))),
+            (Some(rate), None) => {
+                let expected = "to be left out with kind = \"catch-up\", whose filling has in_flight".to_owned();
+                Err(("rate", rate.to_string(), expected))
+            }
+            (Some(rate), Some(_)) => Err(("rate", rate.to_string(), "either rate or in_flight, not both".to_owned())),
+            (None, None) => Err(("rate", "nothing".to_owned(), "either rate or in_flight".to_owned())),
+        }
+    }
+
+    fn consumers(&self) -> Result<usize, Refusal> {
+        match (self.kind, self.consumers) {
+            (Kind::Produce, None) => Ok(0),
+            (Kind::Produce, Some(count)) => {
+                Err(("consumers", count.to_string(), "to be left out with kind = \"produce\"".to_owned()))
+            }
+            (_, None) => Err(("consumers", "nothing".to_owned(), format!("a number with kind = \"{}\"", self.kind))),
+            (_, Some(count)) => {
+                let count = within("consumers", count, &range::CONSUMERS)?;
+                if count > self.topics.saturating_mul(self.partitions) {
+                    return Err(("consumers", count.to_string(), "no more than there are partitions".to_owned()));
+                }
+                Ok(small(count))
+            }
+        }
+    }
+
+    fn fill_bytes(&self) -> Result<u64, Refusal> {
+        match (self.kind, self.fill_bytes) {
+            (Kind::CatchUp, Some(bytes)) => within("fill_bytes", bytes, &range::FILL_BYTES),
+            (Kind::CatchUp, None) => {
+                Err(("fill_bytes", "nothing".to_owned(), "a number with kind = \"catch-up\"".to_owned()))
+            }
+            (_, None) => Ok(0),
+            (_, Some(bytes)) => {
+                Err(("fill_bytes", bytes.to_string(), "to be left out but with kind = \"catch-up\"".to_owned()))
+            }
+        }
+    }
+}
+
+fn within(key: &'static str, value: u64, range: &RangeInclusive<u64>) -> Result<u64, Refusal> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err((key, value.to_string(), format!("{} to {}", range.start(), range.end())))
+}
+
+/// A number that a range has made small.
+fn small<T: TryFrom<u64>>(value: u64) -> T {
+    T::try_from(value).ok().expect("its range was checked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "
+        name = \"a\"
+        kind = \"produce\"
+        partitions = 1
+        record_bytes = 100
+        connections = 1
+        in_flight = 1
+        warm_up_ms = 0
+        seconds = 1
+    ";
+
+    fn parse(text: &str) -> Result<Workload, String> {
+        Workload::parse(Path::new("a.toml"), text).map_err(|error| error.to_string())
+    }
+
+    fn refusal(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from), "{from}");
+        parse(&GOOD.replace(from, to)).expect_err("a refusal")
+    }
+
+    #[test]
+    fn the_files_of_the_house_are_right() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads");
+        let mut names: Vec<String> = Vec::new();
+        for entry in fs::read_dir(&folder).expect("the folder is there") {
+            let path = entry.expect("it is readable").path();
+            let workload = Workload::read(&path).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(path.file_stem().and_then(|stem| stem.to_str()), Some(workload.name.as_str()));
+            names.push(workload.name);
+        }
+        names.sort();
+        assert_eq!(names, ["end-to-end", "open-10k", "produce-16k", "produce-large", "small-100b", "tail"]);
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let workload = parse(GOOD).expect("it is right");
+        assert_eq!((workload.topics, workload.acks, workload.consumers), (1, Acks::All, 0));
+        assert_eq!((workload.payload, workload.pace), (Payload::random(100, 0), Pace::InFlight(1)));
+    }
+
+    #[test]
+    fn errors_name_file_key_and_what_was_expected() {
+        for (from, to, expected) in [
+            ("seconds = 1", "seconds = 0", "a.toml: seconds = 0: expected 1 to 3600"),
+            ("partitions = 1", "partitions = 10001", "a.toml: partitions = 10001: expected 1 to 10000"),
+            (
+                "partitions = 1",
+                "partitions = 1000\ntopics = 11",
+                "a.toml: partitions = 1000: expected at most 10000 of all topics together",
+            ),
+            ("in_flight = 1", "in_flight = 101", "a.toml: in_flight = 101: expected 1 to 100"),
+            ("in_flight = 1", "", "a.toml: rate = nothing: expected either rate or in_flight"),
+            (
+                "in_flight = 1",
+                "in_flight = 1\nrate = 5",
+                "a.toml: rate = 5: expected either rate or in_flight, not both",
+            ),
+            ("in_flight = 1", "rate = 0", "a.toml: rate = 0: expected 1 to 100000000"),
+            (
+                "in_flight = 1",
+                "in_flight = 1\ntick_us = 1",
+                "a.toml: tick_us = 1: expected to be left out without rate",
+            ),
+            ("in_flight = 1", "rate = 1\ntick_us = 100001", "a.toml: tick_us = 100001: expected 0 to 100000"),
+            (
+                "in_flight = 1",
+                "in_flight = 1\ncompressibility = 1.5",
+                "a.toml: compressibility = 1.5: expected 0.0 to 1.0",
+            ),
+            (
+                "in_flight = 1",
+                "in_flight = 1\nconsumers = 1",
+                "a.toml: consumers = 1: expected to be left out with kind = \"produce\"",
+            ),
+            ("\"a\"", "\"A b\"", "a.toml: name = \"A b\": expected 1 to 64 small letters, digits and hyphens"),
+            ("\"produce\"", "\"tail\"", "a.toml: consumers = nothing: expected a number with kind = \"tail\""),
+        ] {
+            assert_eq!(refusal(from, to), expected);
+        }
+        let keys = refusal("in_flight = 1", "in_flight = 1\nkeys = 65");
+        assert!(keys.starts_with("a.toml: keys = 65: expected 1 to 64 "), "{keys}");
+        let stamped = refusal("\"produce\"", "\"end-to-end\"\nconsumers = 1\ncodec = \"zstd\"");
+        assert!(stamped.starts_with("a.toml: codec = \"zstd\": expected \"none\" with "), "{stamped}");
+    }
+
+    #[test]
+    fn errors_of_syntax_name_the_key_too() {
+        for (from, to, expected) in [
+            ("seconds = 1", "secnods = 1", ["a.toml: ", "secnods", "expected one of"]),
+            ("seconds = 1", "", ["a.toml: ", "missing field", "seconds"]),
+            ("seconds = 1", "seconds = \"1\"", ["a.toml: ", "seconds", "expected u64"]),
+            ("seconds = 1", "seconds = -1", ["a.toml: ", "seconds", "expected u64"]),
+            ("\"produce\"", "\"product\"", ["a.toml: ", "kind", "`end-to-end`"]),
+            ("seconds = 1", "seconds = 1\nacks = \"0\"", ["a.toml: ", "acks", "`all` or `1`"]),
+        ] {
+            let error = refusal(from, to);
+            assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+        }
+    }
+}

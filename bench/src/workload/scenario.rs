@@ -1,0 +1,293 @@
+//! One run of a workload: topics, connections, the time that is measured, and what is waited for behind it.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use ringlog_reactor::Instant;
+use ringlog_storage::types::Millis;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::client::{Connection, Receive};
+use crate::load::Load;
+use crate::requests::TopicIdPartition;
+use crate::workload::consumer::{self, Consumption, Position, Told};
+use crate::workload::file::{Kind, Pace, Workload};
+use crate::workload::frames::{Frames, Stamped};
+use crate::workload::lane::{Lane, Production, Rhythm, keep_time};
+use crate::workload::latency::Latencies;
+use crate::workload::results::{Cpu, Measured, Volume};
+use crate::workload::schedule::Schedule;
+use crate::workload::topics::Topics;
+
+/// From the last connection to the first request.
+const LEAD: Duration = Duration::from_millis(5);
+/// How often errors are looked for. They end a run.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long answers are waited for that come behind the time that is measured.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long filling may take.
+const FILL_MAX: Duration = Duration::from_hours(1);
+
+/// Whether topics stay when a run ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Leave {
+    /// The broker ends with the run.
+    Topics,
+    Nothing,
+}
+
+/// Runs the workload once. Without consumers, a kind that has some only produces.
+pub(crate) async fn run(load: Load, workload: Workload, leave: Leave) -> anyhow::Result<Measured> {
+    let topics = Topics::create(&load, &workload).await?;
+    let run = Run::new(load, workload, topics.partitions.clone())?;
+    let measured = match run.workload.kind {
+        Kind::CatchUp => run.catch_up().await?,
+        Kind::Produce | Kind::Tail | Kind::EndToEnd => run.produce().await?,
+    };
+    if leave == Leave::Nothing {
+        topics.delete(&run.load).await?;
+    }
+    Ok(measured)
+}
+
+struct Run {
+    load: Load,
+    workload: Workload,
+    partitions: Vec<TopicIdPartition>,
+    frames: Rc<Frames>,
+}
+
+/// Producing lanes, and what they share.
+struct Producers {
+    lanes: Vec<Rc<Lane>>,
+    shared: Rc<Production>,
+}
+
+impl Producers {
+    fn are_idle(&self) -> bool {
+        self.shared.all_told.get() && self.lanes.iter().all(|lane| lane.is_idle())
+    }
+}
+
+impl Run {
+    fn new(load: Load, workload: Workload, partitions: Vec<TopicIdPartition>) -> anyhow::Result<Self> {
+        let now = Millis::new(load.reactor.wall_clock_ms());
+        let stamped = if workload.kind == Kind::EndToEnd { Stamped::Yes } else { Stamped::No };
+        let frames = Rc::new(Frames::new(&workload.payload, workload.acks, &partitions, stamped, now)?);
+        Ok(Self { load, workload, partitions, frames })
+    }
+
+    async fn produce(&self) -> anyhow::Result<Measured> {
+        let connections = self.connect(self.workload.connections, Receive::Pooled).await?;
+        let consumers = self.connect(self.workload.consumers, Receive::Direct).await?;
+        let begin = self.load.reactor.now() + LEAD;
+        let from = begin + Duration::from_millis(self.workload.warm_up_ms);
+        let window = from..from + Duration::from_secs(self.workload.seconds);
+        let production = self.production(Latencies::new(window.clone()));
+        let told = match self.workload.kind {
+            Kind::EndToEnd => Told::Batches(Latencies::new(window.clone()), Rc::clone(&self.frames)),
+            _ => Told::Nothing,
+        };
+        let consumption = Consumption::new(told);
+        self.spawn_consumers(consumers, &consumption, |_| None);
+        let producers = self.spawn_producers(connections, production, begin, window.end);
+        let (before, after) = self.measure(&window, &producers.shared, &consumption).await?;
+        for lane in &producers.lanes {
+            lane.stop();
+        }
+        self.pass(DRAIN_MAX, || producers.are_idle()).await?;
+        let now = self.load.reactor.now();
+        let unanswered = producers.lanes.iter().map(|lane| lane.give_up(now, &producers.shared)).sum();
+        if self.workload.kind == Kind::EndToEnd && self.workload.consumers > 0 && unanswered == 0 {
+            let produced = producers.shared.requests.get();
+            self.pass(DRAIN_MAX, || consumption.batches.get() >= produced).await?;
+            let fetched = consumption.batches.get();
+            ensure!(fetched == produced, "{produced} batches were acknowledged, and {fetched} came to the consumers");
+        }
+        let intended = match self.workload.pace {
+            Pace::Rate(rate, _) => Some(rate),
+            Pace::InFlight(_) => None,
+        };
+        Ok(Measured {
+            produce: producers.shared.latencies.quantiles(),
+            end_to_end: consumption.told.latencies().and_then(Latencies::quantiles),
+            intended_records_per_second: intended,
+            unanswered_requests: unanswered,
+            ..after.since(&before)
+        })
+    }
+
+    async fn catch_up(&self) -> anyhow::Result<Measured> {
+        let connections = self.connect(self.workload.connections, Receive::Pooled).await?;
+        let now = self.load.reactor.now();
+        let production = self.production(Latencies::new(now..now));
+        let producers = self.spawn_producers(connections, production, now, now);
+        self.pass(FILL_MAX, || producers.shared.bytes.get() >= self.workload.fill_bytes).await?;
+        for lane in &producers.lanes {
+            lane.stop();
+        }
+        self.pass(DRAIN_MAX, || producers.are_idle()).await?;
+        ensure!(producers.are_idle(), "the broker leaves requests unanswered");
+        let consumers = self.connect(self.workload.consumers, Receive::Direct).await?;
+        let count = consumers.len();
+        let from = self.load.reactor.now();
+        let window = from..from + Duration::from_secs(self.workload.seconds);
+        let consumption = Consumption::new(Told::Fetches(Latencies::new(window.clone())));
+        let records = |requests: &Cell<u64>| i64::try_from(requests.get() * self.frames.request_records).ok();
+        let before = self.moment(&producers.shared, &consumption)?;
+        self.spawn_consumers(consumers, &consumption, |partition| records(&producers.shared.by_partition[partition]));
+        self.pass(window.end.since(from), || consumption.ended.get() == count).await?;
+        let after = self.moment(&producers.shared, &consumption)?;
+        Ok(Measured { fetch: consumption.told.latencies().and_then(Latencies::quantiles), ..after.since(&before) })
+    }
+
+    async fn connect(&self, count: usize, receive: Receive) -> anyhow::Result<Vec<Connection>> {
+        let mut connections = Vec::new();
+        for _ in 0..count {
+            connections.push(self.load.connect(receive).await?);
+        }
+        Ok(connections)
+    }
+
+    fn production(&self, latencies: Latencies) -> Production {
+        Production {
+            frames: Rc::clone(&self.frames),
+            latencies,
+            connections: u64::try_from(self.workload.connections).expect("a count fits 64 bits"),
+            requests: Cell::new(0),
+            bytes: Cell::new(0),
+            by_partition: self.partitions.iter().map(|_| Cell::new(0)).collect(),
+            all_told: Cell::new(matches!(self.workload.pace, Pace::InFlight(_))),
+        }
+    }
+
+    fn spawn_producers(
+        &self,
+        connections: Vec<Connection>,
+        shared: Production,
+        begin: Instant,
+        end: Instant,
+    ) -> Producers {
+        let shared = Rc::new(shared);
+        let rhythm = match self.workload.pace {
+            Pace::Rate(rate, tick) => {
+                let request_records = self.frames.request_records;
+                Rhythm::Open(Schedule { begin, rate, request_records, tick })
+            }
+            Pace::InFlight(in_flight) => Rhythm::Closed { in_flight },
+        };
+        let start = |(index, connection)| Lane::start(&self.load, connection, &shared, index, rhythm);
+        let lanes: Vec<Rc<Lane>> = (0..).zip(connections).map(start).collect();
+        if let Rhythm::Open(schedule) = rhythm {
+            let reactor = self.load.reactor.clone();
+            self.load.spawn(keep_time(reactor, schedule, lanes.clone(), Rc::clone(&shared), end));
+        }
+        Producers { lanes, shared }
+    }
+
+    /// Deals the partitions to the consumers. `end` tells where to stop in the partition of an index.
+    fn spawn_consumers(&self, connections: Vec<Connection>, of: &Rc<Consumption>, end: impl Fn(usize) -> Option<i64>) {
+        let count = connections.len();
+        for (index, connection) in connections.into_iter().enumerate() {
+            let own = self.partitions.iter().enumerate().skip(index).step_by(count);
+            let positions = own.map(|(partition, of)| Position { partition: *of, end: end(partition) }).collect();
+            let consuming = consumer::consume(self.load.reactor.clone(), connection, Rc::clone(of), positions);
+            self.load.spawn(async move { consuming.await.with_context(|| format!("consumer {index}")) });
+        }
+    }
+
+    /// What there is at both ends of the window.
+    async fn measure(
+        &self,
+        window: &Range<Instant>,
+        production: &Production,
+        consumption: &Consumption,
+    ) -> anyhow::Result<(Moment, Moment)> {
+        self.pass(window.start.since(self.load.reactor.now()), || false).await?;
+        let before = self.moment(production, consumption)?;
+        self.pass(window.end.since(self.load.reactor.now()), || false).await?;
+        Ok((before, self.moment(production, consumption)?))
+    }
+
+    /// Lets the load run for `duration`, or until `done`; an error of any task ends the run.
+    async fn pass(&self, duration: Duration, done: impl Fn() -> bool) -> anyhow::Result<()> {
+        let end = self.load.reactor.now() + duration;
+        loop {
+            self.load.counts.check()?;
+            let now = self.load.reactor.now();
+            if now >= end || done() {
+                return Ok(());
+            }
+            self.load.reactor.sleep_until(end.min(now + LOOK)).await;
+        }
+    }
+
+    fn moment(&self, production: &Production, consumption: &Consumption) -> anyhow::Result<Moment> {
+        Ok(Moment {
+            now: self.load.reactor.now(),
+            load_cpu: thread_cpu(),
+            broker_cpu_seconds: self.load.broker_cpu_seconds()?,
+            request_records: self.frames.request_records,
+            produced: Counts {
+                requests: production.requests.get(),
+                batches: production.requests.get(),
+                bytes: production.bytes.get(),
+            },
+            fetched: Counts {
+                requests: consumption.requests.get(),
+                batches: consumption.batches.get(),
+                bytes: consumption.bytes.get(),
+            },
+        })
+    }
+}
+
+/// CPU time of this thread, which is all of the load: its ring has no threads of its own for sockets.
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let part = |value: i64| u64::try_from(value).unwrap_or(0);
+    Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    requests: u64,
+    batches: u64,
+    bytes: u64,
+}
+
+/// What has been done and used so far.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    now: Instant,
+    load_cpu: Duration,
+    broker_cpu_seconds: Option<f64>,
+    request_records: u64,
+    produced: Counts,
+    fetched: Counts,
+}
+
+impl Moment {
+    /// What was done and used between two moments, without latencies.
+    fn since(&self, before: &Self) -> Measured {
+        let volume = |now: Counts, before: Counts| Volume {
+            requests: now.requests - before.requests,
+            records: (now.batches - before.batches) * self.request_records,
+            bytes: now.bytes - before.bytes,
+        };
+        let broker = self.broker_cpu_seconds.zip(before.broker_cpu_seconds);
+        Measured {
+            seconds: self.now.since(before.now).as_secs_f64(),
+            cpu: Cpu {
+                load_seconds: self.load_cpu.saturating_sub(before.load_cpu).as_secs_f64(),
+                broker_seconds: broker.map(|(now, before)| now - before),
+            },
+            produced: volume(self.produced, before.produced),
+            fetched: volume(self.fetched, before.fetched),
+            ..Measured::default()
+        }
+    }
+}
