@@ -16,7 +16,7 @@ const RESPONSE_BYTES_MAX: usize = 64 << 20;
 /// The first buffer of a connection; it grows to the largest response.
 const BUFFER_BYTES_MIN: usize = 4096;
 /// Responses up to this size come through the shared receive pool.
-const POOLED_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const POOLED_BYTES_MAX: usize = 16 * 1024;
 
 /// One connection to a broker.
 #[derive(Debug)]

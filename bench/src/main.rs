@@ -12,6 +12,7 @@ mod fetch;
 mod flushes;
 mod load;
 mod machine;
+mod null_broker;
 mod payload;
 mod produce;
 mod report;

@@ -1,7 +1,8 @@
 //! `load`: what a workload file describes, put on a Ringlog of its own, or on any Kafka broker that runs.
 //!
 //! The load is open where the file names a rate: requests have times that no answer moves, and latency counts from them,
-//! so that a broker which stands still is charged for everything that would have come meanwhile.
+//! so that a broker which stands still is charged for everything that would have come meanwhile. The same workload is put
+//! on a broker that does nothing first, and stands beside the results: what is not much more than that is not measured.
 
 mod consumer;
 mod file;
@@ -20,11 +21,16 @@ use anyhow::Context as _;
 
 use crate::Setup;
 use crate::broker::{Broker, Cores};
+use crate::client::{POOLED_BYTES_MAX, Receive};
 use crate::load::{self, Server};
 use crate::machine::Facts;
-use file::{Pace, Workload};
+use crate::null_broker::NullBroker;
+use file::{Kind, Pace, Workload};
 use results::{Measured, Results};
 use scenario::Leave;
+
+/// The null broker changes little with time.
+const CALIBRATION_SECONDS_MAX: u64 = 4;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -37,6 +43,9 @@ pub(crate) struct Arguments {
     /// The process of that broker, if its CPU time is to be told.
     #[arg(long, requires = "bootstrap", value_name = "PID")]
     broker_pid: Option<u32>,
+    /// Leave out the run against a broker that does nothing.
+    #[arg(long)]
+    no_calibration: bool,
     /// Print one JSON object, and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
@@ -48,6 +57,9 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
     if !arguments.json {
         println!("load {}: {shape}", workload.name);
     }
+    // What a null broker could be fetched from is nothing.
+    let calibrates = !arguments.no_calibration && workload.kind != Kind::CatchUp;
+    let calibration = if calibrates { Some(calibrate(setup, &workload)?) } else { None };
     let mut runs = Vec::new();
     for _ in 0..setup.runs.unwrap_or(1) {
         let measured = match &arguments.bootstrap {
@@ -58,7 +70,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
             }
         };
         if !arguments.json {
-            print!("{}", measured.lines(None));
+            print!("{}", measured.lines(calibration.as_ref()));
         }
         runs.push(measured);
     }
@@ -69,7 +81,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
             shape,
             machine: machine.to_string().trim_start_matches("machine: ").to_owned(),
             broker,
-            calibration: None,
+            calibration,
             runs,
         };
         println!("{}", serde_json::to_string_pretty(&results)?);
@@ -81,6 +93,19 @@ fn on_own_broker(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured>
     let broker = Broker::start(setup, Cores::One)?;
     let server = Server { address: broker.address, process: Some(broker.id()) };
     let measured = put(setup, server, workload, Leave::Topics)?;
+    broker.stop()?;
+    Ok(measured)
+}
+
+/// The producing part of a workload, against a null broker on the broker's core.
+fn calibrate(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured> {
+    let batch_bytes = workload.payload.batch_bytes.max(workload.payload.record_bytes);
+    let receive = if batch_bytes >= POOLED_BYTES_MAX { Receive::Direct } else { Receive::Pooled };
+    let broker = NullBroker::start(setup.broker_core, receive)?;
+    let server = Server { address: broker.address, process: None };
+    let seconds = workload.seconds.min(CALIBRATION_SECONDS_MAX);
+    let alone = Workload { consumers: 0, seconds, ..workload.clone() };
+    let measured = put(setup, server, &alone, Leave::Topics).context("calibration with the null broker")?;
     broker.stop()?;
     Ok(measured)
 }

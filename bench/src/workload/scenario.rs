@@ -291,3 +291,92 @@ impl Moment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Server;
+    use crate::null_broker;
+    use crate::payload::Payload;
+    use crate::requests::Acks;
+    use crate::workload::schedule::Tick;
+    use ringlog_reactor::sim::{NetworkOptions, Sim, SimOptions};
+    use ringlog_reactor::{ListenOptions, Mesh, Reactor};
+
+    const PORT: u16 = 9092;
+
+    async fn broker(reactor: Reactor, _mesh: Mesh<()>) {
+        let any = std::net::SocketAddr::from(([0, 0, 0, 0], PORT));
+        let listener = reactor.listen(any, ListenOptions::default()).await.expect("a free port");
+        null_broker::accept(reactor, listener, Receive::Pooled).await;
+    }
+
+    fn workload(rate: u64, connections: usize) -> Workload {
+        Workload {
+            name: "a".to_owned(),
+            kind: Kind::Produce,
+            topics: 2,
+            partitions: 3,
+            payload: Payload::random(100, 0),
+            acks: Acks::All,
+            connections,
+            pace: Pace::Rate(rate, Tick::from_micros(0)),
+            consumers: 0,
+            fill_bytes: 0,
+            warm_up_ms: 0,
+            seconds: 1,
+        }
+    }
+
+    /// Runs against a null broker that is so far away, one way, in virtual time.
+    fn put(workload: Workload, distance: Duration) -> Measured {
+        let network = NetworkOptions { latency: distance..=distance, losses_per_mille: 0, ..NetworkOptions::default() };
+        let mut sim = Sim::new(7, SimOptions { network, ..SimOptions::default() });
+        let node = sim.start_node("null broker", 1, broker);
+        let server = Server { address: sim.address(node, PORT), process: None };
+        let measured = sim.block_on("load", move |reactor| async move {
+            while reactor.connect(server.address).await.is_err() {
+                reactor.sleep(LOOK).await;
+            }
+            run(Load::new(reactor, server, Duration::ZERO), workload, Leave::Topics).await
+        });
+        measured.expect("it runs")
+    }
+
+    #[test]
+    fn an_open_loop_keeps_its_rate_and_every_request_counts() {
+        let measured = put(workload(1_000, 7), Duration::from_millis(1));
+        let produce = measured.produce.expect("latencies");
+        assert_eq!((produce.count, measured.unanswered_requests), (1_000, 0));
+        assert!(produce.p50_us >= 1_990.0 && produce.max_us < 4_000.0, "{produce:?}");
+        assert!((996..=1_000).contains(&measured.produced.records), "{measured:?}");
+    }
+
+    #[test]
+    fn requests_behind_the_limit_wait_and_their_latency_counts_from_the_intended_time() {
+        // 64 requests in 200 ms and no more: of 1,000, the last is sent after 3 seconds and was meant for the first.
+        let measured = put(workload(1_000, 1), Duration::from_millis(100));
+        let produce = measured.produce.expect("latencies");
+        assert_eq!((produce.count, measured.unanswered_requests), (1_000, 0));
+        assert!(produce.max_us > 2_000_000.0 && produce.p50_us > 1_000_000.0, "{produce:?}");
+        assert!((256..=320).contains(&measured.produced.records), "{measured:?}");
+    }
+
+    #[test]
+    fn what_is_never_answered_counts_with_the_time_that_it_has_waited() {
+        let measured = put(workload(1_000, 10), Duration::from_secs(4));
+        let produce = measured.produce.expect("latencies");
+        assert_eq!((produce.count, measured.unanswered_requests), (1_000, 1_000));
+        assert!(produce.max_us > 5_900_000.0, "{produce:?}");
+    }
+
+    #[test]
+    fn a_closed_loop_has_so_many_requests_under_way() {
+        let closed = Workload { pace: Pace::InFlight(5), ..workload(1, 2) };
+        let measured = put(closed, Duration::from_millis(50));
+        let produce = measured.produce.expect("latencies");
+        // Ten a round trip of 100 ms.
+        assert!((80..=100).contains(&measured.produced.requests), "{measured:?}");
+        assert!(produce.p50_us >= 99_000.0 && produce.max_us < 110_000.0, "{produce:?}");
+    }
+}
