@@ -42,10 +42,7 @@ pub const CHUNK_BYTES_MIN: usize = 4096;
 /// Capacity up to which the tail chunks of a busy partition double.
 pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 
-/// Capacity from which on a tail chunk is worth keeping for the next appends.
-pub const CHUNK_BYTES_KEPT_MIN: usize = CHUNK_BYTES_MAX / 4;
-
-/// Bytes of free tail chunks that are kept for the next appends.
+/// Bytes of memory of tails that are kept for the next appends.
 pub const CHUNK_POOL_BYTES_MAX: usize = 8 << 20;
 
 /// Entries of one segment's sparse index in memory; when it is full every second one goes.
@@ -55,7 +52,11 @@ pub const INDEX_ENTRIES_MAX: usize = 4096;
 pub const INDEX_CACHE_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes that one disk read of a fetch asks for, at most; a single larger batch may take more.
-pub const READ_BYTES_MAX: usize = 1 << 20;
+pub const READ_BYTES_MAX: usize = (1 << 20) + READ_SLACK_BYTES;
+
+/// Read beyond what a fetch wants: the largest batch that a topic takes by default is 12 bytes longer than what a consumer
+/// asks for by default, and would be read twice.
+pub const READ_SLACK_BYTES: usize = 4096;
 
 /// Reads of one shard that wait for a disk.
 pub const READS_IN_FLIGHT_MAX: usize = 1024;

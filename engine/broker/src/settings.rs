@@ -12,9 +12,10 @@ use std::time::Duration;
 use crate::boot::Start;
 use crate::directory::Meta;
 
-/// The most memory of a shard for tails of partitions. Memory that was used before costs half the CPU of fresh memory, so
-/// more of it would slow a shard down until all of it was touched.
+/// The most memory of a shard for tails of partitions, and as much again for what was read. Memory that was used before
+/// costs half the CPU of fresh memory, so more of it would slow a shard down until all of it was touched.
 const TAIL_BYTES_MAX: usize = 256 * 1024 * 1024;
+const CACHE_BYTES_MAX: usize = TAIL_BYTES_MAX;
 
 /// The least memory that a shard works with.
 pub const SHARD_MEMORY_BYTES_MIN: usize = 32 * 1024 * 1024;
@@ -88,7 +89,7 @@ impl Settings {
         let mut store = StoreConfig::new(shard);
         store.journal_bytes_max = u64::try_from(self.broker.journal_bytes).expect("the key's range begins above 0");
         store.tail_bytes_max = (self.shard_memory_bytes / 4).min(TAIL_BYTES_MAX);
-        store.cache_bytes_max = self.shard_memory_bytes / 8;
+        store.cache_bytes_max = (self.shard_memory_bytes / 8).min(CACHE_BYTES_MAX);
         store.unwritten_bytes_max = u64::try_from(self.shard_memory_bytes / 8).expect("fits 64 bits");
         store
     }

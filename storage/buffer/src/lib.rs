@@ -8,29 +8,34 @@
 //! way, but promises no alignment, and `O_DIRECT` wants it.
 #![warn(missing_docs)]
 
+mod pool;
+
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+pub use pool::Pool;
+use pool::Shelf;
+
 /// Alignment of every allocation, in bytes: what `O_DIRECT` asks of memory, file offsets and lengths.
 pub const BLOCK_BYTES: usize = 4096;
 
 /// One aligned, zero-initialised allocation. Its bytes are always initialised, so handing out `&mut [u8]` of the part
 /// behind the writer's position is sound.
-struct Block {
+struct Memory {
     start: NonNull<u8>,
     capacity: usize,
 }
 
-// SAFETY: a `Block` owns its allocation. Who may read or write which part is decided by `Chunk` and `Slice`: only the
+// SAFETY: a `Memory` owns its allocation. Who may read or write which part is decided by `Chunk` and `Slice`: only the
 // one `Chunk` writes, only at or behind its `len`, and every `Slice` lies wholly before it.
-unsafe impl Send for Block {}
+unsafe impl Send for Memory {}
 // SAFETY: as above; shared access reads only bytes before the writer's `len`, which never change any more.
-unsafe impl Sync for Block {}
+unsafe impl Sync for Memory {}
 
-impl Block {
+impl Memory {
     fn layout(capacity: usize) -> Layout {
         Layout::from_size_align(capacity, BLOCK_BYTES).expect("a capacity is at most CAPACITY_BYTES_MAX")
     }
@@ -44,10 +49,39 @@ impl Block {
     }
 }
 
-impl Drop for Block {
+impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with the same layout, and freed once, when its last owner goes.
         unsafe { dealloc(self.start.as_ptr(), Self::layout(self.capacity)) }
+    }
+}
+
+/// Memory that a chunk and its slices share. When the last of them goes, it goes back to where it came from.
+struct Block {
+    /// `None` only while the block is dropped.
+    memory: Option<Memory>,
+    shelf: Option<Arc<Shelf>>,
+}
+
+impl Block {
+    fn memory(&self) -> &Memory {
+        self.memory.as_ref().expect("a block has its memory until it is dropped")
+    }
+
+    fn start(&self) -> *mut u8 {
+        self.memory().start.as_ptr()
+    }
+
+    fn capacity(&self) -> usize {
+        self.memory().capacity
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let (Some(shelf), Some(memory)) = (&self.shelf, self.memory.take()) {
+            shelf.put(memory);
+        }
     }
 }
 
@@ -65,8 +99,11 @@ impl Chunk {
     /// come from outside are checked against a limit of their own long before.
     pub fn with_capacity(capacity: usize) -> Self {
         assert!(capacity <= CAPACITY_BYTES_MAX, "a chunk of {capacity} bytes is over the limit");
-        let capacity = capacity.max(1).next_multiple_of(BLOCK_BYTES);
-        Self { block: Arc::new(Block::new(capacity)), len: 0 }
+        Self::over(Memory::new(capacity.max(1).next_multiple_of(BLOCK_BYTES)), None)
+    }
+
+    fn over(memory: Memory, shelf: Option<Arc<Shelf>>) -> Self {
+        Self { block: Arc::new(Block { memory: Some(memory), shelf }), len: 0 }
     }
 
     /// Bytes written so far.
@@ -81,17 +118,17 @@ impl Chunk {
 
     /// Bytes that the allocation holds.
     pub fn capacity(&self) -> usize {
-        self.block.capacity
+        self.block.capacity()
     }
 
     /// Bytes that still fit.
     pub fn spare_len(&self) -> usize {
-        self.block.capacity - self.len
+        self.capacity() - self.len
     }
 
     /// The part behind what is written. Fill a prefix of it, then [`advance`](Self::advance) over that prefix.
     pub fn spare_mut(&mut self) -> &mut [u8] {
-        let (start, len) = (self.block.start.as_ptr(), self.spare_len());
+        let (start, len) = (self.block.start(), self.spare_len());
         // SAFETY: the range lies inside the allocation, is initialised, and no `Slice` reaches into it: slices end at
         // or before `len`. `&mut self` excludes a second writer.
         unsafe { std::slice::from_raw_parts_mut(start.add(self.len), len) }
@@ -131,7 +168,7 @@ impl Chunk {
 
     /// Address of the first byte, for the reactor's operations.
     pub fn as_ptr(&self) -> *const u8 {
-        self.block.start.as_ptr()
+        self.block.start()
     }
 }
 
@@ -140,7 +177,7 @@ impl Deref for Chunk {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: bytes before `len` are initialised, inside the allocation, and written by nobody any more.
-        unsafe { std::slice::from_raw_parts(self.block.start.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.block.start(), self.len) }
     }
 }
 
@@ -176,7 +213,7 @@ impl Slice {
 
     /// Bytes of memory that this slice keeps alive: its chunk's capacity.
     pub fn held_bytes(&self) -> usize {
-        self.block.as_ref().map_or(0, |block| block.capacity)
+        self.block.as_ref().map_or(0, |block| block.capacity())
     }
 
     /// Takes the memory back for writing, if this is its only owner.
@@ -194,7 +231,7 @@ impl Deref for Slice {
         let Some(block) = &self.block else { return &[] };
         // SAFETY: made by `Chunk::slice` within the written part, which is initialised and never written again while a
         // slice of it lives: the writer starts anew only after `Arc::get_mut` has shown that there is none.
-        unsafe { std::slice::from_raw_parts(block.start.as_ptr().add(self.start), self.len) }
+        unsafe { std::slice::from_raw_parts(block.start().add(self.start), self.len) }
     }
 }
 

@@ -7,50 +7,36 @@
 
 use std::collections::VecDeque;
 
-use ringlog_buffer::{Chunk, Slice};
+use ringlog_buffer::{Chunk, Pool, Slice};
 
-use crate::limits::{BLOCK_BYTES, CHUNK_BYTES_KEPT_MIN, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_POOL_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_POOL_BYTES_MAX};
 use crate::types::Offset;
 
-/// Free chunks for the next appends, so that a busy partition does not pay for fresh pages again and again.
-#[derive(Debug, Default)]
-pub(crate) struct ChunkPool {
-    /// In the order in which they came back. What nobody asks for leaves at the front.
-    free: VecDeque<Chunk>,
-    free_bytes: usize,
+/// Memory of tails. What busy partitions give back is kept for the next appends, which do not pay for fresh pages then.
+#[derive(Debug)]
+pub(crate) struct TailMemory {
+    pool: Pool,
     /// Capacity of all chunks that tails hold.
     held_bytes: usize,
 }
 
-impl ChunkPool {
+impl Default for TailMemory {
+    fn default() -> Self {
+        Self { pool: Pool::new(CHUNK_POOL_BYTES_MAX), held_bytes: 0 }
+    }
+}
+
+impl TailMemory {
     /// A chunk of at least `capacity` bytes.
     fn take(&mut self, capacity: usize) -> Chunk {
-        // Small ones are never kept, and would waste what is.
-        let found =
-            self.free.iter().rposition(|chunk| capacity >= CHUNK_BYTES_KEPT_MIN && chunk.capacity() >= capacity);
-        let chunk = found.and_then(|at| self.free.remove(at)).map_or_else(
-            || Chunk::with_capacity(capacity),
-            |chunk| {
-                self.free_bytes -= chunk.capacity();
-                chunk
-            },
-        );
+        let chunk = self.pool.chunk(capacity);
         self.held_bytes += chunk.capacity();
         chunk
     }
 
-    fn give(&mut self, mut chunk: Chunk) {
+    fn give(&mut self, chunk: Chunk) {
         self.held_bytes -= chunk.capacity();
-        let worth_keeping = (CHUNK_BYTES_KEPT_MIN..=CHUNK_BYTES_MAX).contains(&chunk.capacity());
-        if !worth_keeping || !chunk.try_clear() {
-            return;
-        }
-        self.free_bytes += chunk.capacity();
-        self.free.push_back(chunk);
-        while self.free_bytes > CHUNK_POOL_BYTES_MAX {
-            let oldest = self.free.pop_front().expect("what is counted is there");
-            self.free_bytes -= oldest.capacity();
-        }
+        drop(chunk);
     }
 
     /// Capacity of all chunks that tails hold.
@@ -125,13 +111,13 @@ impl Tail {
     }
 
     /// Appends one batch, given in parts.
-    pub(crate) fn append(&mut self, offset: Offset, parts: &[&[u8]], pool: &mut ChunkPool) {
+    pub(crate) fn append(&mut self, offset: Offset, parts: &[&[u8]], memory: &mut TailMemory) {
         self.entries.push_back(TailEntry { offset, position: self.end });
         let mut remaining: usize = parts.iter().map(|part| part.len()).sum();
         for part in parts {
             let mut part = *part;
             while !part.is_empty() {
-                let chunk = self.chunk_with_room(remaining, pool);
+                let chunk = self.chunk_with_room(remaining, memory);
                 let (now, later) = part.split_at(part.len().min(chunk.spare_len()));
                 chunk.append(now);
                 self.end += to_u64(now.len());
@@ -141,11 +127,11 @@ impl Tail {
         }
     }
 
-    fn chunk_with_room(&mut self, wanted: usize, pool: &mut ChunkPool) -> &mut Chunk {
+    fn chunk_with_room(&mut self, wanted: usize, memory: &mut TailMemory) -> &mut Chunk {
         if self.chunks.back().is_none_or(|last| last.chunk.spare_len() == 0) {
             let start = self.end - self.end % BLOCK_BYTES;
             let inside = to_usize(self.end - start);
-            let mut chunk = pool.take(self.next_capacity.max((wanted + inside).next_multiple_of(block_usize())));
+            let mut chunk = memory.take(self.next_capacity.max((wanted + inside).next_multiple_of(block_usize())));
             self.next_capacity = (self.next_capacity * 2).min(CHUNK_BYTES_MAX);
             // Where a file is continued within a block, the bytes before it are on the disk; nobody reads these zeros.
             chunk.spare_mut()[..inside].fill(0);
@@ -254,7 +240,7 @@ impl Tail {
     }
 
     /// Frees the first chunk, if all of it is written. Answers the bytes freed.
-    pub(crate) fn release(&mut self, written: u64, pool: &mut ChunkPool) -> usize {
+    pub(crate) fn release(&mut self, written: u64, memory: &mut TailMemory) -> usize {
         if !self.releasable(written) {
             return 0;
         }
@@ -265,18 +251,18 @@ impl Tail {
             self.entries.pop_front();
         }
         self.hole = Hole::None;
-        pool.give(part.chunk);
+        memory.give(part.chunk);
         freed
     }
 
     /// Makes an idle tail small: keeps no more than the last, partly filled block. All must be written.
-    pub(crate) fn shrink(&mut self, pool: &mut ChunkPool) {
+    pub(crate) fn shrink(&mut self, memory: &mut TailMemory) {
         let keep = self.end - self.end % BLOCK_BYTES;
         self.next_capacity = CHUNK_BYTES_MIN;
         let block = match (&self.hole, self.chunks.back()) {
             (_, None) => return,
             (Hole::None, Some(last)) if last.start <= keep => {
-                let mut block = pool.take(CHUNK_BYTES_MIN);
+                let mut block = memory.take(CHUNK_BYTES_MIN);
                 for slice in self.slices(keep, self.end) {
                     block.append(&slice);
                 }
@@ -285,20 +271,20 @@ impl Tail {
             _ => None,
         };
         for part in std::mem::take(&mut self.chunks) {
-            pool.give(part.chunk);
+            memory.give(part.chunk);
         }
         self.entries.clear();
         match block {
             Some(chunk) if !chunk.is_empty() => self.chunks.push_back(TailChunk { start: keep, chunk }),
-            Some(chunk) => pool.give(chunk),
+            Some(chunk) => memory.give(chunk),
             None => self.hole = Self::at(self.end).hole,
         }
     }
 
     /// Frees everything.
-    pub(crate) fn clear(&mut self, pool: &mut ChunkPool) {
+    pub(crate) fn clear(&mut self, memory: &mut TailMemory) {
         for part in std::mem::take(&mut self.chunks) {
-            pool.give(part.chunk);
+            memory.give(part.chunk);
         }
         self.entries.clear();
     }
@@ -320,26 +306,4 @@ pub(crate) fn to_u64(bytes: usize) -> u64 {
 
 pub(crate) fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).expect("what is in memory fits the address space")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_that_nobody_asks_for_leave_the_pool() {
-        let mut pool = ChunkPool::default();
-        let smaller: Vec<_> = (0..16).map(|_| pool.take(CHUNK_BYTES_MAX / 2)).collect();
-        for chunk in smaller {
-            pool.give(chunk);
-        }
-        let larger: Vec<_> = (0..8).map(|_| pool.take(CHUNK_BYTES_MAX)).collect();
-        let addresses: Vec<_> = larger.iter().map(Chunk::as_ptr).collect();
-        for chunk in larger {
-            pool.give(chunk);
-        }
-        assert!(pool.free_bytes <= CHUNK_POOL_BYTES_MAX);
-        let again = pool.take(CHUNK_BYTES_MAX - block_usize());
-        assert!(addresses.contains(&again.as_ptr()), "a chunk that is a little larger than asked for is used again");
-    }
 }

@@ -90,9 +90,9 @@ impl Store {
         let mut head = *batch.header.bytes();
         stamp(&mut head, base_offset, leader_epoch);
         let active = partition.segments.back_mut().expect("a partition has a segment");
-        let held_before = self.pool.held_bytes();
-        active.tail.append(base_offset, &[&head, batch.payload], &mut self.pool);
-        if self.pool.held_bytes() > held_before {
+        let held_before = self.tail_memory.held_bytes();
+        active.tail.append(base_offset, &[&head, batch.payload], &mut self.tail_memory);
+        if self.tail_memory.held_bytes() > held_before {
             self.chunk_order.push_back(id);
         }
         active.bytes += bytes;

@@ -87,7 +87,7 @@ impl Store {
                 break;
             }
             let mut first = partition.segments.pop_front().expect("there are two");
-            first.tail.clear(&mut self.pool);
+            first.tail.clear(&mut self.tail_memory);
             let delay = std::time::Duration::from_millis(partition.config.file_delete_delay_ms);
             let due = self.clock.saturating_add(delay);
             self.doom_file(&first.file, due);
@@ -133,9 +133,9 @@ impl Store {
         let last = partition.end.segment;
         for segment in &mut partition.segments {
             if segment.base == last {
-                segment.tail.shrink(&mut self.pool);
+                segment.tail.shrink(&mut self.tail_memory);
             } else {
-                segment.tail.clear(&mut self.pool);
+                segment.tail.clear(&mut self.tail_memory);
             }
         }
         self.chunk_order.retain(|other| *other != id);

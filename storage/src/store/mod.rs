@@ -36,7 +36,7 @@ use crate::journal::space::JournalSpace;
 use crate::limits::SPACE_PROBE_MS;
 use crate::log::mark::Mark;
 use crate::log::partition::Partition;
-use crate::log::tail::ChunkPool;
+use crate::log::tail::TailMemory;
 use crate::queue::IoQueue;
 use crate::recovery::RecoveredShard;
 use crate::types::{Millis, Nanos, Offset};
@@ -103,7 +103,7 @@ pub struct Store {
     /// Found at start and not opened yet.
     recovered: BTreeMap<PartitionKey, PartitionState>,
     events: VecDeque<StoreEvent>,
-    pool: ChunkPool,
+    tail_memory: TailMemory,
     /// Partitions in the order in which they began chunks: whose chunks go first when memory is short.
     chunk_order: VecDeque<PartitionId>,
     /// Bytes appended and not in a segment yet.
@@ -163,7 +163,7 @@ impl Store {
             by_key: BTreeMap::new(),
             recovered,
             events: VecDeque::new(),
-            pool: ChunkPool::default(),
+            tail_memory: TailMemory::default(),
             chunk_order: VecDeque::new(),
             unwritten_bytes: 0,
             journal,

@@ -228,7 +228,7 @@ impl Store {
     pub(super) fn removed_renamed(&mut self, id: PartitionId, result: Result<(), IoErrorKind>) {
         let mut partition = self.partitions[index(id)].take().expect("a removed partition stays until it is renamed");
         for segment in &mut partition.segments {
-            segment.tail.clear(&mut self.pool);
+            segment.tail.clear(&mut self.tail_memory);
             self.queue.start(IoOp::Close { file: segment.file.clone() }, Purpose::Delete);
         }
         self.free.push(id);

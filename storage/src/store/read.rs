@@ -13,7 +13,7 @@ use crate::batch::BatchView;
 use crate::cache::ReadCache;
 use crate::checkpoint::decode_index;
 use crate::io::{IoErrorKind, IoOp};
-use crate::limits::{BLOCK_BYTES, READ_BYTES_MAX, READS_IN_FLIGHT_MAX, SIDE_FILE_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, READ_BYTES_MAX, READ_SLACK_BYTES, READS_IN_FLIGHT_MAX, SIDE_FILE_BYTES_MAX};
 use crate::log::partition::{Partition, RotRange};
 use crate::log::scan::{Expected, Found, Resync, block_of, look, resync, resync_done};
 use crate::log::tail::{to_u64, to_usize};
@@ -217,7 +217,9 @@ impl Store {
         }
         let (from, before) = block_of(waiting.place.position);
         let wanted = match waiting.goal {
-            Goal::Fetch { limits, .. } => limits.bytes_max.clamp(64 << 10, READ_BYTES_MAX),
+            Goal::Fetch { limits, .. } => {
+                (limits.bytes_max.saturating_add(READ_SLACK_BYTES)).clamp(64 << 10, READ_BYTES_MAX)
+            }
             Goal::Timestamp { .. } | Goal::MaxTimestamp { .. } => READ_BYTES_MAX / 4,
         };
         let written = partition.written.position_in(segment.base, segment.bytes);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::answer::{AppendError, AppendOrigin, NewBatch, ReadError, StorageError, StoreEvent};
+use crate::answer::{AppendError, AppendOrigin, NewBatch, ReadError, ReadLimits, StorageError, StoreEvent};
 use crate::batch::{BatchView, Producer};
 use crate::io::{FileId, FileRef, IoErrorKind, IoOp, WriteDurability};
 use crate::log::producers::{Producers, Verdict};
@@ -192,8 +192,8 @@ fn trap_06_deleting_records_gives_no_offset_twice() {
     assert!(matches!(below, Err(ReadError::OffsetOutOfRange { .. })), "{below:?}");
 }
 
-fn limits() -> crate::answer::ReadLimits {
-    crate::answer::ReadLimits {
+fn limits() -> ReadLimits {
+    ReadLimits {
         bytes_max: 1 << 20,
         min_one_batch: crate::answer::MinOneBatch::Yes,
         up_to: crate::answer::ReadUpTo::HighWatermark,
@@ -460,14 +460,31 @@ fn an_idle_partition_costs_little_memory() {
     let mut world = world(Shape { partitions: 1, ..Shape::default() });
     world.append(0, 100);
     world.settle(50);
-    assert!(world.stores[0].pool.held_bytes() <= 16 << 10);
+    assert!(world.stores[0].tail_memory.held_bytes() <= 16 << 10);
     world.append(0, 50_000);
     world.now = world.now.saturating_add(Duration::from_secs(1));
     world.settle(300);
     let (shard, id) = world.ids[&0];
     world.stores[shard].maintain([id], Millis::new(1_000_000));
-    assert!(world.stores[0].pool.held_bytes() <= 4096, "{}", world.stores[0].pool.held_bytes());
+    assert!(world.stores[0].tail_memory.held_bytes() <= 4096, "{}", world.stores[0].tail_memory.held_bytes());
     world.check_all(0);
+}
+
+#[test]
+fn the_largest_default_batch_is_read_once() {
+    const LENGTH: usize = (1 << 20) + 12;
+    let mut world = world(Shape { partitions: 1, segment_bytes: 8 << 20, ..Shape::default() });
+    let overhead = batch(LENGTH, 0, producer(0, Sequence::new(0)), 0).len() - LENGTH;
+    assert!(world.append(0, LENGTH - overhead));
+    world.settle(200);
+    assert_eq!(world.models[&0].log[0].bytes.len(), LENGTH);
+    world.shut_down();
+    world.start(1);
+    let (shard, id) = world.ids[&0];
+    let before = world.disk.bytes_read;
+    let read = world.read(shard, id, Offset::ZERO, limits()).expect("is there");
+    world.compare_read(0, Offset::ZERO, &read);
+    assert!(world.disk.bytes_read - before < 2 * 1024 * 1024, "{} bytes", world.disk.bytes_read - before);
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl Store {
     /// Frees written chunks, oldest first, while there are more than the budget allows.
     fn evict_chunks(&mut self) {
         for _ in 0..EVICTIONS_PER_TURN {
-            if self.pool.held_bytes() <= self.config.tail_bytes_max {
+            if self.tail_memory.held_bytes() <= self.config.tail_bytes_max {
                 return;
             }
             let Some(id) = self.chunk_order.pop_front() else { return };
@@ -152,11 +152,11 @@ impl Store {
             let first = partition.segments.iter_mut().find(|segment| segment.tail.held_bytes() > 0);
             let Some(segment) = first else { continue };
             let position = written.position_in(segment.base, u64::MAX);
-            if segment.tail.release(position, &mut self.pool) > 0 {
+            if segment.tail.release(position, &mut self.tail_memory) > 0 {
                 continue;
             }
             if position >= segment.bytes && segment.base < partition.end.segment {
-                segment.tail.clear(&mut self.pool);
+                segment.tail.clear(&mut self.tail_memory);
                 continue;
             }
             // It is not written yet, or is still being filled: its turn comes again.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use ringlog_buffer::Chunk;
+use ringlog_buffer::Pool;
 use ringlog_reactor::{Create, Durability, File, OpenOptions, Reactor};
 use ringlog_storage::io::{
     DirEntry, EntryKind, FileId, FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability,
@@ -14,12 +14,16 @@ use ringlog_storage::io::{
 /// Files that one shard keeps open. Beyond, the one that was used longest ago is closed; it is opened again when needed.
 const OPEN_FILES_MAX: usize = 4096;
 
+/// Memory of reads that is kept for the next ones when whoever read has let go of it.
+const READ_MEMORY_BYTES_KEPT_MAX: usize = 16 * 1024 * 1024;
+
 /// The data directory, as one shard uses it.
 #[derive(Debug)]
 pub(crate) struct Files {
     reactor: Reactor,
     root: PathBuf,
     open: RefCell<OpenFiles>,
+    read_memory: Pool,
 }
 
 /// Open files, of which the one that was used longest ago goes when there are too many.
@@ -67,7 +71,12 @@ impl<I: Copy + Ord, F: Clone> OpenFiles<I, F> {
 
 impl Files {
     pub(crate) fn new(reactor: Reactor, root: PathBuf) -> Self {
-        Self { reactor, root, open: RefCell::new(OpenFiles::new(OPEN_FILES_MAX)) }
+        Self {
+            reactor,
+            root,
+            open: RefCell::new(OpenFiles::new(OPEN_FILES_MAX)),
+            read_memory: Pool::new(READ_MEMORY_BYTES_KEPT_MAX),
+        }
     }
 
     /// Performs one operation.
@@ -80,7 +89,7 @@ impl Files {
             IoOp::List { path } => return Ok(IoOutput::Listing(self.list(&path).await?)),
             IoOp::Read { file, offset, bytes } => {
                 let file = self.file(&file, Create::No).await?;
-                let (result, chunk) = file.read(Chunk::with_capacity(bytes), offset, bytes).await;
+                let (result, chunk) = file.read(self.read_memory.chunk(bytes), offset, bytes).await;
                 result?;
                 return Ok(IoOutput::Read(chunk));
             }
