@@ -9,7 +9,7 @@ use ringlog_buffer::{BLOCK_BYTES, Chunk, Slice};
 use rustix::fs::{self, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, ReadWriteFlags, pread, pwritev2, retry_on_intr};
 
-use crate::op::{Create, DirEntry, Durability, EntryKind, FileId, Op, OpenOptions};
+use crate::op::{Create, DirEntry, Durability, EntryKind, Op, OpenOptions};
 
 /// Entries that one directory may have to be listed. A data directory has a few per partition.
 const DIR_ENTRIES_MAX: usize = 4_000_000;
@@ -25,21 +25,7 @@ pub(crate) enum Performed {
     Entries(io::Result<Vec<DirEntry>>),
 }
 
-/// The file that an operation works on.
-pub(crate) fn file_of(op: &Op) -> Option<FileId> {
-    match op {
-        Op::Read { file, .. }
-        | Op::Write { file, .. }
-        | Op::Allocate { file, .. }
-        | Op::Truncate { file, .. }
-        | Op::SyncData { file }
-        | Op::Length { file }
-        | Op::Lock { file } => Some(*file),
-        _ => None,
-    }
-}
-
-/// Performs a file operation, blocking. `fd` is the file that [`file_of`] names. Panics on socket operations.
+/// Performs a file operation, blocking. `fd` is the file that [`Op::file`] names. Panics on socket operations.
 pub(crate) fn perform(op: Op, fd: Option<BorrowedFd<'_>>) -> Performed {
     let file = || fd.expect("an operation on a file comes with its descriptor");
     let done = |result: Result<(), Errno>| Performed::Done(result.map_err(io::Error::from));

@@ -157,6 +157,20 @@ pub(crate) enum Op {
 }
 
 impl Op {
+    /// The open file that the operation works on.
+    pub(crate) fn file(&self) -> Option<FileId> {
+        match self {
+            Self::Read { file, .. }
+            | Self::Write { file, .. }
+            | Self::Allocate { file, .. }
+            | Self::Truncate { file, .. }
+            | Self::SyncData { file }
+            | Self::Length { file }
+            | Self::Lock { file } => Some(*file),
+            _ => None,
+        }
+    }
+
     /// Whether it counts against [`Limits::file_operations`](crate::Limits): everything that ends by itself. What
     /// waits for a peer is bounded by the number of sockets instead, so that idle connections never hold back a disk.
     pub(crate) fn is_file(&self) -> bool {

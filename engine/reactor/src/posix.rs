@@ -16,7 +16,7 @@ use slab::Slab;
 
 use crate::backend::{Backend, Bell, Wait};
 use crate::clock;
-use crate::disk::{Performed, file_of};
+use crate::disk::Performed;
 use crate::limits::Limits;
 use crate::network;
 use crate::op::{FileId, Op, OpId, Opened, Outcome, SocketId, failed};
@@ -261,7 +261,7 @@ impl Backend for Posix {
             | Op::Send { socket, .. }
             | Op::Shutdown { socket } => self.begin_socket(id, socket, op),
             _ => {
-                let file = file_of(&op).map(|file| Arc::clone(&self.files[index(file.0)]));
+                let file = op.file().map(|file| Arc::clone(&self.files[index(file.0)]));
                 self.workers.submit(id, op, file);
                 None
             }

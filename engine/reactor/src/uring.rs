@@ -27,7 +27,7 @@ use slab::Slab;
 
 use crate::backend::{Backend, Bell, Wait};
 use crate::clock;
-use crate::disk::{Performed, file_of, perform};
+use crate::disk::{Performed, perform};
 use crate::limits::Limits;
 use crate::network;
 use crate::op::{FileId, Op, OpId, Opened, Outcome, SocketId, failed};
@@ -141,7 +141,7 @@ impl Uring {
     }
 
     fn begin_file(&mut self, id: OpId, op: Op) -> Option<Outcome> {
-        let file = file_of(&op).map(|file| index(file.0));
+        let file = op.file().map(|file| index(file.0));
         let fd = file.map(|file| self.files[file].fd.as_fd());
         if !FileFlight::is_request(&op) {
             return Some(self.performed(perform(op, fd)));

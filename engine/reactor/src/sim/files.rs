@@ -18,7 +18,7 @@ impl World {
             Ok(plan) => plan,
             Err(errno) => return Some(failed(op, errno.into())),
         };
-        if let Some(file) = file_of(&op).and_then(|file| host.shards[key.shard].files.get_mut(&file)) {
+        if let Some(file) = op.file().and_then(|file| host.shards[key.shard].files.get_mut(&file)) {
             file.in_flight += 1;
         }
         self.events.push(plan.done_at, Happening::DiskEnds { shard: key, op: id });
@@ -34,7 +34,7 @@ impl World {
 
     pub(super) fn disk_ends(&mut self, key: ShardKey, id: OpId) {
         let Some(held) = self.shard(key).and_then(|shard| shard.operations.remove(&id)) else { return };
-        let file = file_of(&held.op);
+        let file = held.op.file();
         let host = &mut self.hosts[key.host];
         let outcome = perform(host, key, held);
         if let Some(file) = file {
@@ -90,20 +90,6 @@ impl World {
     }
 }
 
-/// The open file that an operation is about.
-fn file_of(op: &Op) -> Option<FileId> {
-    match op {
-        Op::Read { file, .. }
-        | Op::Write { file, .. }
-        | Op::Allocate { file, .. }
-        | Op::Truncate { file, .. }
-        | Op::SyncData { file }
-        | Op::Length { file }
-        | Op::Lock { file } => Some(*file),
-        _ => None,
-    }
-}
-
 /// Checks an operation as the kernel does at once, and asks the disk for its fate.
 fn plan(host: &mut Host, key: ShardKey, op: &Op, now: u64) -> Result<Plan, Errno> {
     use DiskOperation::{Allocate, List, Name, Open, Read, Sync, Write};
@@ -155,7 +141,7 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
         Some(DiskEffect::Error(errno)) => Some(errno),
         _ => None,
     };
-    let node = file_of(&op).map(|file| host.shards[key.shard].files[&file].node);
+    let node = op.file().map(|file| host.shards[key.shard].files[&file].node);
     let node = || node.expect("operations on files name one that is open");
     let done = |result: Result<(), Errno>| Outcome::Done(result.map_err(io::Error::from));
     let unless_failed = |result: &mut dyn FnMut() -> Result<(), Errno>| match failure {
