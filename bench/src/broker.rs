@@ -11,6 +11,9 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Setup;
+use crate::compare::spawn_on;
+use crate::interrupt::Leftovers;
+use crate::load::Server;
 
 /// Clock ticks in a second, as `/proc` counts them for every program on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -50,14 +53,14 @@ pub(crate) struct Broker {
     /// From the start of the process until its port accepted a connection.
     pub(crate) started_in: Duration,
     data: PathBuf,
+    leftovers: Leftovers,
 }
 
 impl Broker {
     pub(crate) fn start(setup: &Setup, cores: Cores) -> anyhow::Result<Self> {
         let program = setup.ringlog.clone().map_or_else(|| beside("ringlog"), Ok)?;
         let data = folder(setup)?.join(format!("broker-{}", std::process::id()));
-        // A process of the same id may have left one behind when it was killed.
-        drop(fs::remove_dir_all(&data));
+        let leftovers = Leftovers::folder(&data);
         let mut command = Command::new(&program);
         command.arg("start");
         command.args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set"]);
@@ -73,7 +76,14 @@ impl Broker {
         let log = fs::File::create(&log).with_context(|| log.display().to_string())?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let begin = Instant::now();
-        let mut child = command.spawn().with_context(|| program.display().to_string())?;
+        let started = match cores {
+            Cores::One => spawn_on(setup.broker_core, &mut command),
+            Cores::All => command.spawn(),
+        };
+        let mut child = started.with_context(|| {
+            format!("{} cannot be started: `cargo build --release -p ringlog` makes it", program.display())
+        })?;
+        leftovers.add_process(child.id());
         let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut line = String::new();
         output.read_line(&mut line).context("what the broker prints")?;
@@ -82,7 +92,7 @@ impl Broker {
             bail!("{} did not say where it listens, but: {line:?}; see {}.log", program.display(), data.display());
         };
         drop(std::net::TcpStream::connect(address).context("the broker's port")?);
-        Ok(Self { child, _output: output, address, started_in: begin.elapsed(), data })
+        Ok(Self { child, _output: output, address, started_in: begin.elapsed(), data, leftovers })
     }
 
     /// Resident memory, in bytes.
@@ -95,6 +105,10 @@ impl Broker {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn server(&self) -> Server {
+        Server { address: self.address, process: Some(self.id()), data: Some(self.data.clone()) }
     }
 
     pub(crate) fn data(&self) -> &Path {
@@ -118,7 +132,7 @@ impl Drop for Broker {
         // It may have ended by itself, and its data may be gone.
         drop(self.child.kill());
         drop(self.child.wait());
-        drop(fs::remove_dir_all(&self.data));
+        self.leftovers.remove();
     }
 }
 

@@ -8,7 +8,7 @@ use ringlog_reactor::{Reactor, Socket};
 use ringlog_storage::types::Uuid;
 use std::net::SocketAddr;
 
-use crate::requests;
+use crate::requests::{self, Intent, TopicSetting};
 
 const SIZE_FIELD_BYTES: usize = 4;
 /// Largest response that a benchmark asks for, with its header.
@@ -153,15 +153,27 @@ impl Connection {
 
     /// Makes a topic, and answers its id.
     pub(crate) async fn create_topic(&mut self, name: &str, partitions: i32) -> anyhow::Result<Uuid> {
-        let frame = self.call(requests::create_topic(name, partitions)?).await?;
+        self.create_topic_with(name, partitions, &[], Intent::Apply).await
+    }
+
+    /// Makes a topic with settings, or asks whether it could be made, and answers its id.
+    pub(crate) async fn create_topic_with(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        settings: &[TopicSetting],
+        intent: Intent,
+    ) -> anyhow::Result<Uuid> {
+        let frame = self.call(requests::create_topic(name, partitions, settings, intent)?).await?;
         let mut r = Reader::new(&frame);
         r.i32()?;
         r.tagged_fields(|_, _| Ok(false))?;
         let response = CreateTopicsResponse::decode(&mut r, requests::CREATE_TOPICS_VERSION)?;
         let topic = response.topics.first().context("the topic's answer")?;
-        if topic.error_code != 0 {
-            bail!("topic {name}: error {}: {:?}", topic.error_code, topic.error_message);
-        }
+        requests::check_error(topic.error_code, || match &topic.error_message {
+            Some(message) => format!("making topic {name} ({message})"),
+            None => format!("making topic {name}"),
+        })?;
         Ok(topic.topic_id)
     }
 }

@@ -71,9 +71,9 @@ fn measure(setup: &Setup, shape: Shape) -> anyhow::Result<Run> {
             shape.spawn(&load, topic).await?;
             load.measure(Duration::ZERO).await?;
             let counter = count_writes(id, duration);
-            let before = machine::flushes(&disk)?;
+            let before = machine::disk_usage(&disk)?.flushes;
             let measured = load.measure_now(load.reactor.sleep(duration)).await?;
-            let flushes = machine::flushes(&disk)? - before;
+            let flushes = machine::disk_usage(&disk)?.flushes - before;
             Ok(Run { measured, flushes, writes: counter.and_then(counted) })
         }
     })?;

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use crate::Setup;
 use crate::broker::{Broker, cpu_seconds};
 use crate::client::{Connection, Receive};
 use crate::requests;
+use crate::usage::Reading;
 
 /// What the tasks of a load count, and the first error of any of them.
 #[derive(Debug, Default)]
@@ -53,15 +55,19 @@ pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) counts: Rc<Counts>,
     broker: Option<u32>,
+    /// The folder of the broker's data, where it is known.
+    pub(crate) data: Option<PathBuf>,
     warm_up: Duration,
 }
 
 /// Whom a load is put on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Its process, if it is one on this machine whose CPU time can be read.
     pub(crate) process: Option<u32>,
+    /// The folder of its data, if it is on this machine and known.
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// Runs `scenario` on the load's core, against `broker`.
@@ -71,7 +77,7 @@ where
     Fut: Future<Output = anyhow::Result<T>> + 'static,
     T: Send + 'static,
 {
-    run_against(Server { address: broker.address, process: Some(broker.id()) }, setup, scenario)
+    run_against(broker.server(), setup, scenario)
 }
 
 /// Runs `scenario` on the load's core, against any broker.
@@ -82,7 +88,7 @@ where
     T: Send + 'static,
 {
     let warm_up = setup.warm_up();
-    let main = move |reactor: Reactor, _mesh: Mesh<()>| scenario(Load::new(reactor, server, warm_up));
+    let main = move |reactor: Reactor, _mesh: Mesh<()>| scenario(Load::new(reactor, server.clone(), warm_up));
     let specs = [ShardSpec { core: Some(setup.load_core) }];
     let shards = launch(&specs, BackendChoice::Auto, Limits::default(), main)?;
     for warning in shards.warnings() {
@@ -94,7 +100,8 @@ where
 
 impl Load {
     pub(crate) fn new(reactor: Reactor, server: Server, warm_up: Duration) -> Self {
-        Self { reactor, address: server.address, counts: Rc::default(), broker: server.process, warm_up }
+        let Server { address, process, data } = server;
+        Self { reactor, address, counts: Rc::default(), broker: process, data, warm_up }
     }
 
     pub(crate) async fn connect(&self, receive: Receive) -> anyhow::Result<Connection> {
@@ -133,9 +140,9 @@ impl Load {
         Ok(())
     }
 
-    /// CPU time of the broker so far; `None` of a broker whose process is not known.
-    pub(crate) fn broker_cpu_seconds(&self) -> anyhow::Result<Option<f64>> {
-        self.broker.map(cpu_seconds).transpose()
+    /// What the broker has used so far; `None` of a broker whose process is not known.
+    pub(crate) fn reading(&self) -> anyhow::Result<Option<Reading>> {
+        self.broker.map(|process| Reading::of(process, self.data.as_deref())).transpose()
     }
 
     /// Measures for this long, once the load is warm.
@@ -147,8 +154,8 @@ impl Load {
     /// Measures until `end`.
     pub(crate) async fn measure_now(&self, end: impl Future<Output = ()>) -> anyhow::Result<Measured> {
         let read = || -> anyhow::Result<_> {
-            let broker = self.broker_cpu_seconds()?.context("the broker's process")?;
-            let cpu = (broker, cpu_seconds(std::process::id())?);
+            let broker = self.broker.context("the broker's process")?;
+            let cpu = (cpu_seconds(broker)?, cpu_seconds(std::process::id())?);
             let counts = [&self.counts.requests, &self.counts.produced_bytes, &self.counts.fetched_bytes];
             Ok((Instant::now(), cpu, counts.map(Cell::get)))
         };

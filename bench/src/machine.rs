@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// Where the count of flushes stands in a `stat` file of a block device.
-const FLUSHES_FIELD: usize = 15;
+use crate::usage::DiskUsage;
 
 /// What the machine is.
 #[derive(Debug)]
@@ -77,9 +76,8 @@ pub(crate) fn disk_stat(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(disk.join("stat"))
 }
 
-/// Flushes that the disk has done since it is there, for everybody who uses it.
-pub(crate) fn flushes(disk_stat: &Path) -> anyhow::Result<u64> {
+/// What the disk has done since it is there, for everybody who uses it.
+pub(crate) fn disk_usage(disk_stat: &Path) -> anyhow::Result<DiskUsage> {
     let stat = fs::read_to_string(disk_stat).with_context(|| disk_stat.display().to_string())?;
-    let field = stat.split_whitespace().nth(FLUSHES_FIELD).context("this kernel does not count flushes")?;
-    field.parse().context("a count of flushes")
+    DiskUsage::parse(&stat)
 }

@@ -8,8 +8,10 @@
 
 mod broker;
 mod client;
+mod compare;
 mod fetch;
 mod flushes;
+mod interrupt;
 mod load;
 mod machine;
 mod null_broker;
@@ -18,9 +20,11 @@ mod produce;
 mod report;
 mod requests;
 mod size;
+mod usage;
 mod workload;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -41,7 +45,7 @@ struct Setup {
     #[arg(long, global = true)]
     ringlog: Option<PathBuf>,
     /// Where brokers keep their data; on the disk that is to be measured [default: beside this program].
-    #[arg(long, global = true)]
+    #[arg(long, global = true, visible_alias = "data")]
     folder: Option<PathBuf>,
     /// The broker's core.
     #[arg(long, global = true, default_value_t = 0)]
@@ -92,11 +96,23 @@ enum Command {
     Flushes(flushes::Arguments),
     /// Latency and cost of what a workload file describes, on Ringlog or any Kafka broker.
     Load(workload::Arguments),
+    /// Ringlog beside Apache Kafka, or any two brokers: cost, throughput and latency, in blocks that take turns.
+    Compare(compare::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
-    let Arguments { setup, command } = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ringlog-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
     let facts = machine::Facts::read(&broker::folder(&setup)?)?;
+    let _watch = interrupt::watch()?;
     let for_programs = matches!(&command, Command::Load(arguments) if arguments.json);
     if !for_programs {
         println!("{facts}");
@@ -108,6 +124,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fetch(arguments) => fetch::run(&setup, &arguments),
         Command::Flushes(arguments) => flushes::run(&setup, &arguments),
         Command::Load(arguments) => workload::run(&setup, &arguments, &facts),
+        Command::Compare(arguments) => compare::run(&setup, &arguments, &facts),
     }
 }
 

@@ -222,7 +222,7 @@ mod tests {
     fn it_answers_what_a_load_asks() {
         let state = State { port: 1, topics: RefCell::default() };
         let ask = |frame: Slice| answer(&frame[SIZE_FIELD_BYTES..], &state).expect("an answer");
-        let created = ask(requests::create_topic("a", 2).expect("a request"));
+        let created = ask(requests::create_topic("a", 2, &[], requests::Intent::Apply).expect("a request"));
         assert!(created.windows(2).any(|window| window == [2, b'a']));
         let topic_id = Uuid::from_u128(1);
         let told = ask(requests::metadata(&[topic_id]).expect("a request"));

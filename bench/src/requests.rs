@@ -67,17 +67,39 @@ pub(crate) fn frame<R: Request>(request: &R, version: i16) -> anyhow::Result<Sli
     Ok(chunk.freeze())
 }
 
+/// A setting of a topic, and its value.
+pub(crate) type TopicSetting = (String, String);
+
+/// What every topic of a run has, where it is told nothing else: records stay.
+const RETENTION: (&str, &str) = ("retention.ms", "-1");
+
+/// Whether a broker does what it is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Intent {
+    Apply,
+    /// It only says what would come of it.
+    Ask,
+}
+
 /// Makes one topic.
-pub(crate) fn create_topic(name: &str, partitions: i32) -> anyhow::Result<Slice> {
-    let retention = CreatableTopicConfig { name: "retention.ms".to_owned(), value: Some("-1".to_owned()) };
+pub(crate) fn create_topic(
+    name: &str,
+    partitions: i32,
+    settings: &[TopicSetting],
+    intent: Intent,
+) -> anyhow::Result<Slice> {
+    let is_told = settings.iter().any(|(name, _)| name == RETENTION.0);
+    let retention = (!is_told).then(|| (RETENTION.0.to_owned(), RETENTION.1.to_owned()));
+    let configs = settings.iter().cloned().chain(retention);
     let topic = CreatableTopic {
         name: name.to_owned(),
         num_partitions: partitions,
         replication_factor: 1,
-        configs: vec![retention],
+        configs: configs.map(|(name, value)| CreatableTopicConfig { name, value: Some(value) }).collect(),
         ..CreatableTopic::default()
     };
-    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: TIMEOUT_MS, ..CreateTopicsRequest::default() };
+    let request =
+        CreateTopicsRequest { topics: vec![topic], timeout_ms: TIMEOUT_MS, validate_only: intent == Intent::Ask };
     frame(&request, CREATE_TOPICS_VERSION)
 }
 

@@ -5,12 +5,12 @@
 //! on a broker that does nothing first, and stands beside the results: what is not much more than that is not measured.
 
 mod consumer;
-mod file;
+pub(crate) mod file;
 mod frames;
 mod lane;
-mod latency;
-mod results;
-mod scenario;
+pub(crate) mod latency;
+pub(crate) mod results;
+pub(crate) mod scenario;
 mod schedule;
 mod topics;
 
@@ -65,7 +65,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
         let measured = match &arguments.bootstrap {
             None => on_own_broker(setup, &workload)?,
             Some(bootstrap) => {
-                let server = Server { address: resolve(bootstrap)?, process: arguments.broker_pid };
+                let server = Server { address: resolve(bootstrap)?, process: arguments.broker_pid, data: None };
                 put(setup, server, &workload, Leave::Nothing)?
             }
         };
@@ -91,8 +91,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
 
 fn on_own_broker(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured> {
     let broker = Broker::start(setup, Cores::One)?;
-    let server = Server { address: broker.address, process: Some(broker.id()) };
-    let measured = put(setup, server, workload, Leave::Topics)?;
+    let measured = put(setup, broker.server(), workload, Leave::Topics)?;
     broker.stop()?;
     Ok(measured)
 }
@@ -102,7 +101,7 @@ fn calibrate(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured> {
     let batch_bytes = workload.payload.batch_bytes.max(workload.payload.record_bytes);
     let receive = if batch_bytes >= POOLED_BYTES_MAX { Receive::Direct } else { Receive::Pooled };
     let broker = NullBroker::start(setup.broker_core, receive)?;
-    let server = Server { address: broker.address, process: None };
+    let server = Server { address: broker.address, process: None, data: None };
     let seconds = workload.seconds.min(CALIBRATION_SECONDS_MAX);
     let alone = Workload { consumers: 0, seconds, ..workload.clone() };
     let measured = put(setup, server, &alone, Leave::Topics).context("calibration with the null broker")?;
@@ -110,18 +109,19 @@ fn calibrate(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured> {
     Ok(measured)
 }
 
-fn put(setup: &Setup, server: Server, workload: &Workload, leave: Leave) -> anyhow::Result<Measured> {
+/// Runs a workload once.
+pub(crate) fn put(setup: &Setup, server: Server, workload: &Workload, leave: Leave) -> anyhow::Result<Measured> {
     let workload = workload.clone();
     load::run_against(server, setup, move |load| scenario::run(load, workload.clone(), leave))
 }
 
-fn resolve(bootstrap: &str) -> anyhow::Result<SocketAddr> {
+pub(crate) fn resolve(bootstrap: &str) -> anyhow::Result<SocketAddr> {
     let mut addresses = bootstrap.to_socket_addrs().with_context(|| format!("{bootstrap}: expected HOST:PORT"))?;
     addresses.next().with_context(|| format!("{bootstrap} has no address"))
 }
 
 /// A workload in words.
-fn shape(workload: &Workload) -> String {
+pub(crate) fn shape(workload: &Workload) -> String {
     let Workload { kind, payload, topics, partitions, connections, consumers, .. } = workload;
     let pace = match workload.pace {
         Pace::Rate(rate, tick) => format!("open loop of {rate} records/s ({tick})"),

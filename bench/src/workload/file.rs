@@ -1,5 +1,6 @@
 //! A workload as it is written down: TOML, checked when it is read, so that what runs is possible and ends.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::ops::RangeInclusive;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::payload::Payload;
-use crate::requests::Acks;
+use crate::requests::{Acks, TopicSetting};
 use crate::workload::schedule::Tick;
 
 /// Bytes of a file that are read at most.
@@ -84,6 +85,8 @@ pub(crate) struct Workload {
     pub(crate) fill_bytes: u64,
     pub(crate) warm_up_ms: u64,
     pub(crate) seconds: u64,
+    /// Settings of its topics, beside those that every run's have.
+    pub(crate) topic: Vec<TopicSetting>,
 }
 
 /// The file as it is written.
@@ -113,6 +116,8 @@ struct Table {
     fill_bytes: Option<u64>,
     warm_up_ms: u64,
     seconds: u64,
+    #[serde(default)]
+    topic: BTreeMap<String, String>,
 }
 
 const fn one() -> u64 {
@@ -185,12 +190,13 @@ impl Workload {
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, WorkloadError> {
         let table: Table =
             toml::from_str(text).map_err(|error| WorkloadError::Syntax { path: path.to_owned(), error })?;
-        table.checked().map_err(|(key, value, expected)| WorkloadError::Value {
-            path: path.to_owned(),
-            key,
-            value,
-            expected,
-        })
+        table.checked().map_err(|refusal| refused(path, refusal))
+    }
+
+    /// Reads what stands within another file; the path is for errors, and may tell more than the file.
+    pub(crate) fn from_table(path: &Path, table: toml::Table) -> Result<Self, WorkloadError> {
+        let table: Table = table.try_into().map_err(|error| WorkloadError::Syntax { path: path.to_owned(), error })?;
+        table.checked().map_err(|refusal| refused(path, refusal))
     }
 
     /// The same workload over another time, where it was asked for.
@@ -201,6 +207,10 @@ impl Workload {
         self.seconds = within("seconds", seconds.unwrap_or(self.seconds), &range::SECONDS).map_err(refused)?;
         Ok(self)
     }
+}
+
+fn refused(path: &Path, (key, value, expected): Refusal) -> WorkloadError {
+    WorkloadError::Value { path: path.to_owned(), key, value, expected }
 }
 
 impl Table {
@@ -229,6 +239,7 @@ impl Table {
             connections: small(within("connections", self.connections, &range::CONNECTIONS)?),
             warm_up_ms: within("warm_up_ms", self.warm_up_ms, &range::WARM_UP_MS)?,
             seconds: within("seconds", self.seconds, &range::SECONDS)?,
+            topic: self.topic.into_iter().collect(),
         })
     }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::report::{gigabytes, number};
+use crate::usage::Usage;
 use crate::workload::latency::Quantiles;
 
 /// Width of the column of names.
@@ -45,6 +46,8 @@ pub(crate) struct Measured {
     pub(crate) produced: Volume,
     pub(crate) fetched: Volume,
     pub(crate) cpu: Cpu,
+    /// What the broker's process has used; `None` if it is not known.
+    pub(crate) broker: Option<Usage>,
 }
 
 /// Everything about one invocation.

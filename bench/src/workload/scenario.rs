@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::client::{Connection, Receive};
 use crate::load::Load;
 use crate::requests::TopicIdPartition;
+use crate::usage::Reading;
 use crate::workload::consumer::{self, Consumption, Position, Told};
 use crate::workload::file::{Kind, Pace, Workload};
 use crate::workload::frames::{Frames, Stamped};
@@ -42,15 +43,22 @@ pub(crate) enum Leave {
 /// Runs the workload once. Without consumers, a kind that has some only produces.
 pub(crate) async fn run(load: Load, workload: Workload, leave: Leave) -> anyhow::Result<Measured> {
     let topics = Topics::create(&load, &workload).await?;
-    let run = Run::new(load, workload, topics.partitions.clone())?;
-    let measured = match run.workload.kind {
-        Kind::CatchUp => run.catch_up().await?,
-        Kind::Produce | Kind::Tail | Kind::EndToEnd => run.produce().await?,
-    };
+    let measured = measure(&load, workload, &topics).await;
     if leave == Leave::Nothing {
-        topics.delete(&run.load).await?;
+        let deleted = topics.delete(&load).await;
+        // Of two errors, the first is the cause.
+        return measured.and_then(|measured| deleted.map(|()| measured));
     }
-    Ok(measured)
+    measured
+}
+
+async fn measure(load: &Load, workload: Workload, topics: &Topics) -> anyhow::Result<Measured> {
+    topics.wait(load).await?;
+    let run = Run::new(load.clone(), workload, topics.partitions.clone())?;
+    match run.workload.kind {
+        Kind::CatchUp => run.catch_up().await,
+        Kind::Produce | Kind::Tail | Kind::EndToEnd => run.produce().await,
+    }
 }
 
 struct Run {
@@ -229,7 +237,7 @@ impl Run {
         Ok(Moment {
             now: self.load.reactor.now(),
             load_cpu: thread_cpu(),
-            broker_cpu_seconds: self.load.broker_cpu_seconds()?,
+            broker: self.load.reading()?,
             request_records: self.frames.request_records,
             produced: Counts {
                 requests: production.requests.get(),
@@ -260,11 +268,11 @@ struct Counts {
 }
 
 /// What has been done and used so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Moment {
     now: Instant,
     load_cpu: Duration,
-    broker_cpu_seconds: Option<f64>,
+    broker: Option<Reading>,
     request_records: u64,
     produced: Counts,
     fetched: Counts,
@@ -278,13 +286,14 @@ impl Moment {
             records: (now.batches - before.batches) * self.request_records,
             bytes: now.bytes - before.bytes,
         };
-        let broker = self.broker_cpu_seconds.zip(before.broker_cpu_seconds);
+        let broker = self.broker.as_ref().zip(before.broker.as_ref()).map(|(now, before)| now.since(before));
         Measured {
             seconds: self.now.since(before.now).as_secs_f64(),
             cpu: Cpu {
                 load_seconds: self.load_cpu.saturating_sub(before.load_cpu).as_secs_f64(),
-                broker_seconds: broker.map(|(now, before)| now - before),
+                broker_seconds: broker.map(|broker| broker.cpu_seconds),
             },
+            broker,
             produced: volume(self.produced, before.produced),
             fetched: volume(self.fetched, before.fetched),
             ..Measured::default()
@@ -325,6 +334,7 @@ mod tests {
             fill_bytes: 0,
             warm_up_ms: 0,
             seconds: 1,
+            topic: Vec::new(),
         }
     }
 
@@ -333,7 +343,7 @@ mod tests {
         let network = NetworkOptions { latency: distance..=distance, losses_per_mille: 0, ..NetworkOptions::default() };
         let mut sim = Sim::new(7, SimOptions { network, ..SimOptions::default() });
         let node = sim.start_node("null broker", 1, broker);
-        let server = Server { address: sim.address(node, PORT), process: None };
+        let server = Server { address: sim.address(node, PORT), process: None, data: None };
         let measured = sim.block_on("load", move |reactor| async move {
             while reactor.connect(server.address).await.is_err() {
                 reactor.sleep(LOOK).await;

@@ -11,7 +11,7 @@ use ringlog_storage::types::Uuid;
 
 use crate::client::{Connection, Receive};
 use crate::load::Load;
-use crate::requests::{self, FetchLimits, TopicIdPartition};
+use crate::requests::{self, FetchLimits, Intent, TopicIdPartition};
 use crate::workload::file::Workload;
 
 /// Between two looks at topics that are not ready yet.
@@ -29,24 +29,29 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    /// Makes them, under names that no earlier run has used, and waits until they are served.
+    /// Makes them, under names that no earlier run has used.
     pub(crate) async fn create(load: &Load, workload: &Workload) -> anyhow::Result<Self> {
         let mut connection = load.connect(Receive::Direct).await?;
         let run = load.reactor.random_u64();
         let mut ids = Vec::new();
         for index in 0..workload.topics {
             let name = format!("bench-{}-{run:016x}-{index}", workload.name);
-            ids.push(connection.create_topic(&name, i32::from(workload.partitions)).await?);
+            let partitions = i32::from(workload.partitions);
+            ids.push(connection.create_topic_with(&name, partitions, &workload.topic, Intent::Apply).await?);
         }
         let partitions = 0..i32::from(workload.partitions);
         let of_topic = |topic_id: &Uuid| {
             let topic_id = *topic_id;
             partitions.clone().map(move |partition| TopicIdPartition { topic_id, partition })
         };
-        let topics = Self { partitions: ids.iter().flat_map(of_topic).collect(), ids };
-        topics.wait_for_leaders(load, &mut connection).await?;
-        topics.wait_for_service(load, &mut connection).await?;
-        Ok(topics)
+        Ok(Self { partitions: ids.iter().flat_map(of_topic).collect(), ids })
+    }
+
+    /// Waits until they are served.
+    pub(crate) async fn wait(&self, load: &Load) -> anyhow::Result<()> {
+        let mut connection = load.connect(Receive::Direct).await?;
+        self.wait_for_leaders(load, &mut connection).await?;
+        self.wait_for_service(load, &mut connection).await
     }
 
     /// Waits until every partition has a leader, and makes sure that it is the same for all: a run has one address.

@@ -1,0 +1,200 @@
+//! What a comparison has found: figures of both sides, their ratios and targets; as JSON it is this structure.
+
+use serde::Serialize;
+
+use crate::compare::blocks::Blocks;
+use crate::compare::durability::Durability;
+use crate::compare::matrix::{Bound, Matrix, Relation, Row, Target};
+use crate::compare::metric::{Block, Metric};
+use crate::compare::statistics::Ratio;
+use crate::report::median;
+use crate::workload::shape;
+
+/// Everything.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) matrix: String,
+    pub(crate) machine: String,
+    pub(crate) command: String,
+    /// Ours, and the other.
+    pub(crate) sides: [String; 2],
+    pub(crate) rounds: usize,
+    pub(crate) warm_up_records: u64,
+    pub(crate) rows: Vec<RowOutcome>,
+    pub(crate) relations: Vec<RelationOutcome>,
+    /// Of a side that is compared with itself; empty otherwise.
+    pub(crate) sameness: Vec<Sameness>,
+}
+
+/// What must come out the same for a side that is compared with itself: cost, throughput, latency.
+const SAME: [Metric; 4] = [Metric::BrokerCpuSPerGb, Metric::RecordsPerSecond, Metric::P50Us, Metric::P99Us];
+/// All pairs of all rows are taken together, so that there are enough of them to be surer than of a single row.
+const SAMENESS_CONFIDENCE: f64 = 0.99;
+
+/// One row.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(crate) struct RowOutcome {
+    pub(crate) name: String,
+    pub(crate) durability: Durability,
+    /// The workload in words.
+    pub(crate) shape: String,
+    pub(crate) figures: Vec<Figure>,
+    /// Of a block each.
+    pub(crate) failures: Vec<String>,
+    /// What was measured, in pairs.
+    pub(crate) blocks: Vec<[Option<Block>; 2]>,
+}
+
+/// One figure of both sides.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(crate) struct Figure {
+    pub(crate) metric: Metric,
+    /// Medians of the blocks of each side.
+    pub(crate) sides: [Option<f64>; 2],
+    /// Ours over the other.
+    pub(crate) ratio: Option<Ratio>,
+    pub(crate) target: Option<TargetOutcome>,
+}
+
+/// Whether two sides that are the same come out as such, over all rows.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(crate) struct Sameness {
+    pub(crate) metric: Metric,
+    pub(crate) ratio: Ratio,
+    /// Whether the interval contains 1.
+    pub(crate) is_same: bool,
+}
+
+/// Whether a target was reached.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(crate) struct TargetOutcome {
+    pub(crate) bound: Bound,
+    pub(crate) is_met: bool,
+}
+
+/// One row's figure over another's, of each side.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(crate) struct RelationOutcome {
+    pub(crate) name: String,
+    pub(crate) durability: Durability,
+    pub(crate) metric: Metric,
+    pub(crate) row: String,
+    pub(crate) over: String,
+    pub(crate) sides: [Option<Ratio>; 2],
+    pub(crate) target: Option<TargetOutcome>,
+}
+
+impl Report {
+    /// A comparison of which nothing was run yet.
+    pub(crate) fn new(matrix: &Matrix, machine: String, sides: [String; 2]) -> Self {
+        // What was run, without the place of the program.
+        let arguments = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+        Self {
+            matrix: matrix.name.clone(),
+            machine,
+            command: format!("ringlog-bench {arguments}"),
+            sides,
+            rounds: matrix.rounds,
+            warm_up_records: matrix.warm_up_records,
+            rows: Vec::new(),
+            relations: Vec::new(),
+            sameness: Vec::new(),
+        }
+    }
+
+    /// Looks whether the sides, which are the same, come out as such.
+    pub(crate) fn check_sameness(&mut self) {
+        let check = |metric: &Metric| {
+            let ratios = self.rows.iter().flat_map(|row| row.ratios(*metric)).collect();
+            let ratio = Ratio::of_ratios(ratios, SAMENESS_CONFIDENCE)?;
+            Some(Sameness { metric: *metric, ratio, is_same: ratio.contains(1.0) })
+        };
+        self.sameness = SAME.iter().filter_map(check).collect();
+    }
+
+    /// What rows that were run say about others.
+    pub(crate) fn relate(&mut self, relations: &[Relation]) {
+        self.relations = relations.iter().filter_map(|relation| RelationOutcome::of(relation, &self.rows)).collect();
+    }
+
+    /// Targets that were missed, and blocks that failed.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for row in &self.rows {
+            let missed = row.figures.iter().filter(|figure| figure.target.is_some_and(|target| !target.is_met));
+            complaints.extend(missed.map(|figure| {
+                let bound = figure.target.map(|target| target.bound.to_string()).unwrap_or_default();
+                let found = figure.sides[0].unwrap_or(f64::NAN);
+                format!("{} {}: {} {found:.3}, target {bound}", row.name, row.durability, figure.metric.label())
+            }));
+            complaints.extend(row.failures.iter().map(|why| format!("{} {}: {why}", row.name, row.durability)));
+        }
+        let missed = self.relations.iter().filter(|relation| relation.target.is_some_and(|target| !target.is_met));
+        complaints.extend(missed.map(|relation| format!("{}: missed", relation.name)));
+        complaints
+    }
+}
+
+impl RowOutcome {
+    pub(crate) fn new(row: &Row, blocks: Blocks) -> Self {
+        let figures = Metric::ALL.iter().filter_map(|metric| Figure::of(*metric, row, &blocks.pairs));
+        Self {
+            name: row.name.clone(),
+            durability: row.durability,
+            shape: shape(&row.workload),
+            figures: figures.collect(),
+            failures: blocks.failures,
+            blocks: blocks.pairs,
+        }
+    }
+
+    /// The ratio of each pair that has both values.
+    fn ratios(&self, metric: Metric) -> impl Iterator<Item = f64> {
+        let value = move |block: &Option<Block>| block.as_ref().and_then(|block| metric.of(block));
+        let ratios = self.blocks.iter().filter_map(move |[ours, theirs]| Some(value(ours)? / value(theirs)?));
+        ratios.filter(|ratio| ratio.is_finite())
+    }
+}
+
+impl Figure {
+    /// `None` where neither side has it and no target asks for it.
+    fn of(metric: Metric, row: &Row, pairs: &[[Option<Block>; 2]]) -> Option<Self> {
+        let value = |block: &Option<Block>| block.as_ref().and_then(|block| metric.of(block));
+        let sides = [0, 1].map(|side| {
+            let values: Vec<f64> = pairs.iter().filter_map(|pair| value(&pair[side])).collect();
+            (!values.is_empty()).then(|| median(&values))
+        });
+        let bound = row.targets.iter().find(|target| target.metric == metric).map(Target::bound);
+        if sides == [None, None] && bound.is_none() {
+            return None;
+        }
+        let both = pairs.iter().filter_map(|[ours, theirs]| value(ours).zip(value(theirs)));
+        // What was not measured does not reach a target.
+        let found = sides[0].unwrap_or(f64::NAN);
+        let target = bound.map(|bound| TargetOutcome { bound, is_met: bound.is_met_by(found) });
+        Some(Self { metric, sides, ratio: Ratio::of(both), target })
+    }
+}
+
+impl RelationOutcome {
+    /// `None` if one of its rows was not run.
+    fn of(relation: &Relation, rows: &[RowOutcome]) -> Option<Self> {
+        let find = |name: &str| rows.iter().find(|row| row.name == name && row.durability == relation.durability);
+        let (row, over) = (find(&relation.row)?, find(&relation.over)?);
+        let sides = [0, 1].map(|side| {
+            let value = |pair: &[Option<Block>; 2]| relation.metric.of(pair[side].as_ref()?);
+            Ratio::of(row.blocks.iter().zip(&over.blocks).filter_map(|(row, over)| value(row).zip(value(over))))
+        });
+        let found = sides[0].map_or(f64::NAN, |ratio| ratio.median);
+        let bound = relation.bound();
+        Some(Self {
+            name: relation.name.clone(),
+            durability: relation.durability,
+            metric: relation.metric,
+            row: relation.row.clone(),
+            over: relation.over.clone(),
+            sides,
+            target: Some(TargetOutcome { bound, is_met: bound.is_met_by(found) }),
+        })
+    }
+}
