@@ -115,6 +115,14 @@ impl Broker {
         &self.data
     }
 
+    /// An error if it has ended by itself.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait().context("the process is ours")? {
+            None => Ok(()),
+            Some(status) => bail!("the broker ended with {status}; see {}.log", self.data.display()),
+        }
+    }
+
     /// Asks it to shut down, and waits until it has.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;

@@ -15,6 +15,7 @@ mod interrupt;
 mod load;
 mod machine;
 mod null_broker;
+mod page_cache;
 mod payload;
 mod produce;
 mod report;

@@ -41,7 +41,7 @@ pub(crate) struct DiskUsage {
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
     pub(crate) cpu_seconds: f64,
-    resident_bytes: u64,
+    pub(crate) resident_bytes: u64,
     write_bytes: u64,
     /// By thread: one that ends takes its count along.
     context_switches: BTreeMap<u32, u64>,

@@ -57,8 +57,8 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
     if !arguments.json {
         println!("load {}: {shape}", workload.name);
     }
-    // What a null broker could be fetched from is nothing.
-    let calibrates = !arguments.no_calibration && workload.kind != Kind::CatchUp;
+    // What a null broker could be fetched from is nothing, and it has no process of its own.
+    let calibrates = !arguments.no_calibration && !matches!(workload.kind, Kind::CatchUp | Kind::Replay | Kind::Idle);
     let calibration = if calibrates { Some(calibrate(setup, &workload)?) } else { None };
     let mut runs = Vec::new();
     for _ in 0..setup.runs.unwrap_or(1) {

@@ -10,7 +10,7 @@ use crate::compare::metric::{Block, Metric};
 use crate::compare::side::{Contender, Side};
 use crate::payload::Payload;
 use crate::requests::Acks;
-use crate::workload::file::{Kind, Pace, Workload};
+use crate::workload::file::{Kind, Pace, PageCache, Workload};
 use crate::workload::put;
 
 /// The order within a round, by side: what changes steadily with time falls on both alike.
@@ -58,7 +58,7 @@ pub(crate) fn run(setup: &Setup, matrix: &Matrix, row: &Row, sides: &[Side; 2], 
 
 /// One side's turn.
 fn block(setup: &Setup, matrix: &Matrix, row: &Row, side: &Side) -> anyhow::Result<Block> {
-    let contender = side.start(setup)?;
+    let contender = side.start(setup, &row.broker)?;
     if matrix.warm_up_records > 0 {
         put(setup, contender.server.clone(), &warm_up(matrix.warm_up_records), contender.leave)
             .context("the warm-up")?;
@@ -106,6 +106,7 @@ fn warm_up(records: u64) -> Workload {
         pace: Pace::InFlight(4),
         consumers: 4,
         fill_bytes: records.div_ceil(records_per_request) * WARM_UP_REQUEST_BYTES,
+        page_cache: PageCache::Full,
         warm_up_ms: 0,
         seconds: WARM_UP_FETCH_SECONDS,
         topic: Vec::new(),

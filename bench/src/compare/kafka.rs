@@ -59,12 +59,19 @@ impl Kafka {
     }
 
     /// Starts a broker on one core, with its data in `folder`, which must not be there yet.
-    pub(crate) fn start(&self, folder: &Path, core: usize) -> anyhow::Result<KafkaBroker> {
+    pub(crate) fn start(
+        &self,
+        folder: &Path,
+        core: usize,
+        settings: &[(String, String)],
+    ) -> anyhow::Result<KafkaBroker> {
         let leftovers = Leftovers::folder(folder);
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         let [port, controller] = free_ports()?;
         let properties = folder.join("server.properties");
-        fs::write(&properties, server_properties(folder, port, controller)).context("server.properties")?;
+        let more = settings.iter().map(|(key, value)| format!("{key}={value}\n"));
+        let text = server_properties(folder, port, controller) + &more.collect::<String>();
+        fs::write(&properties, text).context("server.properties")?;
         fs::write(folder.join("log4j2.yaml"), LOG).context("log4j2.yaml")?;
         let formatted = self
             .java(folder, &[])

@@ -1,6 +1,6 @@
 //! What is compared: a TOML file of rows, each a workload in one or both classes of durability, with its targets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,8 @@ pub(crate) struct Row {
     pub(crate) durability: Durability,
     /// Whether the workload runs without its readers first, so that what they cost and what they disturb can be told.
     pub(crate) without_readers: bool,
+    /// Settings that both brokers are started with.
+    pub(crate) broker: Vec<(String, String)>,
     /// What no broker can do without, of those costs that the machine's floor tells.
     pub(crate) floor: Vec<Step>,
     pub(crate) targets: Vec<Target>,
@@ -146,6 +148,8 @@ struct FileRow {
     #[serde(default)]
     without_readers: bool,
     #[serde(default)]
+    broker: BTreeMap<String, String>,
+    #[serde(default)]
     floor: Vec<Step>,
     #[serde(default)]
     target: Vec<Target>,
@@ -189,6 +193,7 @@ impl Matrix {
             workload: workload.clone(),
             durability,
             without_readers: false,
+            broker: Vec::new(),
             floor: Vec::new(),
             targets: Vec::new(),
         };
@@ -237,6 +242,7 @@ impl FileRow {
                 workload: workload.clone(),
                 durability: *durability,
                 without_readers: self.without_readers,
+                broker: self.broker.clone().into_iter().collect(),
                 floor: self.floor.clone(),
                 targets: self.target.iter().filter(is_asked).copied().collect(),
             }

@@ -6,6 +6,9 @@ use crate::report::{gigabytes, number};
 use crate::workload::latency::Quantiles;
 use crate::workload::results::Measured;
 
+/// Fewer connections or partitions tell nothing of the memory of one.
+const IDLE_COUNT_MIN: u64 = 100;
+
 /// A figure, under the name that it has in matrix files and in JSON.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -128,7 +131,10 @@ impl Metric {
             Self::ContextSwitchesPerRequest => {
                 per(usage.map(|usage| number(usage.context_switches)), number(moved.requests))
             }
-            Self::ResidentKibPerConnection | Self::ResidentKibPerPartition => None,
+            Self::ResidentKibPerConnection => {
+                run.idle.and_then(|idle| each_kib(idle.connections_bytes, idle.connections))
+            }
+            Self::ResidentKibPerPartition => run.idle.and_then(|idle| each_kib(idle.partitions_bytes, idle.partitions)),
         }
     }
 }
@@ -154,6 +160,11 @@ impl Moved {
         let main = if run.produced.requests > 0 { run.produced } else { run.fetched };
         Self { bytes: run.produced.bytes + run.fetched.bytes, records: main.records, requests: main.requests }
     }
+}
+
+/// What each of many takes; `None` of so few that other memory would be told.
+fn each_kib(bytes: u64, count: u64) -> Option<f64> {
+    (count >= IDLE_COUNT_MIN).then(|| number(bytes) / number(count) / 1024.0)
 }
 
 /// The latency that a workload is about.

@@ -69,17 +69,19 @@ impl Side {
         }
     }
 
-    /// Starts it, unless it runs already, and waits until it makes topics.
-    pub(crate) fn start(&self, setup: &Setup) -> anyhow::Result<Contender> {
+    /// Starts it with these settings, unless it runs already, and waits until it makes topics.
+    pub(crate) fn start(&self, setup: &Setup, settings: &[(String, String)]) -> anyhow::Result<Contender> {
         match self {
             Self::Ringlog => {
-                let broker = Broker::start(setup, Cores::One)?;
+                let settings = settings.iter().map(|(key, value)| format!("{key}={value}"));
+                let set = setup.set.iter().cloned().chain(settings).collect();
+                let broker = Broker::start(&Setup { set, ..setup.clone() }, Cores::One)?;
                 let (server, process) = (broker.server(), Process::Ringlog(broker));
                 Ok(Contender { server, vendor: Vendor::Ringlog, leave: Leave::Topics, process })
             }
             Self::Kafka(kafka) => {
                 let folder = broker::folder(setup)?.join(format!("kafka-{}", std::process::id()));
-                let mut broker = kafka.start(&folder, setup.broker_core)?;
+                let mut broker = kafka.start(&folder, setup.broker_core, settings)?;
                 let server = broker.server.clone();
                 if let Err(error) = wait(setup, &server) {
                     // That it has ended is the better explanation.
@@ -99,10 +101,11 @@ impl Side {
 }
 
 impl Contender {
-    /// Ends a broker that was started for the block.
+    /// Ends a broker that was started for the block: it is killed, since nobody needs its data, and an error tells if it
+    /// had ended before.
     pub(crate) fn stop(self) -> anyhow::Result<()> {
         match self.process {
-            Process::Ringlog(broker) => broker.stop(),
+            Process::Ringlog(mut broker) => broker.check(),
             Process::Kafka(mut broker) => broker.check(),
             Process::Running => Ok(()),
         }

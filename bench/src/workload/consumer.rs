@@ -57,8 +57,18 @@ impl Consumption {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position {
     pub(crate) partition: TopicIdPartition,
-    /// Behind the last record that is to be read; `None` to read on for ever.
-    pub(crate) end: Option<i64>,
+    pub(crate) end: End,
+}
+
+/// How far a consumer reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// For ever.
+    Never,
+    /// To this offset.
+    At(i64),
+    /// To this offset, and then from the beginning again, for ever.
+    AgainFrom(i64),
 }
 
 /// Fetches these partitions from their beginning.
@@ -69,10 +79,17 @@ pub(crate) async fn consume(
     positions: Vec<Position>,
 ) -> anyhow::Result<()> {
     // By partition, where it ends and the offset of the next fetch.
-    let mut offsets: BTreeMap<TopicIdPartition, (Option<i64>, i64)> =
+    let mut offsets: BTreeMap<TopicIdPartition, (End, i64)> =
         positions.into_iter().map(|position| (position.partition, (position.end, 0))).collect();
     loop {
-        offsets.retain(|_, (end, offset)| end.is_none_or(|end| *offset < end));
+        offsets.retain(|_, (end, offset)| match *end {
+            End::Never => true,
+            End::At(end) => *offset < end,
+            End::AgainFrom(end) => {
+                *offset = if *offset < end { *offset } else { 0 };
+                true
+            }
+        });
         if offsets.is_empty() {
             of.ended.set(of.ended.get() + 1);
             return Ok(());

@@ -44,6 +44,21 @@ pub(crate) enum Kind {
     CatchUp,
     /// Records are produced and fetched, and it is told how long each took from one end to the other.
     EndToEnd,
+    /// Topics are filled; then records are produced, and meanwhile consumers fetch what was there before, again and again.
+    Replay,
+    /// Partitions and connections are there, and nothing is done with them.
+    Idle,
+}
+
+/// What the kernel keeps of a broker's files when consumers begin to read what topics were filled with.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PageCache {
+    /// Whatever it has kept.
+    #[default]
+    Full,
+    /// Nothing, where the folder of the broker's data is known.
+    Freed,
 }
 
 impl fmt::Display for Kind {
@@ -53,6 +68,8 @@ impl fmt::Display for Kind {
             Self::Tail => "tail",
             Self::CatchUp => "catch-up",
             Self::EndToEnd => "end-to-end",
+            Self::Replay => "replay",
+            Self::Idle => "idle",
         })
     }
 }
@@ -81,8 +98,9 @@ pub(crate) struct Workload {
     pub(crate) pace: Pace,
     /// Connections that fetch; each partition belongs to one of them.
     pub(crate) consumers: usize,
-    /// What catch-up fetches.
+    /// What catch-up and replay fetch.
     pub(crate) fill_bytes: u64,
+    pub(crate) page_cache: PageCache,
     pub(crate) warm_up_ms: u64,
     pub(crate) seconds: u64,
     /// Settings of its topics, beside those that every run's have.
@@ -98,7 +116,7 @@ struct Table {
     #[serde(default = "one")]
     topics: u64,
     partitions: u64,
-    record_bytes: u64,
+    record_bytes: Option<u64>,
     #[serde(default)]
     batch_bytes: u64,
     #[serde(default)]
@@ -114,6 +132,7 @@ struct Table {
     in_flight: Option<u64>,
     consumers: Option<u64>,
     fill_bytes: Option<u64>,
+    page_cache: Option<PageCache>,
     warm_up_ms: u64,
     seconds: u64,
     #[serde(default)]
@@ -171,6 +190,8 @@ mod range {
     pub(super) const WARM_UP_MS: RangeInclusive<u64> = 0..=600_000;
     pub(super) const SECONDS: RangeInclusive<u64> = 1..=3_600;
 }
+
+const OF_FILLED: &str = "to be left out but with kind = \"catch-up\" or \"replay\"";
 
 /// A key, its value, and what was expected of it.
 type Refusal = (&'static str, String, String);
@@ -231,6 +252,7 @@ impl Table {
             pace: self.pace()?,
             consumers: self.consumers()?,
             fill_bytes: self.fill_bytes()?,
+            page_cache: self.page_cache()?,
             name: self.name,
             kind: self.kind,
             topics: small(topics),
@@ -254,8 +276,13 @@ impl Table {
             let expected = "\"none\" with kind = \"end-to-end\", which writes a time into every request".to_owned();
             return Err(("codec", format!("\"{codec}\""), expected));
         }
+        let record_bytes = match (self.record_bytes, self.kind) {
+            (Some(count), _) => within("record_bytes", count, &bytes)?,
+            (None, Kind::Idle) => 1,
+            (None, _) => return Err(("record_bytes", "nothing".to_owned(), "a number".to_owned())),
+        };
         let payload = Payload {
-            record_bytes: small(within("record_bytes", self.record_bytes, &bytes)?),
+            record_bytes: small(record_bytes),
             batch_bytes: small(within("batch_bytes", self.batch_bytes, &range::BATCH_BYTES)?),
             compressibility: self.compressibility,
             keys: self.keys.map(|keys| usize::try_from(keys).unwrap_or(usize::MAX)),
@@ -274,6 +301,10 @@ impl Table {
     }
 
     fn pace(&self) -> Result<Pace, Refusal> {
+        if self.kind == Kind::Idle {
+            let given = self.rate.or(self.in_flight).map_or(Ok(Pace::InFlight(1)), Err);
+            return given.map_err(|value| ("rate", value.to_string(), "no pace with kind = \"idle\"".to_owned()));
+        }
         if let (None, Some(tick)) = (self.rate, self.tick_us) {
             return Err(("tick_us", tick.to_string(), "to be left out without rate".to_owned()));
         }
@@ -294,9 +325,9 @@ impl Table {
 
     fn consumers(&self) -> Result<usize, Refusal> {
         match (self.kind, self.consumers) {
-            (Kind::Produce, None) => Ok(0),
-            (Kind::Produce, Some(count)) => {
-                Err(("consumers", count.to_string(), "to be left out with kind = \"produce\"".to_owned()))
+            (Kind::Produce | Kind::Idle, None) => Ok(0),
+            (Kind::Produce | Kind::Idle, Some(count)) => {
+                Err(("consumers", count.to_string(), format!("to be left out with kind = \"{}\"", self.kind)))
             }
             (_, None) => Err(("consumers", "nothing".to_owned(), format!("a number with kind = \"{}\"", self.kind))),
             (_, Some(count)) => {
@@ -311,14 +342,20 @@ impl Table {
 
     fn fill_bytes(&self) -> Result<u64, Refusal> {
         match (self.kind, self.fill_bytes) {
-            (Kind::CatchUp, Some(bytes)) => within("fill_bytes", bytes, &range::FILL_BYTES),
-            (Kind::CatchUp, None) => {
-                Err(("fill_bytes", "nothing".to_owned(), "a number with kind = \"catch-up\"".to_owned()))
+            (Kind::CatchUp | Kind::Replay, Some(bytes)) => within("fill_bytes", bytes, &range::FILL_BYTES),
+            (Kind::CatchUp | Kind::Replay, None) => {
+                Err(("fill_bytes", "nothing".to_owned(), format!("a number with kind = \"{}\"", self.kind)))
             }
             (_, None) => Ok(0),
-            (_, Some(bytes)) => {
-                Err(("fill_bytes", bytes.to_string(), "to be left out but with kind = \"catch-up\"".to_owned()))
-            }
+            (_, Some(bytes)) => Err(("fill_bytes", bytes.to_string(), OF_FILLED.to_owned())),
+        }
+    }
+
+    fn page_cache(&self) -> Result<PageCache, Refusal> {
+        match (self.kind, self.page_cache) {
+            (Kind::CatchUp | Kind::Replay, given) => Ok(given.unwrap_or_default()),
+            (_, None) => Ok(PageCache::Full),
+            (_, Some(given)) => Err(("page_cache", format!("{given:?}").to_lowercase(), OF_FILLED.to_owned())),
         }
     }
 }

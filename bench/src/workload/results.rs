@@ -48,6 +48,17 @@ pub(crate) struct Measured {
     pub(crate) cpu: Cpu,
     /// What the broker's process has used; `None` if it is not known.
     pub(crate) broker: Option<Usage>,
+    /// What it needs for what does nothing.
+    pub(crate) idle: Option<Idle>,
+}
+
+/// Resident memory that has come with partitions and connections without work.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(crate) struct Idle {
+    pub(crate) partitions: u64,
+    pub(crate) partitions_bytes: u64,
+    pub(crate) connections: u64,
+    pub(crate) connections_bytes: u64,
 }
 
 /// Everything about one invocation.

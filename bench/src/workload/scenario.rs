@@ -12,14 +12,16 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::client::{Connection, Receive};
 use crate::load::Load;
+use crate::page_cache;
+use crate::payload::Payload;
 use crate::requests::TopicIdPartition;
 use crate::usage::Reading;
-use crate::workload::consumer::{self, Consumption, Position, Told};
-use crate::workload::file::{Kind, Pace, Workload};
+use crate::workload::consumer::{self, Consumption, End, Position, Told};
+use crate::workload::file::{Kind, Pace, PageCache, Workload};
 use crate::workload::frames::{Frames, Stamped};
 use crate::workload::lane::{Lane, Production, Rhythm, keep_time};
 use crate::workload::latency::Latencies;
-use crate::workload::results::{Cpu, Measured, Volume};
+use crate::workload::results::{Cpu, Idle, Measured, Volume};
 use crate::workload::schedule::Schedule;
 use crate::workload::topics::Topics;
 
@@ -29,6 +31,9 @@ const LEAD: Duration = Duration::from_millis(5);
 const LOOK: Duration = Duration::from_millis(50);
 /// How long answers are waited for that come behind the time that is measured.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// Batches and requests under way of topics that are filled before others produce into them.
+const FILL_BATCH_BYTES: usize = 1_000_000;
+const FILL_IN_FLIGHT: usize = 2;
 /// How long filling may take.
 const FILL_MAX: Duration = Duration::from_hours(1);
 
@@ -42,8 +47,9 @@ pub(crate) enum Leave {
 
 /// Runs the workload once. Without consumers, a kind that has some only produces.
 pub(crate) async fn run(load: Load, workload: Workload, leave: Leave) -> anyhow::Result<Measured> {
+    let before = load.reading()?;
     let topics = Topics::create(&load, &workload).await?;
-    let measured = measure(&load, workload, &topics).await;
+    let measured = measure(&load, workload, &topics, before).await;
     if leave == Leave::Nothing {
         let deleted = topics.delete(&load).await;
         // Of two errors, the first is the cause.
@@ -52,13 +58,49 @@ pub(crate) async fn run(load: Load, workload: Workload, leave: Leave) -> anyhow:
     measured
 }
 
-async fn measure(load: &Load, workload: Workload, topics: &Topics) -> anyhow::Result<Measured> {
+async fn measure(
+    load: &Load,
+    workload: Workload,
+    topics: &Topics,
+    before: Option<Reading>,
+) -> anyhow::Result<Measured> {
     topics.wait(load).await?;
+    if workload.kind == Kind::Idle {
+        return idle(load, &workload, topics, before).await;
+    }
     let run = Run::new(load.clone(), workload, topics.partitions.clone())?;
     match run.workload.kind {
         Kind::CatchUp => run.catch_up().await,
-        Kind::Produce | Kind::Tail | Kind::EndToEnd => run.produce().await,
+        _ => run.produce().await,
     }
+}
+
+/// Tells what memory comes with the partitions, and then with connections that have asked for something once. Each of them
+/// has the time of the warm-up to come to rest.
+async fn idle(load: &Load, workload: &Workload, topics: &Topics, before: Option<Reading>) -> anyhow::Result<Measured> {
+    let unknown = "what is idle can be measured of a broker whose process is known alone: --broker-pid tells it";
+    let before = before.context(unknown)?.resident_bytes;
+    let rest = Duration::from_millis(workload.warm_up_ms);
+    load.reactor.sleep(rest).await;
+    let with_partitions = load.reading()?.context(unknown)?.resident_bytes;
+    let mut connections = Vec::new();
+    for _ in 0..workload.connections {
+        let mut connection = load.connect(Receive::Pooled).await?;
+        connection.call(topics.ask_for_one()?).await?;
+        connections.push(connection);
+    }
+    load.reactor.sleep(rest).await;
+    let from = load.reading()?.context(unknown)?;
+    let seconds = Duration::from_secs(workload.seconds);
+    load.reactor.sleep(seconds).await;
+    let usage = load.reading()?.context(unknown)?.since(&from);
+    let idle = Idle {
+        partitions: u64::try_from(topics.partitions.len())?,
+        partitions_bytes: with_partitions.saturating_sub(before),
+        connections: u64::try_from(connections.len())?,
+        connections_bytes: usage.resident_bytes.saturating_sub(with_partitions),
+    };
+    Ok(Measured { seconds: seconds.as_secs_f64(), broker: Some(usage), idle: Some(idle), ..Measured::default() })
 }
 
 struct Run {
@@ -89,6 +131,10 @@ impl Run {
     }
 
     async fn produce(&self) -> anyhow::Result<Measured> {
+        let filled = match self.workload.kind {
+            Kind::Replay => Some(self.fill(&self.filling()?).await?),
+            _ => None,
+        };
         let connections = self.connect(self.workload.connections, Receive::Pooled).await?;
         let consumers = self.connect(self.workload.consumers, Receive::Direct).await?;
         let begin = self.load.reactor.now() + LEAD;
@@ -100,7 +146,8 @@ impl Run {
             _ => Told::Nothing,
         };
         let consumption = Consumption::new(told);
-        self.spawn_consumers(consumers, &consumption, |_| None);
+        let end = |partition: usize| filled.as_ref().map_or(End::Never, |ends| End::AgainFrom(ends[partition]));
+        self.spawn_consumers(consumers, &consumption, end);
         let producers = self.spawn_producers(connections, production, begin, window.end);
         let (before, after) = self.measure(&window, &producers.shared, &consumption).await?;
         for lane in &producers.lanes {
@@ -128,27 +175,48 @@ impl Run {
         })
     }
 
-    async fn catch_up(&self) -> anyhow::Result<Measured> {
-        let connections = self.connect(self.workload.connections, Receive::Pooled).await?;
+    /// What topics are filled with before others produce into them: the same records in large batches, which takes no
+    /// longer than it must.
+    fn filling(&self) -> anyhow::Result<Self> {
+        let batch_bytes = self.workload.payload.batch_bytes.max(FILL_BATCH_BYTES);
+        // Keys are as many as fit into the workload's own batches, and more would be missed in fewer of these.
+        let payload = Payload { batch_bytes, keys: None, ..self.workload.payload };
+        let workload =
+            Workload { payload, pace: Pace::InFlight(FILL_IN_FLIGHT), connections: 1, ..self.workload.clone() };
+        Self::new(self.load.clone(), workload, self.partitions.clone())
+    }
+
+    /// Produces as much as the topics are to be filled with, as `filling` says, and tells where each partition ends then.
+    async fn fill(&self, filling: &Self) -> anyhow::Result<Vec<i64>> {
+        let connections = filling.connect(filling.workload.connections, Receive::Pooled).await?;
         let now = self.load.reactor.now();
-        let production = self.production(Latencies::new(now..now));
-        let producers = self.spawn_producers(connections, production, now, now);
+        let production = filling.production(Latencies::new(now..now));
+        let producers = filling.spawn_producers(connections, production, now, now);
         self.pass(FILL_MAX, || producers.shared.bytes.get() >= self.workload.fill_bytes).await?;
         for lane in &producers.lanes {
             lane.stop();
         }
         self.pass(DRAIN_MAX, || producers.are_idle()).await?;
         ensure!(producers.are_idle(), "the broker leaves requests unanswered");
+        if let (PageCache::Freed, Some(data)) = (self.workload.page_cache, &self.load.data) {
+            page_cache::free(data).context("the page cache")?;
+        }
+        let records = |requests: &Cell<u64>| i64::try_from(requests.get() * filling.frames.request_records);
+        Ok(producers.shared.by_partition.iter().map(records).collect::<Result<_, _>>()?)
+    }
+
+    async fn catch_up(&self) -> anyhow::Result<Measured> {
+        let ends = self.fill(self).await?;
         let consumers = self.connect(self.workload.consumers, Receive::Direct).await?;
         let count = consumers.len();
         let from = self.load.reactor.now();
         let window = from..from + Duration::from_secs(self.workload.seconds);
         let consumption = Consumption::new(Told::Fetches(Latencies::new(window.clone())));
-        let records = |requests: &Cell<u64>| i64::try_from(requests.get() * self.frames.request_records).ok();
-        let before = self.moment(&producers.shared, &consumption)?;
-        self.spawn_consumers(consumers, &consumption, |partition| records(&producers.shared.by_partition[partition]));
+        let nothing = self.production(Latencies::new(window.clone()));
+        let before = self.moment(&nothing, &consumption)?;
+        self.spawn_consumers(consumers, &consumption, |partition| End::At(ends[partition]));
         self.pass(window.end.since(from), || consumption.ended.get() == count).await?;
-        let after = self.moment(&producers.shared, &consumption)?;
+        let after = self.moment(&nothing, &consumption)?;
         Ok(Measured { fetch: consumption.told.latencies().and_then(Latencies::quantiles), ..after.since(&before) })
     }
 
@@ -197,7 +265,7 @@ impl Run {
     }
 
     /// Deals the partitions to the consumers. `end` tells where to stop in the partition of an index.
-    fn spawn_consumers(&self, connections: Vec<Connection>, of: &Rc<Consumption>, end: impl Fn(usize) -> Option<i64>) {
+    fn spawn_consumers(&self, connections: Vec<Connection>, of: &Rc<Consumption>, end: impl Fn(usize) -> End) {
         let count = connections.len();
         for (index, connection) in connections.into_iter().enumerate() {
             let own = self.partitions.iter().enumerate().skip(index).step_by(count);
@@ -306,7 +374,6 @@ mod tests {
     use super::*;
     use crate::load::Server;
     use crate::null_broker;
-    use crate::payload::Payload;
     use crate::requests::Acks;
     use crate::workload::schedule::Tick;
     use ringlog_reactor::sim::{NetworkOptions, Sim, SimOptions};
@@ -332,6 +399,7 @@ mod tests {
             pace: Pace::Rate(rate, Tick::from_micros(0)),
             consumers: 0,
             fill_bytes: 0,
+            page_cache: PageCache::Full,
             warm_up_ms: 0,
             seconds: 1,
             topic: Vec::new(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use ringlog_buffer::Slice;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::ApiKey;
 use ringlog_net::messages::delete_topics::DeleteTopicsResponse;
@@ -17,7 +18,7 @@ use crate::workload::file::Workload;
 /// Between two looks at topics that are not ready yet.
 const RETRY: Duration = Duration::from_millis(20);
 /// Looks before it is given up.
-const LOOKS_MAX: usize = 1_000;
+const LOOKS_MAX: usize = 3_000;
 /// Partitions that one look asks for.
 const PARTITIONS_PER_LOOK: usize = 1_000;
 
@@ -90,6 +91,11 @@ impl Topics {
             }
         }
         Ok(())
+    }
+
+    /// A request for what there is to know about one of them.
+    pub(crate) fn ask_for_one(&self) -> anyhow::Result<Slice> {
+        requests::metadata(&self.ids[..1])
     }
 
     /// Deletes them.
