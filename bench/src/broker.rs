@@ -39,6 +39,8 @@ fn beside(name: &str) -> anyhow::Result<PathBuf> {
 pub(crate) enum Cores {
     /// The one that the setup names.
     One,
+    /// So many, from core 0 on.
+    First(usize),
     /// All, which is the default.
     All,
 }
@@ -65,8 +67,14 @@ impl Broker {
         command.arg("start");
         command.args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set"]);
         command.arg(format!("log.dirs={}", data.display()));
-        if let Cores::One = cores {
-            command.arg("--set").arg(format!("ringlog.cores={0}-{0}", setup.broker_core));
+        match cores {
+            Cores::One => {
+                command.arg("--set").arg(format!("ringlog.cores={0}-{0}", setup.broker_core));
+            }
+            Cores::First(count) => {
+                command.arg("--set").arg(format!("ringlog.cores=0-{}", count.saturating_sub(1)));
+            }
+            Cores::All => {}
         }
         for setting in &setup.set {
             command.arg("--set").arg(setting);
@@ -78,7 +86,7 @@ impl Broker {
         let begin = Instant::now();
         let started = match cores {
             Cores::One => spawn_on(setup.broker_core, &mut command),
-            Cores::All => command.spawn(),
+            Cores::First(_) | Cores::All => command.spawn(),
         };
         let mut child = started.with_context(|| {
             format!("{} cannot be started: `cargo build --release -p ringlog` makes it", program.display())

@@ -5,11 +5,14 @@
 //! declared, and the same for both: classes are never mixed within a row.
 
 mod blocks;
+pub(crate) mod curve;
 mod durability;
 mod kafka;
 mod matrix;
 mod metric;
 mod outcome;
+mod page;
+mod plots;
 mod side;
 mod statistics;
 mod table;
@@ -20,6 +23,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::Setup;
+use crate::floor::Floor;
 use crate::machine::Facts;
 use crate::workload::file::Workload;
 use crate::workload::resolve;
@@ -27,8 +31,10 @@ use durability::Durability;
 use kafka::Kafka;
 pub(crate) use kafka::spawn_on;
 use matrix::Matrix;
+pub(crate) use metric::{Block, Metric};
 use outcome::{Report, RowOutcome};
 use side::Side;
+pub(crate) use table::short;
 
 /// What a single workload has, where nothing else is said.
 const ROUNDS: usize = 1;
@@ -78,6 +84,9 @@ pub(crate) struct Arguments {
     /// Write everything that was found to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write it as one page with plots to this file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyhow::Result<()> {
@@ -91,10 +100,14 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
     let machine = machine.to_string().trim_start_matches("machine: ").to_owned();
     let [ours, theirs] = &names;
     println!("compare {}: {ours} beside {theirs}, {} rounds of four blocks", matrix.name, matrix.rounds);
-    let mut report = Report::new(&matrix, machine, names.clone());
+    let floor = Floor::measure(setup).context("the machine's floor")?;
+    println!("{}", table::machine(&floor));
+    let mut report = Report::new(&matrix, machine, names.clone(), floor);
+    // Before hours of work: that it can be written at all.
+    write(arguments, &report)?;
     for row in &matrix.rows {
         let blocks = blocks::run(setup, &matrix, row, &sides, &names);
-        let outcome = RowOutcome::new(row, blocks);
+        let outcome = RowOutcome::new(row, blocks, &floor);
         print!("{}", table::row(&outcome, &names));
         report.rows.push(outcome);
         report.relate(&matrix.relations);
@@ -153,9 +166,14 @@ fn sides(setup: &Setup, arguments: &Arguments) -> anyhow::Result<([Side; 2], [St
 }
 
 fn write(arguments: &Arguments, report: &Report) -> anyhow::Result<()> {
+    let to_file = |path: &PathBuf, text: String| {
+        fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display()))
+    };
     if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(report)?;
-        fs::write(path, text).with_context(|| format!("{}: cannot be written", path.display()))?;
+        to_file(path, serde_json::to_string_pretty(report)?)?;
+    }
+    if let Some(path) = &arguments.html {
+        to_file(path, page::page(report)?)?;
     }
     Ok(())
 }

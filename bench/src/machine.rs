@@ -21,6 +21,10 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    pub(crate) const fn cores(&self) -> usize {
+        self.cores
+    }
+
     /// Reads them; the file system is that of `folder`.
     pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
         let read = |path: &str| fs::read_to_string(path).with_context(|| path.to_owned());

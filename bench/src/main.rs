@@ -9,7 +9,9 @@
 mod broker;
 mod client;
 mod compare;
+mod cores;
 mod fetch;
+mod floor;
 mod flushes;
 mod interrupt;
 mod load;
@@ -99,6 +101,8 @@ enum Command {
     Load(workload::Arguments),
     /// Ringlog beside Apache Kafka, or any two brokers: cost, throughput and latency, in blocks that take turns.
     Compare(compare::Arguments),
+    /// The same work on one core, two, and so on.
+    Cores(cores::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -125,6 +129,7 @@ fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
         Command::Fetch(arguments) => fetch::run(&setup, &arguments),
         Command::Flushes(arguments) => flushes::run(&setup, &arguments),
         Command::Load(arguments) => workload::run(&setup, &arguments, &facts),
+        Command::Cores(arguments) => cores::run(&setup, &arguments, &facts),
         Command::Compare(arguments) => compare::run(&setup, &arguments, &facts),
     }
 }

@@ -241,9 +241,9 @@ pub(crate) fn check_fetched(frame: &[u8]) -> anyhow::Result<Fetched> {
         let mut rest = records;
         while let Some((batch, behind)) = next_batch(rest)? {
             all.next_offset = Some(batch.next_offset);
+            all.bytes += batch.bytes.len();
             rest = behind;
         }
-        all.bytes += records.len();
         Ok(())
     })?;
     Ok(all)
@@ -287,14 +287,15 @@ pub(crate) struct FetchedBatch<'a> {
     pub(crate) next_offset: i64,
 }
 
-/// The first of some batches, and what is behind it. A cut one at the end, which old brokers send, is an error.
+/// The first of some batches, and what is behind it. A cut one at the end is left out: Apache Kafka sends slices of its
+/// files, as long as was asked for.
 pub(crate) fn next_batch(bytes: &[u8]) -> anyhow::Result<Option<(FetchedBatch<'_>, &[u8])>> {
     let fields = (field::<8>(bytes, 0), field::<4>(bytes, 8), field::<4>(bytes, 23));
     let (Some(base), Some(length), Some(delta)) = fields else { return Ok(None) };
     let next_offset = i64::from_be_bytes(base) + i64::from(i32::from_be_bytes(delta)) + 1;
     let length = LENGTH_OVERHEAD_BYTES + usize::try_from(i32::from_be_bytes(length))?;
-    let (bytes, behind) = bytes.split_at_checked(length).context("a batch is cut")?;
-    Ok(Some((FetchedBatch { bytes, next_offset }, behind)))
+    let whole = bytes.split_at_checked(length);
+    Ok(whole.map(|(bytes, behind)| (FetchedBatch { bytes, next_offset }, behind)))
 }
 
 fn field<const BYTES: usize>(bytes: &[u8], at: usize) -> Option<[u8; BYTES]> {

@@ -59,19 +59,26 @@ pub(crate) fn run(setup: &Setup, matrix: &Matrix, row: &Row, sides: &[Side; 2], 
 /// One side's turn.
 fn block(setup: &Setup, matrix: &Matrix, row: &Row, side: &Side) -> anyhow::Result<Block> {
     let contender = side.start(setup, &row.broker)?;
+    let block = load(setup, matrix, row, &contender);
+    // That the broker has ended explains more than what its clients notice of it.
+    contender.stop()?;
+    block
+}
+
+/// Everything that a broker does in a block.
+fn load(setup: &Setup, matrix: &Matrix, row: &Row, contender: &Contender) -> anyhow::Result<Block> {
     if matrix.warm_up_records > 0 {
         put(setup, contender.server.clone(), &warm_up(matrix.warm_up_records), contender.leave)
             .context("the warm-up")?;
     }
-    let workload = Workload { topic: topic_settings(row, &contender), ..row.workload.clone() };
+    let workload = Workload { topic: topic_settings(row, contender), ..row.workload.clone() };
     let without_readers = if row.without_readers {
         let alone = Workload { consumers: 0, ..workload.clone() };
-        Some(measure(setup, &contender, &alone).context("without readers")?)
+        Some(measure(setup, contender, &alone).context("without readers")?)
     } else {
         None
     };
-    let run = measure(setup, &contender, &workload)?;
-    contender.stop()?;
+    let run = measure(setup, contender, &workload)?;
     Ok(Block { run, without_readers })
 }
 

@@ -167,7 +167,10 @@ fn server_properties(folder: &Path, port: u16, controller: u16) -> String {
 
 /// Two ports that nobody listens on.
 fn free_ports() -> anyhow::Result<[u16; 2]> {
-    let mut free = PORTS.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    // Others may choose at the same time, and Kafka takes a second to use what was chosen: each begins somewhere else.
+    let begin = usize::try_from(std::process::id()).unwrap_or(0) * 2 % PORTS.len();
+    let ports = PORTS.cycle().skip(begin).take(PORTS.len());
+    let mut free = ports.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
     let ports = free.next().zip(free.next());
     let (one, other) = ports.with_context(|| format!("no two of the ports {PORTS:?} are free"))?;
     Ok([one, other])

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::durability::Durability;
 use crate::compare::metric::Metric;
+use crate::floor::Step;
 use crate::workload::file::Workload;
 
 /// Bytes of a file that are read at most.
@@ -43,17 +44,6 @@ pub(crate) struct Row {
     /// What no broker can do without, of those costs that the machine's floor tells.
     pub(crate) floor: Vec<Step>,
     pub(crate) targets: Vec<Target>,
-}
-
-/// A part of the work, whose cost on this machine is measured in the same run.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Step {
-    Receive,
-    Send,
-    Checksum,
-    Copy,
-    Write,
 }
 
 /// A figure that is to be reached. It belongs to the side that is ours.

@@ -1,5 +1,7 @@
 //! What a comparison has found: figures of both sides, their ratios and targets; as JSON it is this structure.
 
+use std::process::Command;
+
 use serde::Serialize;
 
 use crate::compare::blocks::Blocks;
@@ -7,6 +9,7 @@ use crate::compare::durability::Durability;
 use crate::compare::matrix::{Bound, Matrix, Relation, Row, Target};
 use crate::compare::metric::{Block, Metric};
 use crate::compare::statistics::Ratio;
+use crate::floor::{Floor, Step};
 use crate::report::median;
 use crate::workload::shape;
 
@@ -16,14 +19,25 @@ pub(crate) struct Report {
     pub(crate) matrix: String,
     pub(crate) machine: String,
     pub(crate) command: String,
+    /// Of the repository in which this was run, where it was in one.
+    pub(crate) commit: Option<String>,
     /// Ours, and the other.
     pub(crate) sides: [String; 2],
     pub(crate) rounds: usize,
     pub(crate) warm_up_records: u64,
+    /// What this machine takes for the parts of the work, measured in the same run.
+    pub(crate) floor: Floor,
     pub(crate) rows: Vec<RowOutcome>,
     pub(crate) relations: Vec<RelationOutcome>,
     /// Of a side that is compared with itself; empty otherwise.
     pub(crate) sameness: Vec<Sameness>,
+}
+
+/// What git calls the state of the files here.
+fn commit() -> Option<String> {
+    let output = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().to_owned()).filter(|text| output.status.success() && !text.is_empty())
 }
 
 /// What must come out the same for a side that is compared with itself: cost, throughput, latency.
@@ -39,10 +53,21 @@ pub(crate) struct RowOutcome {
     /// The workload in words.
     pub(crate) shape: String,
     pub(crate) figures: Vec<Figure>,
+    pub(crate) floor: Option<RowFloor>,
     /// Of a block each.
     pub(crate) failures: Vec<String>,
     /// What was measured, in pairs.
     pub(crate) blocks: Vec<[Option<Block>; 2]>,
+}
+
+/// What nobody can do without in a row, and how far the sides are from it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(crate) struct RowFloor {
+    pub(crate) steps: Vec<Step>,
+    /// CPU seconds per GB of all steps together.
+    pub(crate) s_per_gb: f64,
+    /// The share of each side's cost that is the floor's.
+    pub(crate) shares: [Option<f64>; 2],
 }
 
 /// One figure of both sides.
@@ -86,16 +111,18 @@ pub(crate) struct RelationOutcome {
 
 impl Report {
     /// A comparison of which nothing was run yet.
-    pub(crate) fn new(matrix: &Matrix, machine: String, sides: [String; 2]) -> Self {
+    pub(crate) fn new(matrix: &Matrix, machine: String, sides: [String; 2], floor: Floor) -> Self {
         // What was run, without the place of the program.
         let arguments = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         Self {
             matrix: matrix.name.clone(),
             machine,
             command: format!("ringlog-bench {arguments}"),
+            commit: commit(),
             sides,
             rounds: matrix.rounds,
             warm_up_records: matrix.warm_up_records,
+            floor,
             rows: Vec::new(),
             relations: Vec::new(),
             sameness: Vec::new(),
@@ -136,16 +163,30 @@ impl Report {
 }
 
 impl RowOutcome {
-    pub(crate) fn new(row: &Row, blocks: Blocks) -> Self {
+    pub(crate) fn new(row: &Row, blocks: Blocks, floor: &Floor) -> Self {
         let figures = Metric::ALL.iter().filter_map(|metric| Figure::of(*metric, row, &blocks.pairs));
+        let figures: Vec<Figure> = figures.collect();
+        // What fetches cost is known apart from the rest only where the row was run without them too.
+        let cost = [Metric::FetchCpuSPerGb, Metric::BrokerCpuSPerGb];
+        let cost = cost.iter().find_map(|metric| figures.iter().find(|figure| figure.metric == *metric));
+        let floor = floor.sum(&row.floor).map(|s_per_gb| RowFloor {
+            steps: row.floor.clone(),
+            s_per_gb,
+            shares: cost.map_or([None, None], |cost| cost.sides.map(|side| side.map(|cost| s_per_gb / cost))),
+        });
         Self {
             name: row.name.clone(),
             durability: row.durability,
             shape: shape(&row.workload),
-            figures: figures.collect(),
+            figures,
+            floor,
             failures: blocks.failures,
             blocks: blocks.pairs,
         }
+    }
+
+    pub(crate) fn figure(&self, metric: Metric) -> Option<&Figure> {
+        self.figures.iter().find(|figure| figure.metric == metric)
     }
 
     /// The ratio of each pair that has both values.

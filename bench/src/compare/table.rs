@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::compare::outcome::{Figure, RelationOutcome, Report, RowOutcome, TargetOutcome};
+use crate::compare::outcome::{Figure, RelationOutcome, Report, RowFloor, RowOutcome, TargetOutcome};
 use crate::compare::statistics::Ratio;
+use crate::floor::{Floor, Step};
 
 const LABEL_WIDTH: usize = 40;
 
@@ -18,8 +19,26 @@ pub(crate) fn row(row: &RowOutcome, sides: &[String; 2]) -> String {
         .map_or_else(String::new, |ratio| format!("{:.0}% interval", 100.0 * ratio.confidence));
     let _ = writeln!(text, "{:LABEL_WIDTH$}{ours:>14}{theirs:>15}{:>9}  {interval:20}target", "", "ratio");
     text.extend(row.figures.iter().map(figure));
+    text.extend(row.floor.as_ref().map(floor));
     text.extend(row.failures.iter().map(|failure| format!("FAILED: {failure}\n")));
     text
+}
+
+/// The machine's part of the cost.
+fn floor(floor: &RowFloor) -> String {
+    let steps: Vec<&str> = floor.steps.iter().map(|step| step.name()).collect();
+    let label = format!("floor: {} s/GB, share of the cost", short(floor.s_per_gb));
+    let [ours, theirs] =
+        floor.shares.map(|share| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", 100.0 * share)));
+    format!("{label:LABEL_WIDTH$}{ours:>14}{theirs:>15}{:11}({})\n", "", steps.join(", "))
+}
+
+/// What the machine takes for the parts of the work.
+pub(crate) fn machine(floor: &Floor) -> String {
+    let parts = Step::ALL
+        .iter()
+        .map(|step| format!("{} {}", step.name(), floor.of(*step).map_or_else(|| "unknown".to_owned(), short)));
+    format!("floor of this machine, CPU-s/GB: {}", parts.collect::<Vec<_>>().join(", "))
 }
 
 fn figure(figure: &Figure) -> String {

@@ -120,9 +120,9 @@ fn take(of: &Consumption, records: &[u8], now: Instant) -> anyhow::Result<Option
             latencies.add(frames.read_stamp(batch.bytes)?, now);
         }
         add(&of.batches, 1);
+        add(&of.bytes, u64::try_from(batch.bytes.len())?);
         next_offset = Some(batch.next_offset);
         rest = behind;
     }
-    add(&of.bytes, u64::try_from(records.len())?);
     Ok(next_offset)
 }

@@ -8,14 +8,13 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use ringlog_reactor::Instant;
 use ringlog_storage::types::Millis;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::client::{Connection, Receive};
 use crate::load::Load;
 use crate::page_cache;
 use crate::payload::Payload;
 use crate::requests::TopicIdPartition;
-use crate::usage::Reading;
+use crate::usage::{Reading, thread_cpu};
 use crate::workload::consumer::{self, Consumption, End, Position, Told};
 use crate::workload::file::{Kind, Pace, PageCache, Workload};
 use crate::workload::frames::{Frames, Stamped};
@@ -321,13 +320,6 @@ impl Run {
     }
 }
 
-/// CPU time of this thread, which is all of the load: its ring has no threads of its own for sockets.
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let part = |value: i64| u64::try_from(value).unwrap_or(0);
-    Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Counts {
     requests: u64,
@@ -339,6 +331,7 @@ struct Counts {
 #[derive(Clone, Debug)]
 struct Moment {
     now: Instant,
+    /// Of this thread, which is all of the load: its ring has no threads of its own for sockets.
     load_cpu: Duration,
     broker: Option<Reading>,
     request_records: u64,
