@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, anyhow};
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::compare::table::short;
 
@@ -35,7 +36,7 @@ pub(crate) fn draw(title: &str, points: &[(f64, f64)]) -> anyhow::Result<String>
             .light_line_style(RGBColor(240, 240, 240))
             .x_desc("cores")
             .x_label_formatter(&|cores| if cores.fract() == 0.0 { format!("{cores:.0}") } else { String::new() })
-            .y_label_formatter(&|value| short(*value))
+            .y_label_formatter(&|value| if *value == 0.0 { "0".to_owned() } else { short(*value) })
             .label_style((FONT, 12))
             .draw()
             .map_err(failed)?;
@@ -45,7 +46,11 @@ pub(crate) fn draw(title: &str, points: &[(f64, f64)]) -> anyhow::Result<String>
         let dots = points.iter().map(|point| Circle::new(*point, 4, COLOR.filled()));
         let drawn = chart.draw_series(dots).map_err(failed)?;
         drawn.label("measured").legend(|(x, y)| Circle::new((x + 7, y), 4, COLOR.filled()));
-        let names = points.iter().map(|(cores, value)| Text::new(short(*value), (cores + 0.05, *value), (FONT, 12)));
+        // Above the dots, where the curve itself does not go.
+        let style = TextStyle::from((FONT, 12)).pos(Pos::new(HPos::Center, VPos::Bottom));
+        let raised = highest * 0.025;
+        let names =
+            points.iter().map(|(cores, value)| Text::new(short(*value), (*cores, value + raised), style.clone()));
         chart.draw_series(names).map_err(failed)?;
         chart
             .configure_series_labels()

@@ -157,7 +157,7 @@ impl Matrix {
     }
 
     /// Reads a file's text; workload files are looked for beside the path.
-    fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
         let file: File = toml::from_str(text)?;
         ensure!((1..=ROUNDS_MAX).contains(&file.rounds), "rounds = {}: expected 1 to {ROUNDS_MAX}", file.rounds);
         let records = file.warm_up_records;

@@ -110,6 +110,8 @@ impl Metric {
             Self::BothCpuSPerMillion => per(both, number(moved.records) / 1e6),
             Self::BrokerCpuUsPerRequest => per(cpu.map(|cpu| cpu * 1e6), number(moved.requests)),
             Self::FetchCpuSPerGb => fetch_cpu_s_per_gb(run, without_readers.as_ref()?),
+            // Of a broker that has stood still it is told; of one that had nothing to do it is not.
+            Self::RecordsPerSecond | Self::MegabytesPerSecond if run.idle.is_some() => None,
             Self::RecordsPerSecond => per(Some(number(moved.records)), run.seconds),
             Self::MegabytesPerSecond => per(Some(gigabytes(moved.bytes) * 1e3), run.seconds),
             Self::P50Us => latency(|latency| latency.p50_us),

@@ -8,7 +8,7 @@ use crate::compare::blocks::Blocks;
 use crate::compare::durability::Durability;
 use crate::compare::matrix::{Bound, Matrix, Relation, Row, Target};
 use crate::compare::metric::{Block, Metric};
-use crate::compare::statistics::Ratio;
+use crate::compare::statistics::{CONFIDENCE_MIN, Ratio};
 use crate::floor::{Floor, Step};
 use crate::report::median;
 use crate::workload::shape;
@@ -86,8 +86,36 @@ pub(crate) struct Figure {
 pub(crate) struct Sameness {
     pub(crate) metric: Metric,
     pub(crate) ratio: Ratio,
-    /// Whether the interval contains 1.
-    pub(crate) is_same: bool,
+    pub(crate) verdict: Verdict,
+}
+
+/// What is said of sides that should be the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// The interval contains 1.
+    Holds,
+    Failed,
+    /// Even the widest interval would often miss 1 by chance.
+    TooFewPairs,
+}
+
+impl Verdict {
+    fn of(ratio: &Ratio) -> Self {
+        match ratio.contains(1.0) {
+            _ if ratio.confidence < CONFIDENCE_MIN => Self::TooFewPairs,
+            true => Self::Holds,
+            false => Self::Failed,
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Failed => "FAILED",
+            Self::TooFewPairs => "too few pairs to tell",
+        }
+    }
 }
 
 /// Whether a target was reached.
@@ -134,7 +162,7 @@ impl Report {
         let check = |metric: &Metric| {
             let ratios = self.rows.iter().flat_map(|row| row.ratios(*metric)).collect();
             let ratio = Ratio::of_ratios(ratios, SAMENESS_CONFIDENCE)?;
-            Some(Sameness { metric: *metric, ratio, is_same: ratio.contains(1.0) })
+            Some(Sameness { metric: *metric, ratio, verdict: Verdict::of(&ratio) })
         };
         self.sameness = SAME.iter().filter_map(check).collect();
     }
@@ -237,5 +265,130 @@ impl RelationOutcome {
             sides,
             target: Some(TargetOutcome { bound, is_met: bound.is_met_by(found) }),
         })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::path::Path;
+
+    use crate::usage::Usage;
+    use crate::workload::latency::Quantiles;
+    use crate::workload::results::{Measured, Volume};
+
+    const MATRIX: &str = r#"
+        name = "small"
+        rounds = 2
+        warm_up_records = 0
+        warm_up_ms = 0
+        seconds = 1
+
+        [[row]]
+        name = "one"
+        durability = ["D2"]
+        floor = ["receive", "checksum"]
+        workload = { kind = "produce", partitions = 1, record_bytes = 100, connections = 1, in_flight = 1 }
+        target = [{ metric = "broker_cpu_s_per_gb", at_most = 2.5 }, { metric = "p99_us", at_most = 1.0 }]
+
+        [[row]]
+        name = "many"
+        durability = ["D2"]
+        workload = { kind = "produce", partitions = 9, record_bytes = 100, connections = 1, in_flight = 1 }
+
+        [[relation]]
+        name = "many to one"
+        row = "many"
+        over = "one"
+        durability = "D2"
+        metric = "broker_cpu_s_per_gb"
+        at_most = 1.2
+    "#;
+
+    /// A GB for so many seconds of CPU.
+    fn block(cpu_seconds: f64) -> Block {
+        let us = 10.0 * cpu_seconds;
+        let quantiles =
+            Quantiles { count: 9, p50_us: us, p90_us: us, p99_us: us, p99_9_us: us, p99_99_us: us, max_us: us };
+        let run = Measured {
+            seconds: 1.0,
+            produce: Some(quantiles),
+            produced: Volume { requests: 10, records: 1_000, bytes: 1_000_000_000 },
+            broker: Some(Usage { cpu_seconds, ..Usage::default() }),
+            ..Measured::default()
+        };
+        Block { run, without_readers: None }
+    }
+
+    /// A report of a matrix with two rows, of which the second costs ours half as much again.
+    pub(crate) fn report() -> Report {
+        let matrix = Matrix::parse(Path::new("small.toml"), MATRIX).expect("it is right");
+        let floor = Floor::sample();
+        let sides = ["ringlog".to_owned(), "<kafka>".to_owned()];
+        let mut report = Report::new(&matrix, "a machine".to_owned(), sides, floor);
+        for (row, factor) in matrix.rows.iter().zip([1.0, 1.5]) {
+            let pair = |cpu: f64| [Some(block(cpu * factor)), Some(block(cpu * 10.0))];
+            let pairs = vec![pair(2.0), pair(3.0), pair(1.0), [Some(block(2.0 * factor)), None]];
+            let blocks = Blocks { pairs, failures: vec!["block 7, <kafka>: it ended".to_owned()] };
+            report.rows.push(RowOutcome::new(row, blocks, &floor));
+        }
+        report.relate(&matrix.relations);
+        report
+    }
+
+    #[test]
+    fn figures_are_medians_and_targets_are_of_ours() {
+        let report = report();
+        let cost = report.rows[0].figure(Metric::BrokerCpuSPerGb).expect("it was measured");
+        assert_eq!(cost.sides, [Some(2.0), Some(20.0)]);
+        let ratio = cost.ratio.expect("three pairs");
+        assert_eq!((ratio.pairs, (ratio.median * 1e6).round()), (3, 1e5), "the block without its pair is left out");
+        assert!(cost.target.is_some_and(|target| target.is_met));
+        assert!(report.rows[0].figure(Metric::P99Us).and_then(|p99| p99.target).is_some_and(|target| !target.is_met));
+        assert!(report.rows[1].figure(Metric::P99Us).is_some_and(|p99| p99.target.is_none()));
+    }
+
+    #[test]
+    fn a_row_tells_its_share_of_the_floor_and_rows_are_related_by_pairs() {
+        let report = report();
+        let floor = report.rows[0].floor.as_ref().expect("the row names steps");
+        assert_eq!((floor.s_per_gb, floor.shares), (0.625, [Some(0.3125), Some(0.03125)]));
+        assert_eq!(report.rows[1].floor, None);
+        let relation = &report.relations[0];
+        assert_eq!(relation.sides.map(|ratio| ratio.map(|ratio| ratio.median)), [Some(1.5), Some(1.0)]);
+        assert!(relation.target.is_some_and(|target| !target.is_met));
+    }
+
+    #[test]
+    fn complaints_name_what_was_missed_and_what_failed() {
+        let complaints = report().complaints();
+        for part in [
+            "one D2: latency p99, us 20.000, target <= 1",
+            "many D2: block 7, <kafka>: it ended",
+            "many to one: missed",
+        ] {
+            assert!(complaints.iter().any(|complaint| complaint == part), "{complaints:?}");
+        }
+        assert_eq!(complaints.len(), 4);
+    }
+
+    #[test]
+    fn sides_that_differ_are_not_the_same() {
+        let mut report = report();
+        report.check_sameness();
+        let of = |metric| report.sameness.iter().find(|same| same.metric == metric).map(|same| same.verdict);
+        let verdicts = (of(Metric::BrokerCpuSPerGb), of(Metric::RecordsPerSecond));
+        assert_eq!(verdicts, (Some(Verdict::Failed), Some(Verdict::Holds)), "six pairs");
+        report.rows.pop();
+        report.check_sameness();
+        assert!(report.sameness.iter().all(|same| same.verdict == Verdict::TooFewPairs), "three pairs");
+    }
+
+    #[test]
+    fn a_report_is_json() {
+        let json = serde_json::to_value(report()).expect("it has only names and numbers");
+        assert_eq!(json["rows"][0]["figures"][0]["metric"], "broker_cpu_s_per_gb");
+        assert_eq!(json["rows"][0]["durability"], "D2");
+        assert_eq!(json["rows"][0]["blocks"][3][1], serde_json::Value::Null);
     }
 }

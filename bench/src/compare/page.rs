@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::compare::metric::Metric;
-use crate::compare::outcome::{Figure, Report, RowOutcome};
+use crate::compare::outcome::{Figure, Report, RowOutcome, Verdict};
 use crate::compare::plots;
 use crate::compare::table::{interval, machine as floor_line, short, verdict};
 
@@ -69,7 +69,7 @@ fn facts(text: &mut String, report: &Report) {
     );
     let _ = writeln!(text, "<p>{}</p>", escape(&floor_line(&report.floor)));
     for same in &report.sameness {
-        let (class, verdict) = if same.is_same { ("met", "holds") } else { ("missed", "FAILED") };
+        let (class, verdict) = (if same.verdict == Verdict::Failed { "missed" } else { "met" }, same.verdict.name());
         let _ = writeln!(
             text,
             "<p>The same side twice, {}: {} ({}) <span class=\"{class}\">{verdict}</span></p>",
@@ -158,6 +158,17 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_has_plots_figures_and_complaints_and_needs_nothing_else() {
+        let text = page(&crate::compare::outcome::tests::report()).expect("it can be drawn");
+        assert!(text.matches("<svg").count() >= 6, "three figures, two ratios and two latencies at least");
+        for part in ["&lt;kafka&gt;", "floor: 0.62 s/GB", "&lt;= 2.5 met", "&lt;= 1 MISSED", "many to one", "a machine"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("<kafka>") && !text.contains("<script") && !text.contains("<link"));
+    }
 
     #[test]
     fn what_comes_from_outside_is_text() {

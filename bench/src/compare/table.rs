@@ -7,30 +7,43 @@ use crate::compare::statistics::Ratio;
 use crate::floor::{Floor, Step};
 
 const LABEL_WIDTH: usize = 40;
+/// Of the columns of figures; names that are longer make them wider.
+const FIGURE_WIDTH: usize = 13;
+
+/// What a line is made of: its name, both sides, and what follows them.
+fn line(sides: &[String; 2], label: &str, figures: [&str; 2], rest: &str) -> String {
+    let [ours, theirs] = sides.each_ref().map(|side| side.len().max(FIGURE_WIDTH) + 2);
+    let line = format!("{label:LABEL_WIDTH$}{:>ours$}{:>theirs$}{rest}", figures[0], figures[1]);
+    format!("{}\n", line.trim_end())
+}
+
+fn figure_or_dash(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), short)
+}
 
 /// The table of one row.
 pub(crate) fn row(row: &RowOutcome, sides: &[String; 2]) -> String {
     let mut text = format!("\n{} {} ({}): {}\n", row.name, row.durability, row.durability.meaning(), row.shape);
-    let [ours, theirs] = sides;
     let interval = row
         .figures
         .iter()
         .find_map(|figure| figure.ratio)
         .map_or_else(String::new, |ratio| format!("{:.0}% interval", 100.0 * ratio.confidence));
-    let _ = writeln!(text, "{:LABEL_WIDTH$}{ours:>14}{theirs:>15}{:>9}  {interval:20}target", "", "ratio");
-    text.extend(row.figures.iter().map(figure));
-    text.extend(row.floor.as_ref().map(floor));
+    let names = sides.each_ref().map(String::as_str);
+    text += &line(sides, "", names, &format!("{:>9}  {interval:20}target", "ratio"));
+    text.extend(row.figures.iter().map(|figure| self::figure(sides, figure)));
+    text.extend(row.floor.as_ref().map(|floor| self::floor(sides, floor)));
     text.extend(row.failures.iter().map(|failure| format!("FAILED: {failure}\n")));
     text
 }
 
 /// The machine's part of the cost.
-fn floor(floor: &RowFloor) -> String {
+fn floor(sides: &[String; 2], floor: &RowFloor) -> String {
     let steps: Vec<&str> = floor.steps.iter().map(|step| step.name()).collect();
     let label = format!("floor: {} s/GB, share of the cost", short(floor.s_per_gb));
     let [ours, theirs] =
         floor.shares.map(|share| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", 100.0 * share)));
-    format!("{label:LABEL_WIDTH$}{ours:>14}{theirs:>15}{:11}({})\n", "", steps.join(", "))
+    line(sides, &label, [&ours, &theirs], &format!("{:11}({})", "", steps.join(", ")))
 }
 
 /// What the machine takes for the parts of the work.
@@ -41,32 +54,28 @@ pub(crate) fn machine(floor: &Floor) -> String {
     format!("floor of this machine, CPU-s/GB: {}", parts.collect::<Vec<_>>().join(", "))
 }
 
-fn figure(figure: &Figure) -> String {
-    let Figure { metric, sides: [ours, theirs], ratio, target } = figure;
+fn figure(sides: &[String; 2], figure: &Figure) -> String {
+    let Figure { metric, sides: values, ratio, target } = figure;
     let (middle, interval) = ratio.map_or_else(Default::default, |ratio| (short(ratio.median), interval(&ratio)));
     let target = target.as_ref().map(verdict).unwrap_or_default();
-    let line = format!(
-        "{:LABEL_WIDTH$}{:>14}{:>15}{middle:>9}  {interval:20}{target}",
-        metric.label(),
-        ours.map_or_else(|| "-".to_owned(), short),
-        theirs.map_or_else(|| "-".to_owned(), short)
-    );
-    format!("{}\n", line.trim_end())
+    let [ours, theirs] = values.map(figure_or_dash);
+    line(sides, metric.label(), [&ours, &theirs], &format!("{middle:>9}  {interval:20}{target}"))
 }
 
 /// What is said at the end: rows over rows, and what is not as it should be.
 pub(crate) fn end(report: &Report) -> String {
     let mut text = String::new();
     if !report.relations.is_empty() {
-        let [ours, theirs] = &report.sides;
-        let _ = writeln!(text, "\n{:LABEL_WIDTH$}{ours:>14}{theirs:>15}{:11}target", "rows over rows", "");
-        text.extend(report.relations.iter().map(relation));
+        let names = report.sides.each_ref().map(String::as_str);
+        text.push('\n');
+        text += &line(&report.sides, "rows over rows", names, &format!("{:11}target", ""));
+        text.extend(report.relations.iter().map(|relation| self::relation(&report.sides, relation)));
     }
     if !report.sameness.is_empty() {
         text.push_str("\nthe same side twice, over all rows: every interval must contain 1\n");
     }
     for same in &report.sameness {
-        let verdict = if same.is_same { "holds" } else { "FAILED" };
+        let verdict = same.verdict.name();
         let (label, middle, interval) = (same.metric.label(), short(same.ratio.median), interval(&same.ratio));
         let (pairs, sure) = (same.ratio.pairs, 100.0 * same.ratio.confidence);
         let _ = writeln!(text, "{label:LABEL_WIDTH$}{middle:>9}  {interval:20}{sure:.1}% of {pairs} pairs: {verdict}");
@@ -82,12 +91,11 @@ pub(crate) fn end(report: &Report) -> String {
     text
 }
 
-fn relation(relation: &RelationOutcome) -> String {
-    let side = |ratio: Option<Ratio>| ratio.map_or_else(|| "-".to_owned(), |ratio| short(ratio.median));
-    let [ours, theirs] = relation.sides.map(side);
+fn relation(sides: &[String; 2], relation: &RelationOutcome) -> String {
+    let [ours, theirs] = relation.sides.map(|ratio| figure_or_dash(ratio.map(|ratio| ratio.median)));
     let target = relation.target.as_ref().map(verdict).unwrap_or_default();
     let name = format!("{} {}", relation.name, relation.durability);
-    format!("{name:LABEL_WIDTH$}{ours:>14}{theirs:>15}{:11}{target}\n", "")
+    line(sides, &name, [&ours, &theirs], &format!("{:11}{target}", ""))
 }
 
 pub(crate) fn verdict(target: &TargetOutcome) -> String {
@@ -137,5 +145,14 @@ mod tests {
         ] {
             assert_eq!(short(value), text);
         }
+    }
+
+    #[test]
+    fn long_names_make_columns_wider() {
+        let sides = ["127.0.0.1:31901".to_owned(), "kafka 4.4.0".to_owned()];
+        let [head, row] =
+            [line(&sides, "", ["127.0.0.1:31901", "kafka 4.4.0"], ""), line(&sides, "MB/s", ["1", "2"], " ")];
+        assert!(head.contains("  127.0.0.1:31901    kafka 4.4.0"), "{head}");
+        assert_eq!(head.len(), row.len());
     }
 }
