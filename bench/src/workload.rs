@@ -123,6 +123,9 @@ pub(crate) fn resolve(bootstrap: &str) -> anyhow::Result<SocketAddr> {
 /// A workload in words.
 pub(crate) fn shape(workload: &Workload) -> String {
     let Workload { kind, payload, topics, partitions, connections, consumers, .. } = workload;
+    if *kind == Kind::Idle {
+        return format!("idle, {connections} connections; topics {topics}, partitions {partitions}");
+    }
     let pace = match workload.pace {
         Pace::Rate(rate, tick) => format!("open loop of {rate} records/s ({tick})"),
         Pace::InFlight(count) => format!("closed loop with {count} requests in flight"),

@@ -38,7 +38,15 @@ impl Topics {
         for index in 0..workload.topics {
             let name = format!("bench-{}-{run:016x}-{index}", workload.name);
             let partitions = i32::from(workload.partitions);
-            ids.push(connection.create_topic_with(&name, partitions, &workload.topic, Intent::Apply).await?);
+            match connection.create_topic_with(&name, partitions, &workload.topic, Intent::Apply).await {
+                Ok(id) => ids.push(id),
+                Err(error) => {
+                    // Those that were made must not stay; that one was not is the error to tell.
+                    let made = Self { ids, partitions: Vec::new() };
+                    drop(made.delete(load).await);
+                    return Err(error);
+                }
+            }
         }
         let partitions = 0..i32::from(workload.partitions);
         let of_topic = |topic_id: &Uuid| {
