@@ -108,7 +108,7 @@ pub(crate) fn latencies(row: &RowOutcome, sides: &[String; 2]) -> anyhow::Result
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(SeriesLabelPosition::LowerRight)
             .background_style(WHITE.mix(0.8))
             .label_font((FONT, 12))
             .draw()
