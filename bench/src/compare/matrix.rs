@@ -90,8 +90,11 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
+    /// Nothing costs less than nothing: a difference below zero says that its parts were not measured well enough.
     pub(crate) fn is_met_by(&self, value: f64) -> bool {
-        self.at_most.is_none_or(|most| value <= most) && self.at_least.is_none_or(|least| value >= least)
+        value >= 0.0
+            && self.at_most.is_none_or(|most| value <= most)
+            && self.at_least.is_none_or(|least| value >= least)
     }
 
     fn check(self) -> anyhow::Result<()> {
@@ -359,6 +362,7 @@ mod tests {
         let least = Bound { at_most: None, at_least: Some(0.9) };
         assert!(least.is_met_by(1.0) && !least.is_met_by(0.8));
         assert!(!least.is_met_by(f64::NAN) && !target.bound().is_met_by(f64::NAN));
+        assert!(!target.bound().is_met_by(-0.1) && target.bound().is_met_by(0.0));
     }
 
     #[test]

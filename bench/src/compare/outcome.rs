@@ -200,7 +200,9 @@ impl RowOutcome {
         let floor = floor.sum(&row.floor).map(|s_per_gb| RowFloor {
             steps: row.floor.clone(),
             s_per_gb,
-            shares: cost.map_or([None, None], |cost| cost.sides.map(|side| side.map(|cost| s_per_gb / cost))),
+            shares: cost.map_or([None, None], |cost| {
+                cost.sides.map(|side| side.filter(|cost| *cost > 0.0).map(|cost| s_per_gb / cost))
+            }),
         });
         Self {
             name: row.name.clone(),
