@@ -10,6 +10,7 @@ mod broker;
 mod client;
 mod fetch;
 mod flushes;
+mod gate;
 mod load;
 mod machine;
 mod null_broker;
@@ -17,6 +18,7 @@ mod payload;
 mod produce;
 mod report;
 mod requests;
+mod scene;
 mod size;
 mod workload;
 
@@ -92,10 +94,20 @@ enum Command {
     Flushes(flushes::Arguments),
     /// Latency and cost of what a workload file describes, on Ringlog or any Kafka broker.
     Load(workload::Arguments),
+    /// Counts what one request costs, and holds that against recorded ceilings.
+    Gate(gate::Arguments),
+    /// What `gate` counts: a broker and its clients in one process.
+    #[command(hide = true)]
+    Scene(scene::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     let Arguments { setup, command } = Arguments::parse();
+    match &command {
+        Command::Scene(arguments) => return scene::run(&setup, arguments),
+        Command::Gate(arguments) => return gate::run(&setup, arguments),
+        _ => {}
+    }
     let facts = machine::Facts::read(&broker::folder(&setup)?)?;
     let for_programs = matches!(&command, Command::Load(arguments) if arguments.json);
     if !for_programs {
@@ -108,6 +120,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fetch(arguments) => fetch::run(&setup, &arguments),
         Command::Flushes(arguments) => flushes::run(&setup, &arguments),
         Command::Load(arguments) => workload::run(&setup, &arguments, &facts),
+        Command::Gate(_) | Command::Scene(_) => unreachable!("they are about counts, and the machine is none"),
     }
 }
 
