@@ -16,6 +16,7 @@ mod machine;
 mod null_broker;
 mod payload;
 mod produce;
+mod reactor;
 mod report;
 mod requests;
 mod scene;
@@ -94,6 +95,11 @@ enum Command {
     Flushes(flushes::Arguments),
     /// Latency and cost of what a workload file describes, on Ringlog or any Kafka broker.
     Load(workload::Arguments),
+    /// The reactor alone, on both backends, beside glommio: echo and durable append.
+    Reactor(reactor::Arguments),
+    /// The servers of `reactor`.
+    #[command(hide = true)]
+    ReactorServe(reactor::Serve),
     /// Counts what one request costs, and holds that against recorded ceilings.
     Gate(gate::Arguments),
     /// What `gate` counts: a broker and its clients in one process.
@@ -106,10 +112,15 @@ fn main() -> anyhow::Result<()> {
     match &command {
         Command::Scene(arguments) => return scene::run(&setup, arguments),
         Command::Gate(arguments) => return gate::run(&setup, arguments),
+        Command::ReactorServe(arguments) => return reactor::serve(&setup, arguments),
         _ => {}
     }
     let facts = machine::Facts::read(&broker::folder(&setup)?)?;
-    let for_programs = matches!(&command, Command::Load(arguments) if arguments.json);
+    let for_programs = match &command {
+        Command::Load(arguments) => arguments.json,
+        Command::Reactor(arguments) => arguments.json,
+        _ => false,
+    };
     if !for_programs {
         println!("{facts}");
     }
@@ -120,7 +131,8 @@ fn main() -> anyhow::Result<()> {
         Command::Fetch(arguments) => fetch::run(&setup, &arguments),
         Command::Flushes(arguments) => flushes::run(&setup, &arguments),
         Command::Load(arguments) => workload::run(&setup, &arguments, &facts),
-        Command::Gate(_) | Command::Scene(_) => unreachable!("they are about counts, and the machine is none"),
+        Command::Reactor(arguments) => reactor::run(&setup, &arguments),
+        Command::Gate(_) | Command::Scene(_) | Command::ReactorServe(_) => unreachable!("they have run above"),
     }
 }
 

@@ -8,7 +8,7 @@ mod consumer;
 mod file;
 mod frames;
 mod lane;
-mod latency;
+pub(crate) mod latency;
 mod results;
 mod scenario;
 mod schedule;
