@@ -164,9 +164,9 @@ pub(crate) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
 }
 
 /// The first address in a line such as `ringlog: listening on 127.0.0.1:9092 (uring, …)`.
-fn listening(line: &str) -> Option<SocketAddr> {
+pub(crate) fn listening(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("listening on ")?;
-    rest.split([' ', ',']).next()?.parse().ok()
+    rest.split([' ', ',', '\n']).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -177,6 +177,7 @@ mod tests {
     fn the_listening_line_is_understood() {
         let line = "ringlog: listening on 127.0.0.1:9092 (uring, 2 shards, data in ./ringlog-data)\n";
         assert_eq!(listening(line), Some(SocketAddr::from(([127, 0, 0, 1], 9092))));
+        assert_eq!(listening("listening on 127.0.0.1:1\n"), Some(SocketAddr::from(([127, 0, 0, 1], 1))));
         assert_eq!(listening("no"), None);
     }
 

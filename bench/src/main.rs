@@ -13,6 +13,7 @@ mod cores;
 mod fetch;
 mod floor;
 mod flushes;
+mod gate;
 mod interrupt;
 mod load;
 mod machine;
@@ -20,8 +21,10 @@ mod null_broker;
 mod page_cache;
 mod payload;
 mod produce;
+mod reactor;
 mod report;
 mod requests;
+mod scene;
 mod size;
 mod usage;
 mod workload;
@@ -103,6 +106,16 @@ enum Command {
     Compare(compare::Arguments),
     /// The same work on one core, two, and so on.
     Cores(cores::Arguments),
+    /// The reactor alone, on both backends, beside glommio: echo and durable append.
+    Reactor(reactor::Arguments),
+    /// The servers of `reactor`.
+    #[command(hide = true)]
+    ReactorServe(reactor::Serve),
+    /// Counts what one request costs, and holds that against recorded ceilings.
+    Gate(gate::Arguments),
+    /// What `gate` counts: a broker and its clients in one process.
+    #[command(hide = true)]
+    Scene(scene::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -116,9 +129,19 @@ fn main() -> ExitCode {
 }
 
 fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
+    match &command {
+        Command::Scene(arguments) => return scene::run(&setup, arguments),
+        Command::Gate(arguments) => return gate::run(&setup, arguments),
+        Command::ReactorServe(arguments) => return reactor::serve(&setup, arguments),
+        _ => {}
+    }
     let facts = machine::Facts::read(&broker::folder(&setup)?)?;
     let _watch = interrupt::watch()?;
-    let for_programs = matches!(&command, Command::Load(arguments) if arguments.json);
+    let for_programs = match &command {
+        Command::Load(arguments) => arguments.json,
+        Command::Reactor(arguments) => arguments.json,
+        _ => false,
+    };
     if !for_programs {
         println!("{facts}");
     }
@@ -131,6 +154,8 @@ fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
         Command::Load(arguments) => workload::run(&setup, &arguments, &facts),
         Command::Cores(arguments) => cores::run(&setup, &arguments, &facts),
         Command::Compare(arguments) => compare::run(&setup, &arguments, &facts),
+        Command::Reactor(arguments) => reactor::run(&setup, &arguments),
+        Command::Gate(_) | Command::Scene(_) | Command::ReactorServe(_) => unreachable!("they have run above"),
     }
 }
 

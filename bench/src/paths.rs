@@ -1,5 +1,5 @@
-//! `ringlog-paths PATH TIMES`: goes through one pure path so many times, in one thread, without I/O. `bench/callgrind`
-//! counts the instructions of two such runs; their difference is what the path costs, without its set-up.
+//! `ringlog-paths PATH TIMES`: goes through one pure path so many times, in one thread, without I/O. `bench/gate` counts
+//! the instructions of two such runs; their difference is what the path costs, without its set-up.
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;

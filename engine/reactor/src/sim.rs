@@ -85,6 +85,7 @@ use self::disk::{Disk, between, nanos};
 use self::events::Events;
 use self::network::Network;
 use self::trace::Trace;
+pub use self::world::Work;
 use self::world::World;
 
 /// Hosts of one simulation, clients included.
@@ -267,6 +268,11 @@ impl Sim {
         self.world.borrow_mut().hosts[node.0].descriptors_max = descriptors_max;
     }
 
+    /// What the processes of a host have done so far.
+    pub fn work(&self, node: Node) -> Work {
+        self.world.borrow().hosts[node.0].work.clone()
+    }
+
     /// The disk of a host.
     pub fn disk(&self, node: Node) -> DiskControl {
         DiskControl::new(&self.world, node)
@@ -324,6 +330,7 @@ impl Sim {
         let Some((host, shard)) = self.choose() else { return self.advance(horizon) };
         let process = self.processes[host].as_mut().expect("only running processes are chosen");
         process.run(shard);
+        self.world.borrow_mut().hosts[host].work.turns += 1;
         let cost = {
             let mut world = self.world.borrow_mut();
             world.now + between(&self.options.turn_cost, &mut world.random)

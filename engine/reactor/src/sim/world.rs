@@ -98,6 +98,15 @@ impl Shard {
     }
 }
 
+/// What the processes of one host have done so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Turns of its shards: on a ring, each of them is one `io_uring_enter`.
+    pub turns: u64,
+    /// Operations that were begun, by their names.
+    pub operations: BTreeMap<&'static str, u64>,
+}
+
 /// One machine: it has a disk, an address, and at most one process.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -115,6 +124,7 @@ pub(super) struct Host {
     pub(super) descriptors_max: usize,
     pub(super) signals: VecDeque<Signal>,
     pub(super) wall_clock_offset_ms: i64,
+    pub(super) work: Work,
     next_port: u16,
 }
 
@@ -154,6 +164,7 @@ impl World {
             descriptors_max,
             signals: VecDeque::new(),
             wall_clock_offset_ms: 0,
+            work: Work::default(),
             next_port: EPHEMERAL_PORT_FIRST,
         });
         number
@@ -212,6 +223,7 @@ impl World {
             return Some(failed(op, Errno::CANCELED.into()));
         }
         self.note(key, name_of(&op), id.0.into(), 0);
+        *self.hosts[key.host].work.operations.entry(name_of(&op)).or_default() += 1;
         if let Op::Write { slices, .. } | Op::Send { slices, .. } = &op {
             for slice in slices {
                 self.trace.fold_bytes(slice);

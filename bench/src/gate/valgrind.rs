@@ -1,0 +1,172 @@
+//! Counting under valgrind: instructions with callgrind, allocations and copied bytes with dhat.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use serde::Deserialize;
+
+/// Frames of a stack that valgrind looks at. Dropping a list may take many.
+const FRAMES_MAX: usize = 200;
+/// Where a shard's own work begins; it is never inlined.
+const TURN: (&str, &str) = ("turn", "engine/reactor/src/core.rs");
+/// What a shard's turn calls that is no work of its own: the simulator under it, and the client.
+const OTHERS: [&str; 2] = ["engine/reactor/src/sim/", "bench/src/"];
+/// The switch of callgrind: on in a turn, and off in the simulator's backend.
+const SWITCHES: [&str; 2] = [
+    "--toggle-collect=*ringlog_reactor::core::Core::turn*",
+    "--toggle-collect=*ringlog_reactor::sim::world::SimBackend as ringlog_reactor::backend::Backend*",
+];
+
+/// What dhat looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    Allocations,
+    Copies,
+}
+
+/// Work by the place in our code that asks for it.
+pub(crate) type Places = BTreeMap<String, f64>;
+
+/// Whose instructions count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose {
+    /// Everybody's.
+    Program,
+    /// Those of turns of shards.
+    Shards,
+}
+
+/// A program with its arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) arguments: Vec<String>,
+}
+
+/// Instructions of a whole run.
+pub(crate) fn instructions(program: &Program, whose: Whose) -> anyhow::Result<f64> {
+    let mut arguments = vec!["--tool=callgrind", "--callgrind-out-file=/dev/null"];
+    if let Whose::Shards = whose {
+        arguments.extend(SWITCHES);
+    }
+    let said = run(program, &arguments)?;
+    let line = said.lines().find_map(|line| line.split_once("Collected : ")).context("callgrind tells no count")?;
+    let count: f64 = line.1.trim().parse().context("callgrind's count")?;
+    ensure!(count > 0.0, "callgrind finds no turn of a shard: has `Core::turn` another name?");
+    Ok(count)
+}
+
+/// Allocations, or copied bytes, that shards ask for, by place.
+pub(crate) fn places(program: &Program, mode: Mode, scratch: &Path) -> anyhow::Result<Places> {
+    let out = format!("--dhat-out-file={}", scratch.display());
+    let frames = format!("--num-callers={FRAMES_MAX}");
+    let mode_argument = match mode {
+        Mode::Allocations => "--mode=heap",
+        Mode::Copies => "--mode=copy",
+    };
+    run(program, &["--tool=dhat", mode_argument, &out, &frames, "--fullpath-after=", "--read-inline-info=yes"])?;
+    let text = fs::read(scratch).with_context(|| scratch.display().to_string())?;
+    drop(fs::remove_file(scratch));
+    let profile: Profile = serde_json::from_slice(&text).context("dhat's output")?;
+    let places = profile.places(mode)?;
+    ensure!(!places.is_empty(), "dhat finds no turn of a shard: is the program without its lines?");
+    Ok(places)
+}
+
+/// Runs a program under valgrind; answers what valgrind says.
+fn run(program: &Program, arguments: &[&str]) -> anyhow::Result<String> {
+    let mut command = Command::new("valgrind");
+    command.args(arguments).arg(&program.path).args(&program.arguments);
+    let output = command.output().context("valgrind cannot be run")?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        bail!("{command:?} ended with {}:\n{said}", output.status);
+    }
+    Ok(said)
+}
+
+/// As much of dhat's output as is of interest.
+#[derive(Debug, Deserialize)]
+struct Profile {
+    #[serde(rename = "pps")]
+    points: Vec<Point>,
+    #[serde(rename = "ftbl")]
+    frames: Vec<String>,
+}
+
+/// Where a program allocates or copies.
+#[derive(Debug, Deserialize)]
+struct Point {
+    #[serde(rename = "tb")]
+    bytes: u64,
+    #[serde(rename = "tbk")]
+    blocks: u64,
+    /// Of the stack, from within.
+    #[serde(rename = "fs")]
+    frames: Vec<usize>,
+}
+
+impl Profile {
+    fn places(&self, mode: Mode) -> anyhow::Result<Places> {
+        let mut places = Places::new();
+        for point in &self.points {
+            let frames: Option<Vec<&str>> =
+                point.frames.iter().map(|index| self.frames.get(*index).map(String::as_str)).collect();
+            let Some(place) = place(&frames.context("a frame that is not in the table")?) else { continue };
+            let count = match mode {
+                Mode::Allocations => point.blocks,
+                Mode::Copies => point.bytes,
+            };
+            *places.entry(place).or_default() += crate::report::number(count);
+        }
+        Ok(places)
+    }
+}
+
+/// The innermost place in our code, of a stack within a turn of a shard that is the shard's own work.
+fn place(frames: &[&str]) -> Option<String> {
+    let turn = frames.iter().position(|frame| {
+        let (name, source) = parts(frame);
+        source.contains(TURN.1) && name.rsplit("::").next().is_some_and(|name| name.starts_with(TURN.0))
+    })?;
+    let within = frames[..turn].iter().map(|frame| parts(frame).1);
+    if within.clone().any(|source| OTHERS.iter().any(|other| source.contains(other))) {
+        return None;
+    }
+    let top = env!("CARGO_MANIFEST_DIR").trim_end_matches("bench");
+    Some(within.clone().find_map(|source| source.strip_prefix(top)).unwrap_or("elsewhere").to_owned())
+}
+
+/// Name and source of a frame such as `0x4D2285: ringlog::main (/src/main.rs:157)`.
+fn parts(frame: &str) -> (&str, &str) {
+    let name = frame.split_once(": ").map_or(frame, |(_, name)| name);
+    name.rsplit_once(" (").map_or((name, ""), |(name, source)| (name, source.trim_end_matches(')')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(name: &str, source: &str) -> String {
+        format!("0x4D2285: {name} ({}{source})", env!("CARGO_MANIFEST_DIR").trim_end_matches("bench"))
+    }
+
+    #[test]
+    fn work_is_found_where_it_is_asked_for() {
+        let malloc = "0x1: malloc (in /usr/libexec/valgrind/vgpreload_dhat-amd64-linux.so)".to_owned();
+        let broker = at("{async_fn#0}", "engine/broker/src/state.rs:154");
+        let turn = at("ringlog_reactor::core::Core::turn", "engine/reactor/src/core.rs:157");
+        let sim = at("begin", "engine/reactor/src/sim/world.rs:7");
+        let main = at("ringlog_bench::main", "bench/src/main.rs:1");
+        let find = |frames: &[&String]| place(&frames.iter().map(|frame| frame.as_str()).collect::<Vec<_>>());
+        let found = Some("engine/broker/src/state.rs:154".to_owned());
+        assert_eq!(find(&[&malloc, &broker, &turn, &sim, &main]), found);
+        assert_eq!(find(&[&malloc, &sim, &broker, &turn, &sim, &main]), None, "the simulator");
+        assert_eq!(find(&[&malloc, &broker, &main, &turn, &sim, &main]), None, "the client");
+        assert_eq!(find(&[&malloc, &sim, &main]), None, "not in a turn");
+        assert_eq!(find(&[&malloc, &turn, &sim, &main]), Some("elsewhere".to_owned()));
+    }
+}
