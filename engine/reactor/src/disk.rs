@@ -14,6 +14,12 @@ use crate::op::{Create, DirEntry, Durability, EntryKind, Op, OpenOptions};
 /// Entries that one directory may have to be listed. A data directory has a few per partition.
 const DIR_ENTRIES_MAX: usize = 4_000_000;
 
+/// `EXT4_SUPER_MAGIC`
+const EXT4_MAGIC: fs::FsWord = 0xef53;
+
+/// A file system is synced as a whole only while others have no more to write than this: it would wait for them.
+const SYNC_FILE_SYSTEM_UNWRITTEN_BYTES_MAX: u64 = 64 << 20;
+
 /// How a file operation ended. An opened file is a bare descriptor: the backend makes it a file of its own.
 #[derive(Debug)]
 pub(crate) enum Performed {
@@ -48,6 +54,7 @@ pub(crate) fn perform(op: Op, fd: Option<BorrowedFd<'_>>) -> Performed {
         Op::RemoveDir { path } => done(fs::unlinkat(CWD, &path, AtFlags::REMOVEDIR)),
         Op::Rename { from, to } => done(fs::renameat(CWD, &from, CWD, &to)),
         Op::SyncDir { path } => done(sync_dir(&path)),
+        Op::SyncFileSystem { path } => Performed::Done(sync_file_system(&path)),
         Op::ReadDir { path } => Performed::Entries(read_dir(&path)),
         Op::FreeSpace { path } => Performed::Number(free_space(&path)),
         Op::Listen { .. }
@@ -146,15 +153,46 @@ fn length(file: impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(stat.st_size).expect("a file's length is not negative"))
 }
 
-fn sync_dir(path: &Path) -> rustix::io::Result<()> {
+fn open_dir(path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = retry_on_intr(|| fs::openat(CWD, path, flags, Mode::empty()))?;
+    retry_on_intr(|| fs::openat(CWD, path, flags, Mode::empty()))
+}
+
+fn sync_dir(path: &Path) -> rustix::io::Result<()> {
+    let directory = open_dir(path)?;
     retry_on_intr(|| fs::fsync(&directory))
 }
 
+/// `syncfs`, where it flushes the device whatever was written before: ext4 does, others only when they have metadata to
+/// write. It says nothing of a journal that was given up before, so the directory is asked too, with `fsync`.
+fn sync_file_system(path: &Path) -> io::Result<()> {
+    let directory = open_dir(path)?;
+    if fs::fstatfs(&directory)?.f_type != EXT4_MAGIC {
+        return Err(io::Error::new(ErrorKind::Unsupported, "this file system is not known to flush the device"));
+    }
+    if page_cache_unwritten_bytes()? > SYNC_FILE_SYSTEM_UNWRITTEN_BYTES_MAX {
+        return Err(io::Error::new(ErrorKind::Unsupported, "others have too much to write"));
+    }
+    fs::syncfs(&directory)?;
+    retry_on_intr(|| fs::fsync(&directory))?;
+    Ok(())
+}
+
+/// What the whole machine has in its page cache that is not written yet.
+fn page_cache_unwritten_bytes() -> io::Result<u64> {
+    Ok(unwritten_bytes(&std::fs::read_to_string("/proc/meminfo")?))
+}
+
+fn unwritten_bytes(meminfo: &str) -> u64 {
+    let kib = |name: &str| {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0)
+    };
+    (kib("Dirty:") + kib("Writeback:")) * 1024
+}
+
 fn read_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = retry_on_intr(|| fs::openat(CWD, path, flags, Mode::empty()))?;
+    let directory = open_dir(path)?;
     let mut entries = Vec::new();
     for entry in Dir::read_from(&directory)? {
         let entry = entry?;
@@ -185,4 +223,16 @@ fn read_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
 fn free_space(path: &Path) -> io::Result<u64> {
     let stat = fs::statvfs(path)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_page_cache_has_to_write_is_read_from_meminfo() {
+        let meminfo = "MemTotal:       24000000 kB\nDirty:              1200 kB\nWriteback:            34 kB\nWritebackTmp: 7 kB\n";
+        assert_eq!(unwritten_bytes(meminfo), 1234 * 1024);
+        assert_eq!(unwritten_bytes("nothing of that kind"), 0);
+    }
 }

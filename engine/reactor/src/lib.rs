@@ -30,6 +30,7 @@ mod task;
 mod time;
 mod timer;
 mod uring;
+mod workers;
 
 pub use file::{File, WRITE_SLICES_MAX};
 pub use launch::{BackendChoice, BackendKind, LaunchError, ShardSpec, Shards, launch};

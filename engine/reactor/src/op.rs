@@ -133,6 +133,9 @@ pub(crate) enum Op {
     Rename { from: PathBuf, to: PathBuf },
     /// Makes the directory's own entries durable. Answers [`Outcome::Done`].
     SyncDir { path: PathBuf },
+    /// Makes everything in the path's file system durable that was written, named or removed before, whoever did it.
+    /// Answers [`Outcome::Done`]; `Unsupported` where that is no cheaper than syncs one by one, or not to be trusted.
+    SyncFileSystem { path: PathBuf },
     /// Answers [`Outcome::Entries`], in no order.
     ReadDir { path: PathBuf },
     /// Answers [`Outcome::Number`], bytes that may still be written on the path's file system.
@@ -232,6 +235,7 @@ pub(crate) fn failed(op: Op, error: io::Error) -> Outcome {
         | Op::RemoveDir { .. }
         | Op::Rename { .. }
         | Op::SyncDir { .. }
+        | Op::SyncFileSystem { .. }
         | Op::Send { .. }
         | Op::Shutdown { .. } => Outcome::Done(Err(error)),
     }

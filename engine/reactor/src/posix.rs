@@ -1,7 +1,6 @@
 //! The backend for where `io_uring` is forbidden: epoll for sockets, a few threads for files.
 
 mod stream;
-mod workers;
 
 use std::fmt;
 use std::io;
@@ -21,10 +20,10 @@ use crate::limits::Limits;
 use crate::network;
 use crate::op::{FileId, Op, OpId, Opened, Outcome, SocketId, failed};
 use crate::posix::stream::{Attempt, Stream};
-use crate::posix::workers::Workers;
 use crate::received::ReceivePool;
 use crate::signal;
 use crate::time::Instant;
+use crate::workers::Workers;
 
 /// Events that one turn takes from epoll; more come with the next turn.
 const EVENTS_PER_TURN_MAX: usize = 512;

@@ -124,6 +124,14 @@ impl Reactor {
         self.done(Op::SyncDir { path: path.into() }).await
     }
 
+    /// Makes everything durable that was written, named or removed before in the file system of `path`, with as few
+    /// flushes as for one file. `Unsupported`, at once, where syncs one by one are the better way: on file systems that
+    /// are not known to keep that promise, and while others have much in the page cache that would have to be written.
+    /// Files must be written past the page cache, or a failure may have been told to somebody else.
+    pub async fn sync_file_system(&self, path: impl Into<PathBuf>) -> io::Result<()> {
+        self.done(Op::SyncFileSystem { path: path.into() }).await
+    }
+
     /// The entries of a directory, sorted by name.
     pub async fn read_dir(&self, path: impl Into<PathBuf>) -> io::Result<Vec<DirEntry>> {
         match self.core.operate(Op::ReadDir { path: path.into() }).await {

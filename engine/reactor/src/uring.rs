@@ -37,6 +37,7 @@ use crate::uring::disk::FileFlight;
 use crate::uring::flight::{Flight, Place, Side, Stream};
 use crate::uring::inbound::{Accepting, Reader};
 use crate::uring::ring::Ring;
+use crate::workers::Workers;
 
 /// What the completion of a request carries whose end interests nobody: cancellations.
 const IGNORED: u64 = u64::MAX;
@@ -68,6 +69,8 @@ pub(crate) struct Uring {
     starved: Vec<usize>,
     bell: Bell,
     bell_armed: bool,
+    /// Performs what the ring cannot.
+    thread: Option<Workers>,
     signal_waiter: Option<OpId>,
     /// Whether the signals' pipe is polled, which goes on when nobody waits any more.
     signal_armed: bool,
@@ -91,6 +94,7 @@ impl Uring {
             starved: Vec::new(),
             bell,
             bell_armed: false,
+            thread: None,
             signal_waiter: None,
             signal_armed: false,
             ended: Vec::new(),
@@ -143,6 +147,9 @@ impl Uring {
     fn begin_file(&mut self, id: OpId, op: Op) -> Option<Outcome> {
         let file = op.file().map(|file| index(file.0));
         let fd = file.map(|file| self.files[file].fd.as_fd());
+        if matches!(op, Op::SyncFileSystem { .. }) {
+            return self.begin_on_thread(id, op);
+        }
         if !FileFlight::is_request(&op) {
             return Some(self.performed(perform(op, fd)));
         }
@@ -155,6 +162,25 @@ impl Uring {
         }
         self.fly(Flight::File(flight), entry);
         None
+    }
+
+    /// For an operation that takes long and that rings do not have. The thread is started by the first one.
+    fn begin_on_thread(&mut self, id: OpId, op: Op) -> Option<Outcome> {
+        if self.thread.is_none() {
+            match Workers::start(1, &self.bell) {
+                Ok(thread) => self.thread = Some(thread),
+                Err(error) => return Some(failed(op, error)),
+            }
+        }
+        self.thread.as_mut()?.submit(id, op, None);
+        None
+    }
+
+    fn take_performed(&mut self) {
+        while let Some((id, performed)) = self.thread.as_mut().and_then(Workers::next_ended) {
+            let outcome = self.performed(performed);
+            self.end(id, outcome);
+        }
     }
 
     fn complete_file(&mut self, key: usize, flight: FileFlight, result: i32) {
@@ -439,6 +465,7 @@ impl Backend for Uring {
             self.arm_bell();
         }
         self.take_completions(if self.ended.is_empty() { wait } else { Wait::No });
+        self.take_performed();
         ended.append(&mut self.ended);
     }
 

@@ -94,7 +94,11 @@ fn options(random: &mut Random) -> SimOptions {
     network.losses_per_mille = [0, 1, 10][random.index(3)];
     network.give_up_after = Duration::from_secs(5);
     SimOptions {
-        disk: DiskOptions { direct_alignment_bytes: [512, 4096][random.index(2)], ..DiskOptions::default() },
+        disk: DiskOptions {
+            direct_alignment_bytes: [512, 4096][random.index(2)],
+            syncs_as_a_whole: random.index(2) == 0,
+            ..DiskOptions::default()
+        },
         network,
         limits: Limits { receive_buffers: 16, receive_buffer_bytes: 4096, ..Limits::default() },
         steps_max: STEPS_MAX,

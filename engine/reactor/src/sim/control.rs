@@ -84,8 +84,8 @@ impl DiskControl {
             let node = disk.open(path, Create::IfMissing)?;
             let written = disk.set_len(node, 0).and_then(|()| {
                 disk.write(node, 0, &[Slice::from(bytes)], Durability::None, None)?;
-                disk.sync(node, disk.mark(node), None)?;
-                disk.sync_directory(path.parent().unwrap_or(Path::new("")), disk.mark_names())
+                disk.sync_files(&disk.covered_of_file(node), None)?;
+                disk.sync_directory(path.parent().unwrap_or(Path::new("")), &disk.covered_names())
             });
             disk.close(node, u64::MAX);
             written.map_err(io::Error::from)
@@ -97,7 +97,7 @@ impl DiskControl {
         let path = path.as_ref();
         self.with(|disk| {
             disk.create_directory(path)?;
-            Ok(disk.sync_directory(path.parent().unwrap_or(Path::new("")), disk.mark_names())?)
+            Ok(disk.sync_directory(path.parent().unwrap_or(Path::new("")), &disk.covered_names())?)
         })
     }
 

@@ -23,8 +23,9 @@ use std::time::Duration;
 
 use ringlog_buffer::Slice;
 
+use self::content::Mark;
 use self::content::SECTOR_BYTES;
-pub(super) use self::content::{Mark, to_u64, to_usize};
+pub(super) use self::content::{to_u64, to_usize};
 use self::faults::Faults;
 pub use self::faults::{DiskEffect, DiskFault, DiskOperation, Trigger};
 use self::names::Names;
@@ -51,6 +52,8 @@ pub struct DiskOptions {
     pub direct_alignment_bytes: u64,
     /// One operation in a thousand, times this, takes ten times as long.
     pub outliers_per_mille: u32,
+    /// Whether the file system can be synced as a whole.
+    pub syncs_as_a_whole: bool,
 }
 
 impl Default for DiskOptions {
@@ -62,6 +65,7 @@ impl Default for DiskOptions {
             capacity_bytes: 64 << 30,
             direct_alignment_bytes: SECTOR_BYTES,
             outliers_per_mille: 5,
+            syncs_as_a_whole: true,
         }
     }
 }
@@ -73,6 +77,13 @@ pub(super) struct Plan {
     pub(super) done_at: u64,
     /// What goes wrong then.
     pub(super) effect: Option<DiskEffect>,
+}
+
+/// What a sync covers: what was there when it was submitted.
+#[derive(Debug, Default)]
+pub(super) struct Covered {
+    names: Mark,
+    files: Vec<(NodeId, Mark)>,
 }
 
 /// The disk of one node. It outlives the node's processes.
@@ -262,23 +273,45 @@ impl Disk {
         Ok(())
     }
 
+    pub(super) fn syncs_as_a_whole(&self) -> bool {
+        self.options.syncs_as_a_whole
+    }
+
     /// What a sync of this file that is submitted now would cover.
-    pub(super) fn mark(&self, node: NodeId) -> Mark {
-        self.names.file(node).map(content::Content::mark).unwrap_or_default()
+    pub(super) fn covered_of_file(&self, node: NodeId) -> Covered {
+        let mark = self.names.file(node).map(content::Content::mark).unwrap_or_default();
+        Covered { names: Mark::default(), files: vec![(node, mark)] }
     }
 
     /// What a sync of a directory that is submitted now would cover.
-    pub(super) fn mark_names(&self) -> Mark {
-        self.names.mark()
+    pub(super) fn covered_names(&self) -> Covered {
+        Covered { names: self.names.mark(), files: Vec::new() }
     }
 
-    pub(super) fn sync(&mut self, node: NodeId, before: Mark, effect: Option<DiskEffect>) -> Result<(), Errno> {
-        let file = self.names.file_mut(node)?;
-        if let Some(DiskEffect::Error(errno)) = effect {
-            file.sync_failed(&mut self.random);
-            return Err(errno);
+    /// What a sync of everything that is submitted now would cover.
+    pub(super) fn covered_in_all(&self) -> Covered {
+        Covered { names: self.names.mark(), files: self.names.unsynced_files() }
+    }
+
+    pub(super) fn sync_files(&mut self, covered: &Covered, effect: Option<DiskEffect>) -> Result<(), Errno> {
+        for (node, mark) in &covered.files {
+            // It may be gone since.
+            let Ok(file) = self.names.file_mut(*node) else { continue };
+            match effect {
+                Some(DiskEffect::Error(_)) => file.sync_failed(&mut self.random),
+                _ => file.sync(*mark),
+            }
         }
-        file.sync(before);
+        match effect {
+            Some(DiskEffect::Error(errno)) => Err(errno),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn sync_all(&mut self, path: &Path, covered: &Covered, effect: Option<DiskEffect>) -> Result<(), Errno> {
+        self.names.find(path)?;
+        self.sync_files(covered, effect)?;
+        self.names.sync_all(covered.names);
         Ok(())
     }
 
@@ -305,8 +338,8 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn sync_directory(&mut self, path: &Path, before: Mark) -> Result<(), Errno> {
-        self.names.sync(path, before)
+    pub(super) fn sync_directory(&mut self, path: &Path, covered: &Covered) -> Result<(), Errno> {
+        self.names.sync(path, covered.names)
     }
 
     pub(super) fn list(&self, path: &Path) -> Result<Vec<Entry>, Errno> {

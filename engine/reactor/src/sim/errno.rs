@@ -35,6 +35,8 @@ impl Errno {
     pub const NAME_TOO_LONG: Self = Self(36);
     /// `ENOTEMPTY`
     pub const NOT_EMPTY: Self = Self(39);
+    /// `EOPNOTSUPP`
+    pub const NOT_SUPPORTED: Self = Self(95);
     /// `EADDRINUSE`
     pub const ADDRESS_IN_USE: Self = Self(98);
     /// `EADDRNOTAVAIL`

@@ -22,12 +22,15 @@ impl World {
             file.in_flight += 1;
         }
         self.events.push(plan.done_at, Happening::DiskEnds { shard: key, op: id });
-        let mark = match &op {
-            Op::SyncData { file } => host.shards[key.shard].files.get(file).map(|open| host.disk.mark(open.node)),
-            Op::SyncDir { .. } => Some(host.disk.mark_names()),
+        let covered = match &op {
+            Op::SyncData { file } => {
+                host.shards[key.shard].files.get(file).map(|open| host.disk.covered_of_file(open.node))
+            }
+            Op::SyncDir { .. } => Some(host.disk.covered_names()),
+            Op::SyncFileSystem { .. } => Some(host.disk.covered_in_all()),
             _ => None,
         };
-        let held = InFlight { op, effect: plan.effect, mark: mark.unwrap_or_default() };
+        let held = InFlight { op, effect: plan.effect, covered: covered.unwrap_or_default() };
         host.shards[key.shard].operations.insert(id, held);
         None
     }
@@ -80,6 +83,7 @@ impl World {
                 | Op::Open { .. }
                 | Op::SyncData { .. }
                 | Op::SyncDir { .. }
+                | Op::SyncFileSystem { .. }
                     if self.random.chance(500) =>
                 {
                     drop(perform(host, key, held));
@@ -127,6 +131,12 @@ fn plan(host: &mut Host, key: ShardKey, op: &Op, now: u64) -> Result<Plan, Errno
         }
         Op::Rename { from, to } => disk.plan(&[Name], &format!("{} {}", text(from), text(to)), 0, now),
         Op::SyncDir { path } => disk.plan(&[Sync], &text(path), 0, now),
+        Op::SyncFileSystem { path } => {
+            if !disk.syncs_as_a_whole() {
+                return Err(Errno::NOT_SUPPORTED);
+            }
+            disk.plan(&[Sync], &text(path), 0, now)
+        }
         Op::ReadDir { path } => disk.plan(&[List], &text(path), 0, now),
         Op::FreeSpace { path } => disk.plan(&[], &text(path), 0, now),
         _ => unreachable!("socket operations go to the network"),
@@ -135,7 +145,7 @@ fn plan(host: &mut Host, key: ShardKey, op: &Op, now: u64) -> Result<Plan, Errno
 
 /// Does an operation at its end, and says how it went.
 fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
-    let InFlight { op, effect, mark } = held;
+    let InFlight { op, effect, covered } = held;
     let disk = &mut host.disk;
     let failure = match effect {
         Some(DiskEffect::Error(errno)) => Some(errno),
@@ -161,7 +171,7 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
                 result => done(result.map(|_| ())),
             }
         }
-        Op::SyncData { .. } => done(disk.sync(node(), mark, effect)),
+        Op::SyncData { .. } => done(disk.sync_files(&covered, effect)),
         Op::Allocate { offset, bytes, .. } => unless_failed(&mut || disk.allocate(node(), offset, bytes)),
         Op::Truncate { bytes, .. } => unless_failed(&mut || disk.set_len(node(), bytes)),
         Op::Length { .. } => Outcome::Number(disk.len(node()).map_err(io::Error::from)),
@@ -170,7 +180,8 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
         Op::RemoveFile { path } => unless_failed(&mut || disk.remove(&path, Removal::File)),
         Op::RemoveDir { path } => unless_failed(&mut || disk.remove(&path, Removal::Directory)),
         Op::Rename { from, to } => unless_failed(&mut || disk.rename(&from, &to)),
-        Op::SyncDir { path } => unless_failed(&mut || disk.sync_directory(&path, mark)),
+        Op::SyncDir { path } => unless_failed(&mut || disk.sync_directory(&path, &covered)),
+        Op::SyncFileSystem { path } => done(disk.sync_all(&path, &covered, effect)),
         Op::FreeSpace { path } => Outcome::Number(disk.free_bytes_at(&path).map_err(io::Error::from)),
         Op::ReadDir { path } => {
             let entries = failure.map_or_else(|| disk.list(&path), Err);

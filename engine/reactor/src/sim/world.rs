@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::disk::{Disk, DiskEffect, Mark, NodeId};
+use super::disk::{Covered, Disk, DiskEffect, NodeId};
 use super::errno::Errno;
 use super::events::{Events, Happening, ShardKey};
 use super::network::{ConnectionId, ListenerId, Network, Side};
@@ -31,7 +31,7 @@ pub(super) struct InFlight {
     pub(super) op: Op,
     pub(super) effect: Option<DiskEffect>,
     /// What a sync covers.
-    pub(super) mark: Mark,
+    pub(super) covered: Covered,
 }
 
 /// An open file of one shard.
@@ -252,7 +252,7 @@ impl World {
     /// Notes an operation as held by the devices.
     pub(super) fn keep(&mut self, key: ShardKey, id: OpId, op: Op) {
         if let Some(shard) = self.shard(key) {
-            shard.operations.insert(id, InFlight { op, effect: None, mark: Mark::default() });
+            shard.operations.insert(id, InFlight { op, effect: None, covered: Covered::default() });
         }
     }
 
@@ -338,6 +338,7 @@ fn name_of(op: &Op) -> &'static str {
         Op::RemoveFile { .. } => "remove file",
         Op::RemoveDir { .. } => "remove directory",
         Op::Rename { .. } => "rename",
+        Op::SyncFileSystem { .. } => "sync file system",
         Op::SyncDir { .. } => "sync directory",
         Op::ReadDir { .. } => "read directory",
         Op::FreeSpace { .. } => "free space",

@@ -68,7 +68,8 @@ impl FileFlight {
         Ok((flight, entry))
     }
 
-    /// Whether rings have an operation for it. Listing and locking happen at start, and the length is in memory.
+    /// Whether rings have an operation for it. Listing and locking happen at start, and the length is in memory; a sync
+    /// of the file system, which takes its time, is for a thread.
     pub(crate) fn is_request(op: &Op) -> bool {
         !matches!(op, Op::ReadDir { .. } | Op::FreeSpace { .. } | Op::Lock { .. } | Op::Length { .. })
     }

@@ -116,6 +116,11 @@ async fn names_are_made_moved_and_removed(here: Here) {
     reactor.remove_dir(&directory).await.expect("it is empty");
     reactor.sync_dir(&here.directory).await.expect("it exists");
     assert_eq!(reactor.sync_dir(&directory).await.expect_err("it is gone").kind(), ErrorKind::NotFound);
+    assert_eq!(reactor.sync_file_system(&directory).await.expect_err("it is gone").kind(), ErrorKind::NotFound);
+    match reactor.sync_file_system(&here.directory).await {
+        Ok(()) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}"),
+    }
 }
 
 async fn a_name_that_cannot_be_is_refused(here: Here) {

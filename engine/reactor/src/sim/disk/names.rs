@@ -236,6 +236,22 @@ impl Names {
         Ok(())
     }
 
+    /// Makes all changes before the mark durable.
+    pub(super) fn sync_all(&mut self, before: Mark) {
+        let later = self.changes.split_off(self.changes.partition_point(|(mark, _)| *mark < before));
+        let changes = std::mem::replace(&mut self.changes, later);
+        self.commit(changes);
+    }
+
+    /// The files with changes that a power cut may undo, and what a sync that is submitted now would cover of them.
+    pub(super) fn unsynced_files(&self) -> Vec<(NodeId, Mark)> {
+        let files = self.nodes.iter().enumerate().filter_map(|(at, node)| match &node.as_ref()?.kind {
+            Kind::File(content) if content.has_unsynced() => Some((NodeId(at), content.mark())),
+            _ => None,
+        });
+        files.collect()
+    }
+
     /// The power goes: any part of the unsynced names is lost, then any part of the unsynced contents.
     pub(super) fn power_cut(&mut self, random: &mut Random) {
         let changes = std::mem::take(&mut self.changes);

@@ -167,8 +167,8 @@ fn a_rename_between_directories_is_never_lost_by_half() {
             disk.create_directory(Path::new(directory)).expect("free");
         }
         create(&mut disk, "a/f");
-        disk.sync_directory(Path::new("/"), disk.mark_names()).expect("there");
-        disk.sync_directory(Path::new("a"), disk.mark_names()).expect("there");
+        disk.sync_directory(Path::new("/"), &disk.covered_names()).expect("there");
+        disk.sync_directory(Path::new("a"), &disk.covered_names()).expect("there");
         disk.rename(Path::new("a/f"), Path::new("b/f")).expect("there");
         disk.power_cut();
         let count = |directory| disk.list(Path::new(directory)).expect("synced").len();
@@ -190,8 +190,30 @@ fn space_of_removed_files_comes_back_with_their_last_descriptor() {
         assert_eq!(disk.used_bytes(), 8192);
         disk.close(node, round);
         assert_eq!(disk.used_bytes(), 0);
-        disk.sync_directory(Path::new("/"), disk.mark_names()).expect("there");
+        disk.sync_directory(Path::new("/"), &disk.covered_names()).expect("there");
     }
+}
+
+#[test]
+fn a_sync_of_the_whole_disk_covers_names_and_contents_of_before() {
+    let mut disk = disk();
+    let bytes = |fill: u8| [Slice::from(&[fill; 512][..])];
+    let node = create(&mut disk, "a");
+    disk.write(node, 0, &bytes(1), Durability::None, None).expect("there is room");
+    let began = disk.covered_in_all();
+    let later = create(&mut disk, "later");
+    disk.write(later, 0, &bytes(2), Durability::None, None).expect("there is room");
+    assert_eq!(disk.sync_all(Path::new("missing"), &began, None), Err(Errno::NOT_FOUND));
+    disk.sync_all(Path::new("/"), &began, None).expect("there");
+    assert!(disk.has_unsynced(), "what came later is not covered");
+    disk.power_cut();
+    let node = disk.open(Path::new("a"), Create::No).expect("its name was covered");
+    let mut read = [0; 512];
+    assert_eq!(disk.read(node, 0, &mut read, None), Ok(512));
+    assert_eq!(read, [1; 512]);
+    let all = disk.covered_in_all();
+    disk.sync_all(Path::new("/"), &all, None).expect("there");
+    assert!(!disk.has_unsynced());
 }
 
 #[test]
@@ -208,8 +230,8 @@ fn a_sync_covers_what_had_ended_when_it_began() {
 
     let mut disk = disk();
     create(&mut disk, "a");
-    let began = disk.mark_names();
+    let began = disk.covered_names();
     create(&mut disk, "b");
-    disk.sync_directory(Path::new("/"), began).expect("there");
+    disk.sync_directory(Path::new("/"), &began).expect("there");
     assert!(disk.has_unsynced());
 }

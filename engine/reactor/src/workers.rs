@@ -1,4 +1,5 @@
-//! The few threads that perform file operations for one shard, so that a disk never holds up its loop.
+//! The few threads that perform file operations for one shard, so that a disk never holds up its loop: all of them for
+//! the posix backend, and for a ring those that it does not have.
 
 use std::collections::VecDeque;
 use std::io;
