@@ -125,6 +125,14 @@ pub enum IoOp {
         /// The directory; empty for the data directory itself.
         path: Arc<str>,
     },
+    /// [`Sync`](Self::Sync) of each of the files and [`SyncDir`](Self::SyncDir) of each of the directories, in any order.
+    /// Where the file system can do them together, all of them take few flushes of the device.
+    SyncAll {
+        /// The files.
+        files: Vec<FileRef>,
+        /// The directories.
+        dirs: Vec<Arc<str>>,
+    },
     /// Cuts the file to `bytes` bytes.
     Truncate {
         /// The file.

@@ -30,6 +30,9 @@ pub const SEGMENT_WRITE_BYTES_MAX: u64 = 8 << 20;
 /// Partitions that are written back at the same time.
 pub const WRITEBACK_IN_FLIGHT_MAX: usize = 16;
 
+/// Partitions that are synced together.
+pub const GROUP_SYNC_MAX: usize = 4096;
+
 /// First reservation of a segment; it doubles from there.
 pub const SEGMENT_ALLOCATE_BYTES_MIN: u64 = 64 << 10;
 

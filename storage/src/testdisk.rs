@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ringlog_buffer::Chunk;
 
-use crate::io::{DirEntry, EntryKind, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability};
+use crate::io::{DirEntry, EntryKind, FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability};
 use crate::log::tail::{to_u64, to_usize};
 
 const SECTOR_BYTES: usize = 512;
@@ -205,19 +205,11 @@ impl Disk {
                 self.write(at, to_usize(*offset), bytes, *durability)
             }
             IoOp::Read { file, offset, bytes } => self.read(&file.path, to_usize(*offset), *bytes),
-            IoOp::Sync { file } => {
-                let at = self.find(&file.path).ok_or(IoErrorKind::NotFound)?;
-                if let Node::File { seen, kept, unsynced } = &mut self.nodes[at] {
-                    kept.clone_from(seen);
-                    unsynced.clear();
-                }
-                Ok(IoOutput::Done)
-            }
-            IoOp::SyncDir { path } => {
-                let at = self.find(path).ok_or(IoErrorKind::NotFound)?;
-                if let Node::Dir { seen, kept } = &mut self.nodes[at] {
-                    kept.clone_from(seen);
-                }
+            IoOp::Sync { file } => self.sync(file),
+            IoOp::SyncDir { path } => self.sync_dir(path),
+            IoOp::SyncAll { files, dirs } => {
+                files.iter().try_for_each(|file| self.sync(file).map(drop))?;
+                dirs.iter().try_for_each(|path| self.sync_dir(path).map(drop))?;
                 Ok(IoOutput::Done)
             }
             IoOp::Truncate { file, bytes } => {
@@ -234,6 +226,23 @@ impl Disk {
             IoOp::RemoveDir { path } => Ok(self.remove(path)),
             IoOp::Close { .. } => Ok(IoOutput::Done),
         }
+    }
+
+    fn sync(&mut self, file: &FileRef) -> IoResult {
+        let at = self.find(&file.path).ok_or(IoErrorKind::NotFound)?;
+        if let Node::File { seen, kept, unsynced } = &mut self.nodes[at] {
+            kept.clone_from(seen);
+            unsynced.clear();
+        }
+        Ok(IoOutput::Done)
+    }
+
+    fn sync_dir(&mut self, path: &str) -> IoResult {
+        let at = self.find(path).ok_or(IoErrorKind::NotFound)?;
+        if let Node::Dir { seen, kept } = &mut self.nodes[at] {
+            kept.clone_from(seen);
+        }
+        Ok(IoOutput::Done)
     }
 
     fn list(&mut self, path: &str) -> IoResult {

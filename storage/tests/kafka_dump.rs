@@ -47,7 +47,7 @@ fn perform(root: &Path, op: &IoOp) -> std::io::Result<IoOutput> {
             chunk.append(&content[start..(start + bytes).min(content.len())]);
             return Ok(IoOutput::Read(chunk));
         }
-        IoOp::Sync { .. } | IoOp::SyncDir { .. } | IoOp::Close { .. } => {}
+        IoOp::Sync { .. } | IoOp::SyncDir { .. } | IoOp::SyncAll { .. } | IoOp::Close { .. } => {}
         IoOp::Truncate { file, bytes } => open(&file.path)?.set_len(*bytes)?,
         IoOp::Rename { from, to } => fs::rename(root.join(&**from), root.join(&**to))?,
         IoOp::RemoveFile { file } => remove(fs::remove_file(root.join(&*file.path)))?,

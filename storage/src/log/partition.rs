@@ -20,13 +20,13 @@ use crate::types::{Millis, Nanos, Offset, TopicPartition};
 pub(crate) enum Busy {
     /// Nothing.
     Idle,
-    /// A segment's file is made, or space reserved in it.
+    /// A segment's file is made and its name synced, or space is reserved in it.
     Preparing,
     /// The first, partly filled block is read.
     ReadingBlock,
     /// A segment is written.
     Writing,
-    /// A segment is synced.
+    /// What was written is synced.
     Syncing,
 }
 
@@ -37,8 +37,10 @@ pub(crate) enum Flush {
     None,
     /// Waits for its turn.
     Queued,
-    /// Under way.
+    /// Has its turn: it is being written.
     UnderWay,
+    /// Waits for a sync, of what it wrote or of its new file's name, and needs no turn meanwhile.
+    Syncing,
 }
 
 /// A damaged range of offsets, and the file positions it has in its segment.

@@ -4,7 +4,8 @@
 //! is due, and by [`io_done`](Store::io_done), which takes it on from there:
 //!
 //! - `commit` makes appended batches durable, a group at a time, in the journal or straight in the segments;
-//! - `writeback` brings journaled batches into the segments, syncs and seals them;
+//! - `writeback` brings journaled batches into the segments and seals them; `prepare` makes their files, and `sync`
+//!   syncs many partitions at a time;
 //! - `checkpoint` notes how far the segments are durable, and thereby frees the journal;
 //! - `read` and `lookup` answer from memory, or plan reads of the disk.
 
@@ -14,7 +15,9 @@ mod commit;
 mod lookup;
 mod maintenance;
 mod partitions;
+mod prepare;
 mod read;
+mod sync;
 mod writeback;
 
 #[cfg(test)]
@@ -26,6 +29,7 @@ pub(crate) use self::checkpoint::Checkpointing;
 pub(crate) use self::commit::Commit;
 pub use self::maintenance::Maintained;
 pub(crate) use self::read::Reads;
+use self::sync::{SyncMember, Syncs};
 pub(crate) use self::writeback::Writeback;
 use crate::answer::{FenceScope, PartitionId, StoreEvent};
 use crate::checkpoint::PartitionState;
@@ -54,8 +58,8 @@ pub(crate) enum Purpose {
     Prepare(PartitionId, Offset, u64),
     /// Reads the block in which the next write begins.
     ReadBlock(PartitionId, Offset),
-    /// Makes a segment's written part durable.
-    Sync(PartitionId, Offset),
+    /// Makes durable what these partitions want to be.
+    SyncAll(Vec<SyncMember>),
     /// Trims and closes a segment.
     Seal(PartitionId, Offset),
     /// Makes a journal file.
@@ -116,6 +120,7 @@ pub struct Store {
     /// When journaled data has to be written back at the latest: one entry per interval.
     commit: Commit,
     writeback: Writeback,
+    syncs: Syncs,
     checkpointing: Checkpointing,
     reads: Reads,
     space: Space,
@@ -172,6 +177,7 @@ impl Store {
             journaled: BTreeSet::new(),
             commit: Commit::default(),
             writeback: Writeback::default(),
+            syncs: Syncs::default(),
             checkpointing: Checkpointing::default(),
             reads: Reads::new(config.cache_bytes_max),
             space: Space::There,
@@ -193,6 +199,7 @@ impl Store {
                 return Some(io);
             }
             self.make_journal_files();
+            self.start_sync();
             self.queue_lazy();
             self.start_commit();
             self.probe_space();
@@ -213,10 +220,10 @@ impl Store {
             Purpose::DirectWrite(partition, to) => self.direct_written(partition, to, result.map(drop)),
             Purpose::Writeback(partition, to) => self.written_back(partition, to, result.map(drop)),
             Purpose::Prepare(partition, segment, bytes) => {
-                self.prepared(partition, segment, bytes, result.map(drop));
+                self.reserved(partition, segment, bytes, result.map(drop));
             }
             Purpose::ReadBlock(partition, segment) => self.block_read(partition, segment, result),
-            Purpose::Sync(partition, segment) => self.synced(partition, segment, result.map(drop)),
+            Purpose::SyncAll(members) => self.all_synced(members, result.map(drop)),
             Purpose::Seal(partition, segment) => self.sealed(partition, segment, result.map(drop)),
             Purpose::MakeJournalFile(file) => self.journal_file_made(file, result.map(drop)),
             Purpose::Checkpoint => self.checkpoint_written(result.map(drop)),

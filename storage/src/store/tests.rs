@@ -209,7 +209,9 @@ fn fail_segment_writes(op: &IoOp) -> Option<IoErrorKind> {
 
 fn fail_syncs(op: &IoOp) -> Option<IoErrorKind> {
     match op {
-        IoOp::Sync { file } if file.path.starts_with("topic0-0/") => Some(IoErrorKind::Other(5)),
+        IoOp::SyncAll { files, .. } => {
+            files.iter().any(|file| file.path.starts_with("topic0-0/")).then_some(IoErrorKind::Other(5))
+        }
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Writeback: journaled batches go into their segments in large writes; segments are made, extended, synced, sealed.
+//! Writeback: journaled batches go into their segments in large writes; segments are synced and sealed.
 //!
 //! A partition's files are busy with at most one thing at a time. [`Store::drive`] looks at what the partition wants
 //! and begins the next step; every step's end leads back there.
@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use ringlog_buffer::{Chunk, Slice};
 
+use super::sync::{SyncPart, unsynced};
 use super::{Purpose, Space, Store};
 use crate::answer::PartitionId;
 use crate::io::{FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability};
@@ -27,13 +28,21 @@ const ZEROS_BYTES: usize = 1 << 20;
 pub(crate) struct Writeback {
     /// Partitions whose flush waits for its turn.
     requests: VecDeque<PartitionId>,
+    /// Flushes that have their turn.
     under_way: usize,
     /// Partitions that could not get space.
-    starved: BTreeSet<PartitionId>,
+    pub(super) starved: BTreeSet<PartitionId>,
     /// Records before this sequence are old when that time has come.
     old: Option<(Nanos, u64)>,
     /// No new journal file before this time.
     journal_retry: Nanos,
+}
+
+impl Writeback {
+    /// A flush that had its turn has nothing to write for now.
+    pub(super) fn give_turn_back(&mut self) {
+        self.under_way -= 1;
+    }
 }
 
 impl Store {
@@ -51,7 +60,7 @@ impl Store {
                 self.writeback.requests.push_back(id);
             }
             Flush::Queued => {}
-            Flush::UnderWay => self.drive(id),
+            Flush::UnderWay | Flush::Syncing => self.drive(id),
         }
     }
 
@@ -177,7 +186,13 @@ impl Store {
             return;
         }
         partition.written = partition.normal(partition.written);
-        let wants_write = partition.flush == Flush::UnderWay && partition.written.offset < partition.flush_to;
+        let unwritten = partition.written.offset < partition.flush_to;
+        if partition.flush == Flush::Syncing && unwritten {
+            partition.flush = Flush::Queued;
+            self.writeback.requests.push_back(id);
+            return self.drive(id);
+        }
+        let wants_write = partition.flush == Flush::UnderWay && unwritten;
         if wants_write || partition.room_wanted {
             let (written, segment_bytes) = (partition.written, partition.config.segment_bytes);
             let at = partition.segment_with_base(written.segment).expect("what is written lies in a segment");
@@ -265,86 +280,6 @@ impl Store {
         self.operation_ended(id);
     }
 
-    fn start_prepare(&mut self, id: PartitionId, base: Offset, allocate: u64) {
-        let renaming = self.is_renaming(id);
-        let partition = self.known(id);
-        if renaming {
-            // The folder still belongs to a removed partition of the same name.
-            return;
-        }
-        partition.busy = Busy::Preparing;
-        partition.operations += 1;
-        let (dir, dir_exists) = (partition.dir.clone(), partition.dir_exists);
-        let fresh = partition.written.position_in(base, 0) == 0;
-        let segment = partition.segment_mut(base).expect("the segment is there");
-        let file: FileRef = segment.file.clone();
-        let mut script = Vec::with_capacity(4);
-        if !dir_exists {
-            script.extend([IoOp::CreateDir { path: dir.clone() }, IoOp::SyncDir { path: "".into() }]);
-        }
-        if segment.allocated.is_none() {
-            if fresh {
-                // Left behind by a crash, perhaps, with batches that must not be taken for new ones.
-                script.push(IoOp::RemoveFile { file: file.clone() });
-            }
-            script.extend([IoOp::Create { file, allocate_bytes: allocate }, IoOp::SyncDir { path: dir }]);
-        } else {
-            script.push(IoOp::Allocate { file, bytes: allocate });
-        }
-        self.queue.start_script(script, Purpose::Prepare(id, base, allocate));
-    }
-
-    pub(super) fn prepared(&mut self, id: PartitionId, base: Offset, bytes: u64, result: Result<(), IoErrorKind>) {
-        let partition = self.known(id);
-        partition.busy = Busy::Idle;
-        match result {
-            Ok(()) => {
-                partition.dir_exists = true;
-                if let Some(segment) = partition.segment_mut(base) {
-                    segment.allocated = Some(bytes);
-                }
-                self.writeback.starved.remove(&id);
-                self.space_returned();
-                for starved in std::mem::take(&mut self.writeback.starved) {
-                    self.drive(starved);
-                    self.queue_commit(starved);
-                }
-            }
-            Err(IoErrorKind::NoSpace) => {
-                self.writeback.starved.insert(id);
-                self.space_exhausted();
-                // The journal may still have room for what waits.
-                self.queue_commit(id);
-                return self.operation_ended(id);
-            }
-            Err(reason) => self.fence_partition(id, reason),
-        }
-        self.drive(id);
-        self.operation_ended(id);
-    }
-
-    /// Tries again to get space, once in a while.
-    pub(super) fn probe_space(&mut self) {
-        let Space::Exhausted(next_try) = self.space else { return };
-        if next_try > self.clock {
-            return;
-        }
-        let wait = std::time::Duration::from_millis(crate::limits::SPACE_PROBE_MS);
-        self.space = Space::Exhausted(self.clock.saturating_add(wait));
-        match self.writeback.starved.pop_first() {
-            Some(id) => {
-                let others = std::mem::take(&mut self.writeback.starved);
-                self.drive(id);
-                self.writeback.starved.extend(others);
-                let tries = self.get(id).is_some_and(|partition| partition.busy == Busy::Preparing);
-                if !tries && self.writeback.starved.is_empty() {
-                    self.space_returned();
-                }
-            }
-            None => self.space_returned(),
-        }
-    }
-
     fn start_read_block(&mut self, id: PartitionId, base: Offset, block: u64) {
         let partition = self.known(id);
         partition.busy = Busy::ReadingBlock;
@@ -413,17 +348,14 @@ impl Store {
     /// A flush whose batches are all written syncs the segments, if that is wanted, and ends.
     fn end_flush_if_written(&mut self, id: PartitionId) {
         let partition = self.known(id);
-        if partition.flush != Flush::UnderWay {
+        if !matches!(partition.flush, Flush::UnderWay | Flush::Syncing) {
             return;
         }
         if partition.sync_wanted {
-            let open = |segment: &&crate::log::segment::Segment| segment.needs_sync && segment.seal == Seal::Open;
-            if let Some(segment) = partition.segments.iter().find(open) {
-                let (file, base) = (segment.file.clone(), segment.base);
+            if unsynced(&partition.segments).next().is_some() {
                 partition.busy = Busy::Syncing;
                 partition.operations += 1;
-                self.queue.start(IoOp::Sync { file }, Purpose::Sync(id, base));
-                return;
+                return self.join_sync(id, SyncPart::Data);
             }
             if partition.segments.iter().any(|segment| segment.seal == Seal::Sealing) {
                 return;
@@ -440,16 +372,18 @@ impl Store {
                 self.journaled.insert((after, id));
             }
         }
-        self.known(id).flush = Flush::None;
-        self.writeback.under_way -= 1;
+        if std::mem::replace(&mut self.known(id).flush, Flush::None) == Flush::UnderWay {
+            self.writeback.give_turn_back();
+        }
     }
 
-    pub(super) fn synced(&mut self, id: PartitionId, base: Offset, result: Result<(), IoErrorKind>) {
+    /// What was written to the partition's segments is durable.
+    pub(super) fn data_synced(&mut self, id: PartitionId, result: Result<(), IoErrorKind>) {
         let partition = self.known(id);
         partition.busy = Busy::Idle;
         match result {
             Ok(()) => {
-                if let Some(segment) = partition.segment_mut(base) {
+                for segment in partition.segments.iter_mut().filter(|segment| segment.seal == Seal::Open) {
                     segment.needs_sync = false;
                 }
                 self.drive(id);
@@ -467,7 +401,7 @@ impl Store {
             && partition.segments.iter().all(|segment| !segment.needs_sync);
         let forget = (partition.removing || nothing_at_risk).then(|| partition.journaled_since.take()).flatten();
         if was == Flush::UnderWay {
-            self.writeback.under_way -= 1;
+            self.writeback.give_turn_back();
         }
         if let Some(sequence) = forget {
             self.journaled.remove(&(sequence, id));

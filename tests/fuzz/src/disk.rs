@@ -74,7 +74,7 @@ impl Disk {
                 self.folders.remove(&**path);
                 self.files.retain(|file, _| folder_of(file) != &**path);
             }
-            IoOp::Sync { .. } | IoOp::SyncDir { .. } | IoOp::Close { .. } => {}
+            IoOp::Sync { .. } | IoOp::SyncDir { .. } | IoOp::SyncAll { .. } | IoOp::Close { .. } => {}
         }
         Ok(IoOutput::Done)
     }

@@ -1,10 +1,12 @@
 //! Performs what storage asks of the disk: one [`IoOp`] in, its [`IoResult`] out. Keeps files open between operations.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use futures_util::{TryStreamExt, stream};
 use ringlog_buffer::Pool;
 use ringlog_reactor::{Create, Durability, File, OpenOptions, Reactor};
 use ringlog_storage::io::{
@@ -13,6 +15,12 @@ use ringlog_storage::io::{
 
 /// Files that one shard keeps open. Beyond, the one that was used longest ago is closed; it is opened again when needed.
 const OPEN_FILES_MAX: usize = 4096;
+
+/// From so many on files and directories are synced with their whole file system: that costs two flushes or three.
+const SYNCED_TOGETHER_MIN: usize = 4;
+
+/// Syncs that are under way at the same time where they are done one by one.
+const SYNCS_AT_ONCE_MAX: usize = 16;
 
 /// Memory of reads that is kept for the next ones when whoever read has let go of it.
 const READ_MEMORY_BYTES_KEPT_MAX: usize = 16 * 1024 * 1024;
@@ -23,6 +31,8 @@ pub(crate) struct Files {
     reactor: Reactor,
     root: PathBuf,
     open: RefCell<OpenFiles>,
+    /// The file system has refused to write past the page cache.
+    is_buffered: Cell<bool>,
     read_memory: Pool,
 }
 
@@ -75,6 +85,7 @@ impl Files {
             reactor,
             root,
             open: RefCell::new(OpenFiles::new(OPEN_FILES_MAX)),
+            is_buffered: Cell::new(false),
             read_memory: Pool::new(READ_MEMORY_BYTES_KEPT_MAX),
         }
     }
@@ -112,6 +123,7 @@ impl Files {
                 self.file(&file, Create::No).await?.write(data, offset, durability).await?;
             }
             IoOp::Sync { file } => self.file(&file, Create::No).await?.sync_data().await?,
+            IoOp::SyncAll { files, dirs } => self.sync_all(files, dirs).await?,
             IoOp::SyncDir { path } => self.reactor.sync_dir(self.root.join(&*path)).await?,
             IoOp::Truncate { file, bytes } => self.file(&file, Create::No).await?.truncate(bytes).await?,
             IoOp::Rename { from, to } => self.reactor.rename(self.root.join(&*from), self.root.join(&*to)).await?,
@@ -132,8 +144,27 @@ impl Files {
         }
         let options = OpenOptions { write: true, create, direct: true };
         let opened = self.reactor.open(self.root.join(&*file.path), options).await?;
+        if !opened.is_direct() {
+            self.is_buffered.set(true);
+        }
         self.open.borrow_mut().insert(file.id, opened.clone());
         Ok(opened)
+    }
+
+    /// Many are synced together with their file system, where it can. A failed write of the page cache may have been told
+    /// to somebody else by then, so all files must go past it.
+    async fn sync_all(&self, files: Vec<FileRef>, dirs: Vec<Arc<str>>) -> io::Result<()> {
+        if files.len() + dirs.len() >= SYNCED_TOGETHER_MIN && !self.is_buffered.get() {
+            match self.reactor.sync_file_system(self.root.clone()).await {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                result => return result,
+            }
+        }
+        let files = files.into_iter().map(|file| IoOp::Sync { file });
+        let syncs = files.chain(dirs.into_iter().map(|path| IoOp::SyncDir { path }));
+        let all = stream::iter(syncs.map(Ok));
+        all.try_for_each_concurrent(SYNCS_AT_ONCE_MAX, |op| async move { Box::pin(self.attempt(op)).await.map(drop) })
+            .await
     }
 
     async fn list(&self, path: &str) -> io::Result<Vec<DirEntry>> {
