@@ -101,7 +101,7 @@ pub struct Appended {
     /// First readable offset of the partition.
     pub log_start: Offset,
     /// The batch was there already (KIP-98): nothing was appended, and the offsets are those of the first time. It may
-    /// still wait for its commit.
+    /// still wait for its commit, which will come: where a fence has ended that, the append is refused.
     pub duplicate: bool,
     /// It is committed already: a topic whose durability is not `sync`, or a duplicate of something committed. If not,
     /// wait for [`StoreEvent::Durable`] beyond `last_offset`.

@@ -3,13 +3,15 @@
 //! After every start the whole log is read and compared with what was appended: everything that was called committed is
 //! there once, in order, byte for byte; what was not may be there, as long as nothing before it is missing.
 
+mod faults;
 mod model;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::RefUnwindSafe;
 
 use crate::answer::{
-    AppendError, AppendOrigin, MinOneBatch, NewBatch, PartitionId, ReadBatches, ReadError, ReadId, ReadLimits,
-    ReadOutcome, ReadUpTo, StorageError, StoreEvent,
+    AppendError, AppendOrigin, FenceScope, MinOneBatch, NewBatch, PartitionId, ReadBatches, ReadError, ReadId,
+    ReadLimits, ReadOutcome, ReadUpTo, StorageError, StoreEvent,
 };
 use crate::batch::{BatchBuilder, BatchView, Producer, Record, split, stamp};
 use crate::config::{Durability, LogConfig, StoreConfig};
@@ -64,6 +66,10 @@ pub(crate) struct World {
     pub(crate) events: Vec<(usize, StoreEvent)>,
     pub(crate) refused_for_space: u64,
     pub(crate) compare: bool,
+    /// Appends that wait for their commit, by partition and last offset, as a broker keeps them.
+    waiting: BTreeSet<(u32, Offset)>,
+    /// The disk fails, so appends may be refused.
+    faulty: bool,
 }
 
 pub(crate) fn key(partition: u32) -> PartitionKey {
@@ -107,6 +113,8 @@ impl World {
             events: Vec::new(),
             refused_for_space: 0,
             compare: true,
+            waiting: BTreeSet::new(),
+            faulty: false,
         }
     }
 
@@ -318,12 +326,20 @@ impl World {
             match &event {
                 StoreEvent::Durable { partition, up_to } => {
                     let found = self.ids.iter().find(|(_, place)| **place == (shard, *partition));
-                    if let Some((number, _)) = found
-                        && self.shape.durability == Durability::Sync
-                    {
-                        let model = self.models.entry(*number).or_default();
-                        model.acked = model.acked.max(*up_to);
+                    if let Some((number, _)) = found {
+                        self.waiting.retain(|(of, last)| of != number || last >= up_to);
+                        if self.shape.durability == Durability::Sync {
+                            let model = self.models.entry(*number).or_default();
+                            model.acked = model.acked.max(*up_to);
+                        }
                     }
+                }
+                StoreEvent::Fenced { scope, .. } => {
+                    self.waiting.retain(|(of, _)| match scope {
+                        FenceScope::Partition(id) => self.ids[of] != (shard, *id),
+                        FenceScope::Directory => self.ids[of].0 != shard,
+                    });
+                    self.events.push((shard, event));
                 }
                 _ => self.events.push((shard, event)),
             }
@@ -372,6 +388,9 @@ impl World {
         match answer {
             Ok(appended) => {
                 assert!(!appended.duplicate, "a new batch is new");
+                if !appended.committed {
+                    self.waiting.insert((partition, appended.last_offset));
+                }
                 let model = self.models.get_mut(&partition).expect("known");
                 let end = model.log.last().map_or(Offset::ZERO, |stored| stored.last.next());
                 assert_eq!(appended.base_offset, end, "offsets are dense");
@@ -395,6 +414,7 @@ impl World {
                 self.append_of(number, partition, value_bytes)
             }
             Err(AppendError::Backpressure) => false,
+            Err(AppendError::Storage(StorageError::Fenced(_))) if self.faulty => false,
             Err(AppendError::Storage(StorageError::NoSpace)) => {
                 self.refused_for_space += 1;
                 false
@@ -412,6 +432,7 @@ impl World {
             self.disk.cut_power(&mut self.dice);
         }
         self.stores.clear();
+        self.waiting.clear();
     }
 
     /// The process ends in an orderly way.
@@ -424,6 +445,7 @@ impl World {
             });
             assert!(closed, "a shutdown ends: {:?}", self.stores[shard]);
         }
+        assert!(self.waiting.is_empty(), "a shutdown commits everything, or a fence tells that it does not");
         self.events.clear();
         self.stores.clear();
         self.out.clear();
@@ -510,11 +532,14 @@ fn one_seed() {
     );
 }
 
-fn seeds(from: u64, count: u64, shape: impl Fn(u64) -> Shape) {
+fn seeds(from: u64, count: u64, shape: impl Fn(u64) -> Shape + RefUnwindSafe) {
+    for_seeds(from, count, |seed| live(seed, shape(seed)));
+}
+
+fn for_seeds(from: u64, count: u64, live: impl Fn(u64) + RefUnwindSafe) {
     let count = std::env::var("RINGLOG_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(count);
     for seed in from..from + count {
-        let shape = shape(seed);
-        let outcome = std::panic::catch_unwind(|| live(seed, shape));
+        let outcome = std::panic::catch_unwind(|| live(seed));
         if let Err(panic) = outcome {
             eprintln!("failed with seed {seed}");
             std::panic::resume_unwind(panic);

@@ -34,7 +34,11 @@ impl Store {
             return Err(AppendError::UnknownPartition);
         }
         if let Some(duplicate) = check_producer(partition, batch.header, origin)? {
-            return Ok(duplicate);
+            return match self.fenced.or(partition.fenced) {
+                // Its commit was lost with the write that failed: nobody would ever tell of it.
+                Some(reason) if !duplicate.committed => Err(AppendError::Storage(StorageError::Fenced(reason))),
+                _ => Ok(duplicate),
+            };
         }
         if leader_epoch < partition.epochs.latest().unwrap_or(leader_epoch) {
             let latest = partition.epochs.latest().unwrap_or(leader_epoch);

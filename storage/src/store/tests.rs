@@ -1,5 +1,7 @@
 //! The traps of the log and of the disk, by their numbers, each against a guard of the store.
 
+mod fences;
+
 use std::time::Duration;
 
 use crate::answer::{AppendError, AppendOrigin, NewBatch, ReadError, ReadLimits, StorageError, StoreEvent};

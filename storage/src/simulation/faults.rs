@@ -1,0 +1,98 @@
+//! Worlds whose disk begins to fail while they run: whoever waits for a commit gets it, or is told that it will not come.
+
+use super::{Shape, World, for_seeds, work};
+use crate::answer::{AppendError, AppendOrigin, NewBatch, StorageError};
+use crate::batch::BatchView;
+use crate::io::{IoErrorKind, IoOp, WriteDurability};
+use crate::types::{LeaderEpoch, Millis};
+
+/// What fails.
+const FAULTS: [fn(&IoOp) -> Option<IoErrorKind>; 4] = [
+    |op| match op {
+        IoOp::Write { file, durability: WriteDurability::Durable, .. } if is_of_segment(&file.path) => EIO,
+        _ => None,
+    },
+    |op| match op {
+        IoOp::Write { file, .. } | IoOp::Sync { file } if is_of_segment(&file.path) => EIO,
+        _ => None,
+    },
+    |op| match op {
+        IoOp::Write { file, .. } if file.path.ends_with(".journal") => Some(IoErrorKind::ShortWrite),
+        _ => None,
+    },
+    |op| match op {
+        IoOp::Write { .. } | IoOp::Sync { .. } => EIO,
+        _ => None,
+    },
+];
+
+const EIO: Option<IoErrorKind> = Some(IoErrorKind::Other(5));
+
+fn is_of_segment(path: &str) -> bool {
+    path.starts_with("topic0-0/")
+}
+
+impl World {
+    /// The producers of a partition send again what they have no answer for, as they do after an error or in its place.
+    fn send_again(&mut self, partition: u32) {
+        let (shard, id) = self.ids[&partition];
+        let model = &self.models[&partition];
+        let unanswered: Vec<_> = model.log.iter().filter(|stored| stored.last >= model.acked).cloned().collect();
+        for stored in unanswered {
+            let (view, _) = BatchView::parse(&stored.bytes).expect("stored");
+            let (batch, epoch) = (NewBatch::from(&view), LeaderEpoch::new(0));
+            match self.stores[shard].append(id, batch, AppendOrigin::Client, epoch, Millis::new(1000)) {
+                Ok(appended) => {
+                    assert!(appended.duplicate, "what is in the log is not appended twice");
+                    assert_eq!((appended.base_offset, appended.last_offset), (stored.base, stored.last));
+                    if !appended.committed {
+                        self.waiting.insert((partition, appended.last_offset));
+                    }
+                }
+                Err(AppendError::Storage(StorageError::Fenced(_))) => {}
+                Err(other) => panic!("a batch that is known is refused: {other}"),
+            }
+            self.take_events(shard);
+        }
+    }
+}
+
+fn live(seed: u64) {
+    let mut world = World::new(seed, Shape { partitions: 2, ..Shape::default() });
+    for _ in 0..=world.dice.below(3) {
+        let shards = 1 + u16::try_from(world.dice.below(2)).expect("small");
+        world.start(shards);
+        for _ in 0..world.dice.below(200) {
+            work(&mut world, shards);
+        }
+        world.disk.fault = FAULTS[world.dice.index(FAULTS.len())];
+        world.faulty = true;
+        for _ in 0..world.dice.below(200) {
+            match world.dice.below(8) {
+                0 => world.send_again(0),
+                1 => world.send_again(1),
+                _ => work(&mut world, shards),
+            }
+        }
+        for _ in 0..2 {
+            world.settle(200);
+            world.send_again(0);
+            world.send_again(1);
+        }
+        world.settle(200);
+        assert!(world.waiting.is_empty(), "{:?} wait for ever", world.waiting);
+        match world.dice.below(3) {
+            0 => world.shut_down(),
+            1 => world.crash(false),
+            _ => world.crash(true),
+        }
+        world.disk.fault = |_| None;
+        world.faulty = false;
+    }
+    world.start(1);
+}
+
+#[test]
+fn whoever_waits_for_a_commit_is_told_when_the_disk_fails() {
+    for_seeds(500_000, 200, live);
+}

@@ -1,0 +1,35 @@
+//! What a fence means for batches that were appended before it.
+
+use super::{fail_journal, fail_segment_writes, world};
+use crate::answer::{AppendError, AppendOrigin, Appended, NewBatch, StorageError};
+use crate::batch::BatchView;
+use crate::io::{IoErrorKind, IoOp};
+use crate::simulation::{Shape, World};
+use crate::types::{LeaderEpoch, Millis};
+
+/// Sends a batch of the first partition again.
+fn send_again(world: &mut World, number: usize) -> Result<Appended, AppendError> {
+    let (shard, id) = world.ids[&0];
+    let stored = world.models[&0].log[number].clone();
+    let (view, _) = BatchView::parse(&stored.bytes).expect("stored");
+    let (batch, epoch) = (NewBatch::from(&view), LeaderEpoch::new(0));
+    world.stores[shard].append(id, batch, AppendOrigin::Client, epoch, Millis::new(5))
+}
+
+/// What was appended and never committed is remembered of its producer: sent again, it must not be waited for.
+#[test]
+fn trap_19_a_batch_that_lost_its_commit_is_refused_when_it_is_sent_again() {
+    let check = |fault: fn(&IoOp) -> Option<IoErrorKind>, value_bytes: usize, reason: IoErrorKind| {
+        let mut world = world(Shape { partitions: 1, ..Shape::default() });
+        assert!(world.append(0, 100));
+        world.settle(100);
+        world.disk.fault = fault;
+        assert!(world.append(0, value_bytes));
+        world.settle(200);
+        assert_eq!(send_again(&mut world, 1), Err(AppendError::Storage(StorageError::Fenced(reason))));
+        // The one before was committed, and still is.
+        assert!(send_again(&mut world, 0).is_ok_and(|appended| appended.duplicate && appended.committed));
+    };
+    check(fail_segment_writes, 20_000, IoErrorKind::Other(5));
+    check(fail_journal, 100, IoErrorKind::ShortWrite);
+}
