@@ -399,6 +399,10 @@ impl Store {
         let was = std::mem::replace(&mut partition.flush, Flush::None);
         let nothing_at_risk = partition.written.offset >= partition.committed.offset
             && partition.segments.iter().all(|segment| !segment.needs_sync);
+        if nothing_at_risk {
+            // What goes from the journal has to stand in the next checkpoint.
+            partition.durable = partition.synced();
+        }
         let forget = (partition.removing || nothing_at_risk).then(|| partition.journaled_since.take()).flatten();
         if was == Flush::UnderWay {
             self.writeback.give_turn_back();

@@ -1,6 +1,6 @@
 //! What a fence means for batches that were appended before it.
 
-use super::{fail_journal, fail_segment_writes, world};
+use super::{fail_journal, fail_segment_writes, fail_syncs, world};
 use crate::answer::{AppendError, AppendOrigin, Appended, NewBatch, StorageError};
 use crate::batch::BatchView;
 use crate::io::{IoErrorKind, IoOp};
@@ -32,4 +32,27 @@ fn trap_19_a_batch_that_lost_its_commit_is_refused_when_it_is_sent_again() {
     };
     check(fail_segment_writes, 20_000, IoErrorKind::Other(5));
     check(fail_journal, 100, IoErrorKind::ShortWrite);
+}
+
+/// What was written straight to a segment is durable there, whatever becomes of the segment: no checkpoint may free the
+/// journal records that tell of it without telling of it itself.
+#[test]
+fn trap_19_what_is_durable_in_a_segment_that_cannot_be_sealed_is_kept() {
+    let mut world = world(Shape { partitions: 2, ..Shape::default() });
+    world.disk.fault = fail_syncs;
+    for _ in 0..4 {
+        assert!(world.append(0, 20_000));
+        world.settle(100);
+    }
+    // The fourth begins a segment, and the one before is sealed meanwhile.
+    assert_eq!(world.models[&0].acked, world.models[&0].log[3].base);
+    // Enough of another partition for checkpoints.
+    for _ in 0..20 {
+        assert!(world.append(1, 20_000));
+        world.settle(100);
+    }
+    world.disk.fault = |_| None;
+    world.crash(true);
+    world.start(1);
+    assert_eq!(world.models[&0].log.len(), 3);
 }
