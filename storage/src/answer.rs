@@ -205,6 +205,21 @@ pub struct ReadBatches {
     pub bytes: usize,
     /// Offset behind the last batch; the offset asked for when nothing was found.
     pub next_offset: Offset,
+    /// Why there are no more.
+    pub end: ReadEnd,
+}
+
+/// Why a read brought no more than it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReadEnd {
+    /// The reader may see no more, until the high watermark moves.
+    #[default]
+    CaughtUp,
+    /// The next batch would have been over the reader's limit.
+    Limit,
+    /// Nothing that concerns the reader: a segment ends here, what is in memory, or what one read of the disk brings. To
+    /// wait for more would be in vain; the next read brings it.
+    More,
 }
 
 /// The answer to `read`.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::RefUnwindSafe;
 
 use crate::answer::{
-    AppendError, AppendOrigin, FenceScope, MinOneBatch, NewBatch, PartitionId, ReadBatches, ReadError, ReadId,
+    AppendError, AppendOrigin, FenceScope, MinOneBatch, NewBatch, PartitionId, ReadBatches, ReadEnd, ReadError, ReadId,
     ReadLimits, ReadOutcome, ReadUpTo, StorageError, StoreEvent,
 };
 use crate::batch::{BatchBuilder, BatchView, Producer, Record, split, stamp};
@@ -125,7 +125,7 @@ impl World {
             direct_bytes_min: self.shape.direct_bytes_min,
             tail_bytes_max: 128 << 10,
             unwritten_bytes_max: 512 << 10,
-            cache_bytes_max: 64 << 10,
+            cache_bytes_max: 512 << 10,
             writeback_age: std::time::Duration::from_millis(50),
             direct_bytes_per_checkpoint: 128 << 10,
             ..StoreConfig::new(shard)
@@ -257,6 +257,7 @@ impl World {
             };
             let read = self.read(shard, id, at, limits).expect("what is committed can be read");
             assert!(read.next_offset > at, "a read makes progress");
+            assert!(read.end != ReadEnd::CaughtUp || read.next_offset >= offsets.high_watermark, "there is more");
             self.compare_read(partition, at, &read);
             at = read.next_offset;
         }

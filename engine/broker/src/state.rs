@@ -19,6 +19,7 @@ use crate::boot::BrokerEnd;
 use crate::controller::Controller;
 use crate::partition::append::{Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
+use crate::partition::read::read_ended;
 use crate::partition::table::Table;
 use crate::partition::watch::{Watched, Watcher, Watches};
 
@@ -190,9 +191,11 @@ impl State {
             // Who waited may have given up.
             StoreEvent::ReadReady { read, result } => {
                 let _ = self.reads.remove(&read).map(|waiting| waiting.send(result));
+                read_ended(self);
             }
             StoreEvent::LookupReady { read, result } => {
                 let _ = self.lookups.remove(&read).map(|waiting| waiting.send(result));
+                read_ended(self);
             }
             StoreEvent::Fenced { scope: FenceScope::Partition(partition), reason } => {
                 if let Some(slot) = self.table.get(partition) {

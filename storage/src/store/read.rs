@@ -6,7 +6,7 @@ use ringlog_buffer::Slice;
 
 use super::{Purpose, Store, index};
 use crate::answer::{
-    MinOneBatch, PartitionId, ReadBatches, ReadError, ReadId, ReadLimits, ReadOutcome, ReadUpTo, StoreEvent,
+    MinOneBatch, PartitionId, ReadBatches, ReadEnd, ReadError, ReadId, ReadLimits, ReadOutcome, ReadUpTo, StoreEvent,
     TimestampOffset,
 };
 use crate::batch::BatchView;
@@ -188,8 +188,9 @@ impl Store {
         if let Some(place) = start
             && let Some((part_start, part)) = self.reads.cache.find(file, place.position)
         {
+            let part_end = part_start + to_u64(part.len());
             let step = self.examine(&waiting, part_start, &part);
-            if matches!(step, Step::Fetched(..) | Step::Looked(_)) {
+            if self.is_worth_while(&waiting, &step, part_end) {
                 return Ok(Ok(step));
             }
         }
@@ -199,6 +200,21 @@ impl Store {
         self.reads.waiting.insert(read, waiting);
         self.start_read(read, 0);
         Ok(Err(read))
+    }
+
+    /// Whether what a part of the cache brought is an answer. A little that ends with the part, as behind a read that went
+    /// beyond its limit, is not: the disk brings it together with what follows.
+    fn is_worth_while(&self, waiting: &Waiting, step: &Step, part_end: u64) -> bool {
+        match (step, waiting.goal) {
+            (Step::Fetched(batches, _), Goal::Fetch { limits, .. }) if batches.end == ReadEnd::More => {
+                let partition = self.partitions[index(waiting.id)].as_ref().expect("looked up before");
+                let at = partition.segment_with_base(waiting.segment).expect("looked up before");
+                let written = partition.written.position_in(waiting.segment, partition.segments[at].bytes);
+                written <= part_end || batches.bytes >= limits.bytes_max.min(READ_BYTES_MAX) / 2
+            }
+            (Step::Fetched(..) | Step::Looked(_), _) => true,
+            (Step::More(..) | Step::Bad(_), _) => false,
+        }
     }
 
     fn start_read(&mut self, read: ReadId, bytes_min: usize) {
@@ -355,7 +371,7 @@ impl Store {
         let outcome = match waiting.goal {
             Goal::Fetch { offset, limits, cap } => {
                 let ready = read_tail(partition, at, offset, limits, cap);
-                let nothing = ReadBatches { next_offset: offset, ..ReadBatches::default() };
+                let nothing = ReadBatches { next_offset: offset, end: ReadEnd::More, ..ReadBatches::default() };
                 Ok(Step::Fetched(ready.unwrap_or(nothing), waiting.place))
             }
             goal => Ok(Step::Looked(self.look_in_tail(waiting.id, at, goal))),
@@ -487,10 +503,18 @@ fn read_tail(partition: &Partition, at: usize, offset: Offset, limits: ReadLimit
         end = segment.tail.border_at_least(first.position + 1, end_offset);
     }
     if end.position <= first.position || end.position > most {
-        return Some(ReadBatches { next_offset: offset, ..ReadBatches::default() });
+        let end = if end.position > most { ReadEnd::CaughtUp } else { ReadEnd::Limit };
+        return Some(ReadBatches { next_offset: offset, end, ..ReadBatches::default() });
     }
     let slices: Vec<Slice> = segment.tail.slices(first.position, end.position).collect();
-    Some(ReadBatches { slices, bytes: to_usize(end.position - first.position), next_offset: end.offset })
+    let why = if end.position < most { ReadEnd::Limit } else { end_before(partition, end.offset, cap) };
+    Some(ReadBatches { slices, bytes: to_usize(end.position - first.position), next_offset: end.offset, end: why })
+}
+
+/// Why a read ends at `next`, if its limit is not the reason, when it sees what lies before `cap`.
+fn end_before(partition: &Partition, next: Offset, cap: Offset) -> ReadEnd {
+    // Behind a damaged range there is more.
+    if next >= cap && partition.rot_at(cap).is_none() { ReadEnd::CaughtUp } else { ReadEnd::More }
 }
 
 /// Bytes of a segment that begin at `start`, and where in them to go on.
@@ -508,17 +532,22 @@ fn gather(stretch: Stretch<'_>, offset: Offset, limits: ReadLimits, cap: Offset)
     let Stretch { partition, at, mut place, start, bytes } = stretch;
     let mut first = to_usize(place.position - start);
     let mut gathered = 0;
-    let done = |first: usize, gathered: usize, behind: Place| {
+    let done = |first: usize, gathered: usize, behind: Place, end: ReadEnd| {
         let slices = if gathered > 0 { vec![bytes.slice(first..first + gathered)] } else { Vec::new() };
         let next_offset = if gathered > 0 { behind.offset } else { offset };
-        Step::Fetched(ReadBatches { slices, bytes: gathered, next_offset }, behind)
+        Step::Fetched(ReadBatches { slices, bytes: gathered, next_offset, end }, behind)
     };
     loop {
         let inside = to_usize(place.position - start);
         let expected = expected(partition, at, place.position, place.offset);
         let batch: BatchView<'_> = match look(bytes.get(inside..).unwrap_or_default(), expected) {
             Found::Batch(batch) => batch,
-            _ if gathered > 0 => return done(first, gathered, place),
+            found if gathered > 0 => {
+                let too_much = matches!(found, Found::Incomplete(needed) if gathered + needed > limits.bytes_max);
+                let is_seen = too_much && place.offset < cap;
+                let end = if is_seen { ReadEnd::Limit } else { end_before(partition, place.offset, cap) };
+                return done(first, gathered, place, end);
+            }
             _ if expected.bytes_left == 0 => return Step::More(place, 0),
             Found::Incomplete(needed) => return Step::More(place, needed),
             Found::Bad => return Step::Bad(place),
@@ -529,13 +558,16 @@ fn gather(stretch: Stretch<'_>, offset: Offset, limits: ReadLimits, cap: Offset)
             place = behind;
             continue;
         }
+        if batch.base_offset() >= cap {
+            return done(first, gathered, place, end_before(partition, batch.base_offset(), cap));
+        }
         let too_much = gathered + length > limits.bytes_max;
-        if batch.base_offset() >= cap || (too_much && (gathered > 0 || limits.min_one_batch == MinOneBatch::No)) {
-            return done(first, gathered, place);
+        if too_much && (gathered > 0 || limits.min_one_batch == MinOneBatch::No) {
+            return done(first, gathered, place, ReadEnd::Limit);
         }
         if !batch.check_crc() {
             let damaged = Place { offset: batch.base_offset(), ..place };
-            return if gathered > 0 { done(first, gathered, place) } else { Step::Bad(damaged) };
+            return if gathered > 0 { done(first, gathered, place, ReadEnd::More) } else { Step::Bad(damaged) };
         }
         if gathered == 0 {
             first = inside;

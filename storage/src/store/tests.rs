@@ -1,6 +1,7 @@
 //! The traps of the log and of the disk, by their numbers, each against a guard of the store.
 
 mod fences;
+mod reads;
 
 use std::time::Duration;
 

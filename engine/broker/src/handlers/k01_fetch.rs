@@ -91,8 +91,10 @@ impl Fetch {
     }
 
     fn is_enough(&self, outcomes: &[ReadOutcome]) -> bool {
-        let ends_wait = |outcome: &ReadOutcome| outcome.code != ErrorCode::None || outcome.diverging.is_some();
-        outcomes.iter().any(ends_wait) || outcomes.iter().map(|outcome| outcome.bytes).sum::<usize>() >= self.bytes_min
+        let ends_wait =
+            |outcome: &ReadOutcome| outcome.code != ErrorCode::None || outcome.diverging.is_some() || outcome.has_more;
+        let counted = outcomes.iter().map(|outcome| outcome.counted_bytes).fold(0, usize::saturating_add);
+        outcomes.iter().any(ends_wait) || counted >= self.bytes_min
     }
 
     /// One look at every partition, in the order of the request.

@@ -4,8 +4,8 @@ use futures_channel::oneshot;
 use ringlog_buffer::Slice;
 use ringlog_net::error::ErrorCode;
 use ringlog_storage::answer::{
-    EpochEnd, MinOneBatch, PartitionId, PartitionOffsets, ReadBatches, ReadError, ReadLimits, ReadOutcome as StoreRead,
-    ReadUpTo,
+    EpochEnd, MinOneBatch, PartitionId, PartitionOffsets, ReadBatches, ReadEnd, ReadError, ReadLimits,
+    ReadOutcome as StoreRead, ReadUpTo,
 };
 use ringlog_storage::types::{LeaderEpoch, Offset};
 
@@ -58,6 +58,12 @@ pub(crate) struct ReadOutcome {
     pub records: Vec<Slice>,
     /// Bytes of the batches.
     pub bytes: usize,
+    /// Bytes that count towards what the fetch waits for. Where the partition's limit ended the read, that is the whole
+    /// limit: Kafka fills it with a part of the next batch.
+    pub counted_bytes: usize,
+    /// There is more, and to wait would not bring it: the fetch is answered at once, as Kafka does where an offset lies in
+    /// an older segment.
+    pub has_more: bool,
 }
 
 impl ReadOutcome {
@@ -65,7 +71,9 @@ impl ReadOutcome {
     pub(crate) fn failed(code: ErrorCode) -> Self {
         let unknown = Offset::UNKNOWN;
         let (high_watermark, last_stable, log_start) = (unknown, unknown, unknown);
-        Self { code, high_watermark, last_stable, log_start, diverging: None, records: Vec::new(), bytes: 0 }
+        let (records, bytes, counted_bytes) = (Vec::new(), 0, 0);
+        let (diverging, has_more) = (None, false);
+        Self { code, high_watermark, last_stable, log_start, diverging, records, bytes, counted_bytes, has_more }
     }
 
     fn empty(offsets: &PartitionOffsets) -> Self {
@@ -73,10 +81,15 @@ impl ReadOutcome {
         Self { high_watermark, last_stable, log_start, ..Self::failed(ErrorCode::None) }
     }
 
-    fn with(mut self, batches: ReadBatches) -> Self {
-        self.records = batches.slices;
-        self.bytes = batches.bytes;
-        self
+    fn with(self, batches: ReadBatches, limit: Limit) -> Self {
+        let ReadBatches { slices: records, bytes, end, .. } = batches;
+        let (counted_bytes, has_more) = match (end, limit) {
+            (ReadEnd::CaughtUp, _) => (bytes, false),
+            (ReadEnd::Limit, Limit::OfPartition(bytes_max)) => (bytes.max(bytes_max), false),
+            // Others may have brought less than was set aside for them.
+            (ReadEnd::Limit, Limit::OfFetch) | (ReadEnd::More, _) => (bytes, true),
+        };
+        Self { records, bytes, counted_bytes, has_more, ..self }
     }
 }
 
@@ -89,7 +102,16 @@ pub(crate) struct Begun {
 
 enum Entry {
     Done(ReadOutcome),
-    Disk(PartitionId, ReadOutcome, oneshot::Receiver<Result<ReadBatches, ReadError>>),
+    Disk(PartitionId, ReadOutcome, Limit, oneshot::Receiver<Result<ReadBatches, ReadError>>),
+}
+
+/// Which limit a read has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Limit {
+    /// That of the partition, in bytes.
+    OfPartition(usize),
+    /// What other partitions have left of the limit of the fetch.
+    OfFetch,
 }
 
 /// Reads what is in memory, and begins to read the rest, for a fetch that the shard `from` received.
@@ -121,28 +143,44 @@ fn read(state: &mut State, item: &ReadItem, budget: &mut Budget, watcher: Option
         min_one_batch: budget.first,
         up_to: ReadUpTo::HighWatermark,
     };
-    if limits.bytes_max == 0 && limits.min_one_batch == MinOneBatch::No {
-        return Entry::Done(outcome);
+    let limit = if item.bytes_max <= budget.bytes { Limit::OfPartition(item.bytes_max) } else { Limit::OfFetch };
+    let has_data = item.offset >= offsets.log_start && item.offset < offsets.high_watermark;
+    if limits.bytes_max == 0 && limits.min_one_batch == MinOneBatch::No && has_data {
+        return Entry::Done(outcome.with(ReadBatches { end: ReadEnd::Limit, ..ReadBatches::default() }, limit));
     }
     match state.store.read(id, item.offset, limits) {
         Ok(StoreRead::Ready(batches)) => {
-            if let Some(watcher) = watcher.filter(|_| batches.next_offset >= offsets.high_watermark) {
+            if let Some(watcher) = watcher.filter(|_| batches.end == ReadEnd::CaughtUp) {
                 state.watched.add(id, watcher, offsets.high_watermark);
             }
             if batches.bytes > 0 {
                 budget.first = MinOneBatch::No;
                 budget.bytes = budget.bytes.saturating_sub(batches.bytes);
             }
-            Entry::Done(outcome.with(batches))
+            Entry::Done(outcome.with(batches, limit))
         }
         Ok(StoreRead::Disk(read)) => {
             budget.first = MinOneBatch::No;
             budget.bytes = budget.bytes.saturating_sub(limits.bytes_max);
             let (sender, receiver) = oneshot::channel();
             state.reads.insert(read, sender);
-            Entry::Disk(id, outcome, receiver)
+            Entry::Disk(id, outcome, limit, receiver)
+        }
+        Err(ReadError::Backpressure) => {
+            if let Some(watcher) = watcher {
+                state.watched.add_crowded_out(watcher);
+            }
+            Entry::Done(outcome)
         }
         Err(error) => Entry::Done(failed(&error, &offsets)),
+    }
+}
+
+/// A read of the disk has ended: there is room for another.
+pub(crate) fn read_ended(state: &mut State) {
+    let left = state.reads.len() + state.lookups.len();
+    for watcher in state.watched.read_ended(left) {
+        state.wake(watcher);
     }
 }
 
@@ -191,13 +229,13 @@ impl Begun {
         for entry in entries {
             outcomes.push(match entry {
                 Entry::Done(outcome) => outcome,
-                Entry::Disk(id, outcome, receiver) => match receiver.await {
+                Entry::Disk(id, outcome, limit, receiver) => match receiver.await {
                     Ok(Ok(batches)) => {
                         let seen = outcome.high_watermark;
-                        if let Some(watcher) = watcher.filter(|_| batches.next_offset >= seen) {
+                        if let Some(watcher) = watcher.filter(|_| batches.end == ReadEnd::CaughtUp) {
                             shard.with(|state| watch(state, id, watcher, seen));
                         }
-                        outcome.with(batches)
+                        outcome.with(batches, limit)
                     }
                     Ok(Err(ReadError::OffsetOutOfRange { .. })) => {
                         ReadOutcome { code: ErrorCode::OffsetOutOfRange, ..outcome }

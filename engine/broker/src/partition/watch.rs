@@ -1,6 +1,7 @@
 //! Fetches that wait for data: who is woken when a partition's high watermark moves.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::rc::Rc;
 
 use ringlog_storage::answer::PartitionId;
@@ -60,6 +61,15 @@ pub(crate) struct Watcher {
 pub(crate) struct Watched {
     by_partition: BTreeMap<(PartitionId, Watcher), Offset>,
     by_watcher: BTreeMap<Watcher, Vec<PartitionId>>,
+    crowded_out: CrowdedOut,
+}
+
+/// Fetches that found too many reads of the disk under way, and the turn of each.
+#[derive(Debug, Default)]
+struct CrowdedOut {
+    by_turn: BTreeMap<u64, Watcher>,
+    turns: BTreeMap<Watcher, u64>,
+    next: u64,
 }
 
 impl Watched {
@@ -93,8 +103,31 @@ impl Watched {
         watchers
     }
 
+    /// Wakes `watcher` once there is room for its read.
+    pub(crate) fn add_crowded_out(&mut self, watcher: Watcher) {
+        let CrowdedOut { by_turn, turns, next } = &mut self.crowded_out;
+        if let Entry::Vacant(turn) = turns.entry(watcher) {
+            by_turn.insert(*turn.insert(*next), watcher);
+            *next += 1;
+        }
+    }
+
+    /// A read has ended and `left` are under way: who waits the longest is to be woken. If none is left to wake another
+    /// one, that is everybody: some may not want to read any more.
+    pub(crate) fn read_ended(&mut self, left: usize) -> Vec<Watcher> {
+        let count = if left == 0 { usize::MAX } else { 1 };
+        let due: Vec<_> = self.crowded_out.by_turn.values().take(count).copied().collect();
+        for watcher in &due {
+            self.remove(*watcher);
+        }
+        due
+    }
+
     /// Forgets a fetch.
     pub(crate) fn remove(&mut self, watcher: Watcher) {
+        if let Some(turn) = self.crowded_out.turns.remove(&watcher) {
+            self.crowded_out.by_turn.remove(&turn);
+        }
         for partition in self.by_watcher.remove(&watcher).unwrap_or_default() {
             self.by_partition.remove(&(partition, watcher));
         }
@@ -163,6 +196,21 @@ mod tests {
         assert_eq!(watched.advanced(one, Offset::new(6)), [watcher(0, 1)]);
         assert_eq!(watched.advanced(one, Offset::new(7)), [watcher(1, 1)]);
         assert_eq!(watched.advanced(one, Offset::new(8)), []);
+    }
+
+    #[test]
+    fn who_was_crowded_out_first_is_woken_first_and_nobody_is_left_behind() {
+        let [one, _] = partitions();
+        let mut watched = Watched::default();
+        for watch in [3, 1, 2, 4, 1] {
+            watched.add_crowded_out(watcher(0, watch));
+        }
+        watched.remove(watcher(0, 1));
+        watched.add(one, watcher(0, 3), Offset::new(5));
+        assert_eq!(watched.read_ended(7), [watcher(0, 3)]);
+        assert_eq!(watched.advanced(one, Offset::new(6)), [], "it is forgotten altogether");
+        assert_eq!(watched.read_ended(0), [watcher(0, 2), watcher(0, 4)]);
+        assert_eq!(watched.read_ended(0), []);
     }
 
     #[test]
