@@ -7,25 +7,57 @@ use std::time::Duration;
 
 use ringlog_broker::{ShardMessage, Start, run_shard};
 use ringlog_cluster::config::{BrokerConfig, ConfigLayers, Sources, StaticConfig};
+use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use ringlog_net::messages::delete_topics::DeleteTopicsRequest;
 use ringlog_net::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
 use ringlog_net::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use ringlog_net::messages::{Message, Request};
 use ringlog_net::wire::{Reader, Writer};
-use ringlog_reactor::sim::{Sim, SimOptions};
+use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Node, Sim, SimOptions, Trigger};
 use ringlog_reactor::{Mesh, Reactor, Socket};
 use ringlog_storage::batch::{BatchBuilder, Record};
-use ringlog_storage::types::Millis;
+use ringlog_storage::types::{Millis, Uuid};
 
 const PORT: u16 = 9092;
 const TOPIC: &str = "topic";
+/// From this version of Fetch on topics are named by their ids.
+const TOPIC_ID_VERSION_MIN: i16 = 13;
 /// Longer than anything but a wait takes.
 const LONG: Duration = Duration::from_secs(20);
 /// The smallest that a topic may have.
 const SEGMENT_BYTES: usize = 1 << 20;
 
 /// A broker of one shard, and a topic of one partition.
-fn start(seed: u64) -> (Sim, SocketAddr) {
+struct Broker {
+    sim: Sim,
+    node: Node,
+    address: SocketAddr,
+    topic_id: Uuid,
+}
+
+fn broker() -> Broker {
+    let mut sim = Sim::new(1, SimOptions::default());
+    let node = sim.start_node("broker", 1, run);
+    let address = sim.address(node, PORT);
+    let topic_id = sim.block_on("setup", move |reactor| async move {
+        let config = CreatableTopicConfig { name: "segment.bytes".to_owned(), value: Some(SEGMENT_BYTES.to_string()) };
+        let topic = CreatableTopic {
+            name: TOPIC.to_owned(),
+            num_partitions: 1,
+            replication_factor: 1,
+            configs: vec![config],
+            ..CreatableTopic::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..CreateTopicsRequest::default() };
+        let response = ask(&connect(&reactor, address).await, &request, 7).await;
+        assert_eq!(response.topics[0].error_code, 0);
+        response.topics[0].topic_id
+    });
+    Broker { sim, node, address, topic_id }
+}
+
+async fn run(reactor: Reactor, mesh: Mesh<ShardMessage>) {
     let set = ["listeners=PLAINTEXT://:9092", "advertised.listeners=PLAINTEXT://b:9092", "log.dirs=data"];
     let set: Vec<_> = set.map(str::to_owned).into();
     let (fixed, _) = StaticConfig::load(&Sources { set: &set, ..Sources::default() }).expect("good settings");
@@ -39,27 +71,7 @@ fn start(seed: u64) -> (Sim, SocketAddr) {
         store_sizes: None,
         on_listening: Arc::new(|_| {}),
     };
-    let mut sim = Sim::new(seed, SimOptions::default());
-    let node = sim.start_node("broker", 1, move |reactor: Reactor, mesh: Mesh<ShardMessage>| {
-        let start = start.clone();
-        async move {
-            run_shard(reactor, mesh, start).await.expect("the directory is good");
-        }
-    });
-    let address = sim.address(node, PORT);
-    sim.block_on("setup", move |reactor| async move {
-        let config = CreatableTopicConfig { name: "segment.bytes".to_owned(), value: Some(SEGMENT_BYTES.to_string()) };
-        let topic = CreatableTopic {
-            name: TOPIC.to_owned(),
-            num_partitions: 1,
-            replication_factor: 1,
-            configs: vec![config],
-            ..CreatableTopic::default()
-        };
-        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..CreateTopicsRequest::default() };
-        assert_eq!(ask(&connect(&reactor, address).await, &request, 5).await.topics[0].error_code, 0);
-    });
-    (sim, address)
+    run_shard(reactor, mesh, start).await.expect("the directory is good");
 }
 
 async fn connect(reactor: &Reactor, address: SocketAddr) -> Socket {
@@ -76,7 +88,8 @@ async fn ask<R: Request>(socket: &Socket, request: &R, version: i16) -> R::Respo
     request.encode(&mut body, version).expect("fields of this version");
     let header = [&R::KEY.code().to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 7, 0xff, 0xff]].concat();
     let flexible = R::KEY.request_header_version(version) == 2;
-    let frame = [&header[..], if flexible { &[0] } else { &[] }, &body.into_bytes()].concat();
+    let tags: &[u8] = if flexible { &[0] } else { &[] };
+    let frame = [&header, tags, &body.into_bytes()].concat();
     let size = u32::try_from(frame.len()).expect("small").to_be_bytes();
     socket.send(vec![[&size[..], &frame].concat()[..].into()]).await.expect("the broker is there");
     let mut bytes = Vec::new();
@@ -111,29 +124,43 @@ struct Wanted {
     partition_max_bytes: i32,
 }
 
-async fn fetch(socket: &Socket, wanted: Wanted) -> PartitionData {
+async fn fetch(socket: &Socket, wanted: Wanted, version: i16, topic_id: Uuid) -> PartitionData {
     let Wanted { offset: fetch_offset, min_bytes, partition_max_bytes } = wanted;
     let partitions = vec![FetchPartition { fetch_offset, partition_max_bytes, ..FetchPartition::default() }];
-    let topics = vec![FetchTopic { topic: TOPIC.to_owned(), partitions, ..FetchTopic::default() }];
+    let mut topic = FetchTopic { partitions, ..FetchTopic::default() };
+    if version < TOPIC_ID_VERSION_MIN {
+        TOPIC.clone_into(&mut topic.topic);
+    } else {
+        topic.topic_id = topic_id;
+    }
     let max_wait_ms = i32::try_from(LONG.as_millis()).expect("small");
-    let request = FetchRequest { max_wait_ms, min_bytes, max_bytes: i32::MAX, topics, ..FetchRequest::default() };
-    let mut response = ask(socket, &request, 11).await;
+    let request =
+        FetchRequest { max_wait_ms, min_bytes, max_bytes: i32::MAX, topics: vec![topic], ..FetchRequest::default() };
+    let mut response = ask(socket, &request, version).await;
     response.responses.remove(0).partitions.remove(0)
+}
+
+impl Broker {
+    fn produce(&mut self, batches: usize, bytes: usize) {
+        let address = self.address;
+        self.sim.block_on("producer", move |reactor| async move {
+            let socket = connect(&reactor, address).await;
+            for _ in 0..batches {
+                produce(&socket, bytes).await;
+            }
+        });
+    }
 }
 
 /// Produces batches, fetches, and answers what came and how long that took.
 fn fetch_of(batches: usize, bytes: usize, wanted: Wanted) -> (PartitionData, Duration) {
-    let (mut sim, address) = start(1);
-    sim.block_on("producer", move |reactor| async move {
-        let socket = connect(&reactor, address).await;
-        for _ in 0..batches {
-            produce(&socket, bytes).await;
-        }
+    let mut broker = broker();
+    broker.produce(batches, bytes);
+    let (address, topic_id, begin) = (broker.address, broker.topic_id, broker.sim.now());
+    let data = broker.sim.block_on("consumer", move |reactor| async move {
+        fetch(&connect(&reactor, address).await, wanted, 11, topic_id).await
     });
-    let begin = sim.now();
-    let data =
-        sim.block_on("consumer", move |reactor| async move { fetch(&connect(&reactor, address).await, wanted).await });
-    (data, sim.now() - begin)
+    (data, broker.sim.now() - begin)
 }
 
 fn bytes_of(data: &PartitionData) -> usize {
@@ -171,4 +198,38 @@ fn a_fetch_that_its_limit_ends_has_got_the_limit() {
     let (data, time) = fetch_of(10, 30_000, wanted);
     assert_eq!(bytes_of(&data) / 30_000, 3);
     assert!(time < LONG / 10, "{time:?}");
+}
+
+/// A consumer learns from the error that it needs new metadata.
+#[test]
+fn a_topic_that_is_deleted_while_the_disk_is_read_is_not_known_any_more() {
+    for (version, code) in [(11, ErrorCode::UnknownTopicOrPartition), (13, ErrorCode::UnknownTopicId)] {
+        let mut broker = broker();
+        broker.produce(3, 50_000);
+        // Nothing is in memory then.
+        broker.sim.kill(broker.node);
+        broker.sim.restart(broker.node, 1, run);
+        broker.sim.run_for(Duration::from_secs(1));
+        broker.sim.disk(broker.node).fault(DiskFault {
+            operation: DiskOperation::Read,
+            path_contains: ".log".to_owned(),
+            trigger: Trigger::Always,
+            effect: DiskEffect::Delay(Duration::from_secs(2)),
+        });
+        let (address, topic_id) = (broker.address, broker.topic_id);
+        let wanted = Wanted { offset: 0, min_bytes: 1, partition_max_bytes: 1 << 20 };
+        let consumer = broker.sim.spawn_client("consumer", move |reactor| async move {
+            fetch(&connect(&reactor, address).await, wanted, version, topic_id).await
+        });
+        broker.sim.run_for(Duration::from_millis(500));
+        let deletion = broker.sim.spawn_client("deletion", move |reactor| async move {
+            let topic_names = vec![TOPIC.to_owned()];
+            let request = DeleteTopicsRequest { topic_names, timeout_ms: 5000, ..DeleteTopicsRequest::default() };
+            ask(&connect(&reactor, address).await, &request, 5).await.responses[0].error_code
+        });
+        assert!(!consumer.is_finished());
+        broker.sim.run_until(|_| consumer.is_finished() && deletion.is_finished());
+        assert_eq!(deletion.take(), Some(0));
+        assert_eq!(consumer.take().expect("has finished").error_code, code.code(), "version {version}");
+    }
 }

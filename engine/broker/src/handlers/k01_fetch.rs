@@ -20,7 +20,7 @@ use crate::message::{Call, Message, Reply};
 use crate::partition::read::{self, ReadCall, ReadItem, ReadOutcome};
 use crate::partition::watch::{WatchId, Watcher};
 use crate::shard::Shard;
-use plan::{Plan, topic_ref};
+use plan::{Plan, TOPIC_ID_VERSION_MIN, topic_ref};
 
 /// The longest that a fetch waits, whatever it asks for.
 const WAIT_MAX: Duration = Duration::from_mins(5);
@@ -129,9 +129,21 @@ impl Fetch {
             };
             gathered.insert(owner, outcomes.into_iter());
         }
-        let mut next = |owner| gathered.get_mut(&owner).and_then(Iterator::next).expect("a shard answers every item");
+        let mut next = |owner| {
+            let outcome = gathered.get_mut(&owner).and_then(Iterator::next).expect("a shard answers every item");
+            self.with_gone_topic(outcome)
+        };
         let outcomes = places.into_iter().map(|place| place.map_or_else(ReadOutcome::failed, &mut next));
         keep_within(outcomes, self.bytes_max)
+    }
+
+    /// The image knew the partition and its shard does not: the topic is being deleted. By its id that has its own code.
+    fn with_gone_topic(&self, outcome: ReadOutcome) -> ReadOutcome {
+        let by_id = self.version >= TOPIC_ID_VERSION_MIN;
+        if by_id && outcome.code == ErrorCode::UnknownTopicOrPartition {
+            return ReadOutcome { code: ErrorCode::UnknownTopicId, ..outcome };
+        }
+        outcome
     }
 
     fn respond(&self, plan: Plan, outcomes: Vec<ReadOutcome>) -> Response {

@@ -7,6 +7,7 @@ use ringlog_storage::answer::{
 };
 use ringlog_storage::types::{LeaderEpoch, Millis, Offset};
 
+use super::read_error::code;
 use super::table::PartitionKey;
 use crate::shard::Shard;
 use crate::state::State;
@@ -124,11 +125,11 @@ impl Begun {
         for entry in self.0 {
             outcomes.push(match entry {
                 Entry::Done(outcome) => outcome,
-                Entry::Disk(receiver) => match receiver.await {
-                    Ok(found) => found.map(|found| found.unwrap_or(NOTHING)).map_err(|error| code(&error)),
-                    // The partition went away while the disk was read.
-                    Err(_) => Err(ErrorCode::UnknownTopicOrPartition),
-                },
+                Entry::Disk(receiver) => receiver
+                    .await
+                    .expect("the state keeps who waits for a lookup until it has ended")
+                    .map(|found| found.unwrap_or(NOTHING))
+                    .map_err(|error| code(&error)),
             });
         }
         outcomes
@@ -162,12 +163,4 @@ pub(crate) fn check_leader_epoch(of_client: LeaderEpoch, of_leader: LeaderEpoch)
         return Ok(());
     }
     Err(if of_client < of_leader { ErrorCode::FencedLeaderEpoch } else { ErrorCode::UnknownLeaderEpoch })
-}
-
-fn code(error: &ReadError) -> ErrorCode {
-    match error {
-        ReadError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
-        ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-        ReadError::Rot { .. } | ReadError::Storage(_) | ReadError::Backpressure => ErrorCode::KafkaStorageError,
-    }
 }

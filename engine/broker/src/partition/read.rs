@@ -10,6 +10,7 @@ use ringlog_storage::answer::{
 use ringlog_storage::types::{LeaderEpoch, Offset};
 
 use super::lookup::check_leader_epoch;
+use super::read_error::code;
 use super::table::PartitionKey;
 use super::watch::{WatchId, Watcher};
 use crate::shard::Shard;
@@ -172,7 +173,7 @@ fn read(state: &mut State, item: &ReadItem, budget: &mut Budget, watcher: Option
             }
             Entry::Done(outcome)
         }
-        Err(error) => Entry::Done(failed(&error, &offsets)),
+        Err(error) => Entry::Done(failed(&error, outcome)),
     }
 }
 
@@ -210,15 +211,11 @@ fn diverging(state: &State, id: PartitionId, item: &ReadItem) -> Option<EpochEnd
     (end.leader_epoch < item.last_fetched_epoch || end.end_offset < item.offset).then_some(end)
 }
 
-fn failed(error: &ReadError, offsets: &PartitionOffsets) -> ReadOutcome {
-    let code = match error {
-        ReadError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
-        ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-        // Consumers do not skip what is damaged by themselves, and must not: the operator decides.
-        ReadError::Rot { .. } | ReadError::Storage(_) => ErrorCode::KafkaStorageError,
-        ReadError::Backpressure => ErrorCode::None,
-    };
-    ReadOutcome { code, ..ReadOutcome::empty(offsets) }
+fn failed(error: &ReadError, outcome: ReadOutcome) -> ReadOutcome {
+    match code(error) {
+        ErrorCode::UnknownTopicOrPartition => ReadOutcome::failed(ErrorCode::UnknownTopicOrPartition),
+        code => ReadOutcome { code, ..outcome },
+    }
 }
 
 impl Begun {
@@ -229,21 +226,18 @@ impl Begun {
         for entry in entries {
             outcomes.push(match entry {
                 Entry::Done(outcome) => outcome,
-                Entry::Disk(id, outcome, limit, receiver) => match receiver.await {
-                    Ok(Ok(batches)) => {
-                        let seen = outcome.high_watermark;
-                        if let Some(watcher) = watcher.filter(|_| batches.end == ReadEnd::CaughtUp) {
-                            shard.with(|state| watch(state, id, watcher, seen));
+                Entry::Disk(id, outcome, limit, receiver) => {
+                    match receiver.await.expect("the state keeps who waits for a read until it has ended") {
+                        Ok(batches) => {
+                            let seen = outcome.high_watermark;
+                            if let Some(watcher) = watcher.filter(|_| batches.end == ReadEnd::CaughtUp) {
+                                shard.with(|state| watch(state, id, watcher, seen));
+                            }
+                            outcome.with(batches, limit)
                         }
-                        outcome.with(batches, limit)
+                        Err(error) => failed(&error, outcome),
                     }
-                    Ok(Err(ReadError::OffsetOutOfRange { .. })) => {
-                        ReadOutcome { code: ErrorCode::OffsetOutOfRange, ..outcome }
-                    }
-                    // The partition went away while the disk was read.
-                    Err(_) => ReadOutcome::failed(ErrorCode::UnknownTopicOrPartition),
-                    Ok(Err(_)) => ReadOutcome { code: ErrorCode::KafkaStorageError, ..outcome },
-                },
+                }
             });
         }
         outcomes

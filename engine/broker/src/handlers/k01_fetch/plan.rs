@@ -16,7 +16,7 @@ use crate::shard::Shard;
 use crate::topics::{find_partition, find_topic};
 
 /// From this version on topics have ids instead of names.
-const TOPIC_ID_VERSION_MIN: i16 = 13;
+pub(super) const TOPIC_ID_VERSION_MIN: i16 = 13;
 
 /// What a fetch is to bring.
 pub(super) struct Plan {
