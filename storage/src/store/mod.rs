@@ -68,10 +68,12 @@ pub(crate) enum Purpose {
     Checkpoint,
     /// Renames the folder of a removed partition.
     RenameRemoved(PartitionId),
-    /// Deletes the files of a removed partition, or deleted segments.
+    /// Deletes the files of a removed partition, or deleted segments; closes what is not needed any more.
     Delete,
     /// Reads for a fetch or a lookup.
     Read(crate::answer::ReadId),
+    /// Reads this index file of a segment for one.
+    ReadIndex(crate::answer::ReadId, crate::io::FileRef),
 }
 
 /// Whether the store still takes appends.
@@ -228,15 +230,14 @@ impl Store {
             Purpose::MakeJournalFile(file) => self.journal_file_made(file, result.map(drop)),
             Purpose::Checkpoint => self.checkpoint_written(result.map(drop)),
             Purpose::RenameRemoved(partition) => self.removed_renamed(partition, result.map(drop)),
-            // What could not be deleted is tried again after a restart.
+            // What could not be deleted is tried again after a restart; to close a file always succeeds.
             Purpose::Delete => {}
-            Purpose::Read(read) => self.read_done(
-                read,
-                result.map(|output| match output {
-                    IoOutput::Read(chunk) => chunk.freeze(),
-                    IoOutput::Done | IoOutput::Listing(_) => ringlog_buffer::Slice::default(),
-                }),
-            ),
+            Purpose::Read(read) => self.read_done(read, result.map(bytes_read)),
+            Purpose::ReadIndex(read, file) => {
+                // It is read once: what is wanted of it stays in memory.
+                self.queue.start(IoOp::Close { file }, Purpose::Delete);
+                self.read_done(read, result.map(bytes_read));
+            }
         }
     }
 
@@ -338,6 +339,14 @@ impl Store {
             self.space = Space::There;
             self.events.push_back(StoreEvent::SpaceReturned);
         }
+    }
+}
+
+/// What a read has brought.
+fn bytes_read(output: IoOutput) -> ringlog_buffer::Slice {
+    match output {
+        IoOutput::Read(chunk) => chunk.freeze(),
+        IoOutput::Done | IoOutput::Listing(_) => ringlog_buffer::Slice::default(),
     }
 }
 

@@ -228,7 +228,8 @@ impl Store {
             let stem = segment.file.path.strip_suffix(".log").expect("a segment's file ends so");
             let file = self.queue.file(format!("{stem}.index"));
             waiting.read_from = 0;
-            self.queue.start(IoOp::Read { file, offset: 0, bytes: INDEX_FILE_BYTES }, Purpose::Read(read));
+            let op = IoOp::Read { file: file.clone(), offset: 0, bytes: INDEX_FILE_BYTES };
+            self.queue.start(op, Purpose::ReadIndex(read, file));
             return;
         }
         let (from, before) = block_of(waiting.place.position);

@@ -1,7 +1,10 @@
 //! How much a read brings, and whether it tells of more.
 
+use std::collections::BTreeSet;
+
 use super::{limits, world};
 use crate::answer::{MinOneBatch, ReadEnd, ReadLimits};
+use crate::io::{FileId, IoOp};
 use crate::simulation::{Shape, World};
 use crate::types::Offset;
 
@@ -71,4 +74,37 @@ fn a_cold_reader_of_small_batches_gets_as_much_with_every_read() {
     let (last, others) = reads.split_last().expect("there is something");
     assert!(others.iter().all(|(bytes, _)| *bytes > 60 << 10), "{reads:?}");
     assert_eq!(last.1, ReadEnd::CaughtUp);
+}
+
+/// A file that is read under a name of its own stays open until that is closed.
+#[test]
+fn index_files_are_closed_once_they_are_read() {
+    let mut world = restarted(appended(64 << 10, 60, 10_000));
+    let (shard, id) = world.ids[&0];
+    let segments = world.disk.names("topic0-0").iter().filter(|name| name.contains(".index")).count();
+    assert!(segments > 5);
+    let (mut read, mut open): (usize, BTreeSet<FileId>) = Default::default();
+    let mut at = Offset::ZERO;
+    while at < world.models[&0].acked {
+        let _ = world.stores[shard].read(id, at, limits()).expect("nothing is damaged");
+        for _ in 0..3 {
+            while let Some(io) = world.stores[shard].poll_io(world.now) {
+                match &io.op {
+                    IoOp::Read { file, .. } if file.path.contains(".index") => {
+                        read += 1;
+                        open.insert(file.id);
+                    }
+                    IoOp::Close { file } => {
+                        open.remove(&file.id);
+                    }
+                    _ => {}
+                }
+                let result = world.disk.perform(&io.op);
+                world.stores[shard].io_done(io.id, result, world.now);
+            }
+        }
+        at =
+            world.models[&0].log.iter().find(|stored| stored.base > at).map_or(Offset::new(i64::MAX), |next| next.base);
+    }
+    assert_eq!((read, open.len()), (segments, 0));
 }
