@@ -5,6 +5,7 @@
 
 mod faults;
 mod model;
+mod removals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::RefUnwindSafe;
@@ -202,7 +203,7 @@ impl World {
     }
 
     fn compare_after_start(&mut self) {
-        for partition in 0..self.shape.partitions {
+        for partition in self.ids.keys().copied().collect::<Vec<_>>() {
             let (shard, id) = self.ids[&partition];
             let offsets = self.stores[shard].partition(id).expect("it was just opened");
             let model = self.models.entry(partition).or_default();
@@ -221,26 +222,6 @@ impl World {
             model.log_start = offsets.log_start;
             self.check_all(partition);
             self.check_duplicates(partition);
-        }
-    }
-
-    /// Sends the last batches again: they are known.
-    fn check_duplicates(&mut self, partition: u32) {
-        let (shard, id) = self.ids[&partition];
-        let remembered = self.models[&partition].log.iter().rev().filter(|stored| !stored.may_be_forgotten);
-        let again: Vec<Stored> = remembered.cloned().collect();
-        for stored in again {
-            let (view, _) = BatchView::parse(&stored.bytes).expect("stored");
-            let answer = self.stores[shard].append(
-                id,
-                NewBatch::from(&view),
-                AppendOrigin::Client,
-                LeaderEpoch::new(0),
-                Millis::new(1000),
-            );
-            let appended = answer.expect("a duplicate is a success");
-            assert!(appended.duplicate, "partition {partition}: {stored:?} is known");
-            assert_eq!((appended.base_offset, appended.last_offset), (stored.base, stored.last));
         }
     }
 

@@ -241,8 +241,10 @@ impl Recovery {
                 }
             }
             Phase::Repair => {
-                // What is known is always noted for all shards: a partition may have another owner from now on.
-                if self.records_seen > 0 || !self.states.is_empty() {
+                // What is known is always noted for all shards: a partition may have another owner from now on. So is that
+                // nothing is left of what the last note tells: the shards' checkpoints that tell it will be replaced.
+                let is_newer = self.generation_seen > self.base.generation;
+                if self.records_seen > 0 || !self.states.is_empty() || is_newer {
                     self.write_base();
                 }
                 self.phase = Phase::Note;

@@ -1,6 +1,6 @@
 //! Worlds whose disk begins to fail while they run: whoever waits for a commit gets it, or is told that it will not come.
 
-use super::{Shape, World, for_seeds, work};
+use super::{Shape, Stored, World, for_seeds, work};
 use crate::answer::{AppendError, AppendOrigin, NewBatch, StorageError};
 use crate::batch::BatchView;
 use crate::io::{IoErrorKind, IoOp, WriteDurability};
@@ -33,6 +33,26 @@ fn is_of_segment(path: &str) -> bool {
 }
 
 impl World {
+    /// Sends the last batches again: they are known.
+    pub(super) fn check_duplicates(&mut self, partition: u32) {
+        let (shard, id) = self.ids[&partition];
+        let remembered = self.models[&partition].log.iter().rev().filter(|stored| !stored.may_be_forgotten);
+        let again: Vec<Stored> = remembered.cloned().collect();
+        for stored in again {
+            let (view, _) = BatchView::parse(&stored.bytes).expect("stored");
+            let answer = self.stores[shard].append(
+                id,
+                NewBatch::from(&view),
+                AppendOrigin::Client,
+                LeaderEpoch::new(0),
+                Millis::new(1000),
+            );
+            let appended = answer.expect("a duplicate is a success");
+            assert!(appended.duplicate, "partition {partition}: {stored:?} is known");
+            assert_eq!((appended.base_offset, appended.last_offset), (stored.base, stored.last));
+        }
+    }
+
     /// The producers of a partition send again what they have no answer for, as they do after an error or in its place.
     fn send_again(&mut self, partition: u32) {
         let (shard, id) = self.ids[&partition];

@@ -1,0 +1,151 @@
+//! Worlds in which topics are deleted and made again under their names. What was told to be deleted never comes back, and
+//! what has its name is not touched by that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Shape, World, for_seeds};
+use crate::answer::StoreEvent;
+use crate::journal::format::PartitionKey;
+use crate::store::Store;
+use crate::types::{PartitionIndex, ShardId, TopicPartition, Uuid};
+
+/// Names of topics.
+const NAMES: u32 = 3;
+
+/// Topics by number: each that is made has the next one, and the name of the one before it that it replaces.
+#[derive(Default)]
+struct Topics {
+    /// By name.
+    live: BTreeMap<u32, u32>,
+    names: Vec<u32>,
+    /// Removed, and not told to be gone: by the shard and its id there.
+    leaving: BTreeMap<(usize, crate::answer::PartitionId), u32>,
+    gone: BTreeSet<u32>,
+}
+
+fn key(number: u32) -> PartitionKey {
+    PartitionKey { topic_id: Uuid::from_u128(1_000_000 + u128::from(number)), partition: PartitionIndex::new(0) }
+}
+
+fn number(key: PartitionKey) -> u32 {
+    u32::try_from(key.topic_id.as_u128() - 1_000_000).expect("small")
+}
+
+impl Topics {
+    fn open(&self, world: &mut World, shard: usize, number: u32) {
+        let name = TopicPartition::new(format!("topic{}", self.names[number_index(number)]), key(number).partition);
+        let config = world.log_config();
+        let id = world.stores[shard].create_partition(name, key(number).topic_id, config).expect("there is room");
+        world.ids.insert(number, (shard, id));
+    }
+
+    fn make(&mut self, world: &mut World, shard: usize, name: u32) {
+        let number = u32::try_from(self.names.len()).expect("small");
+        self.names.push(name);
+        self.live.insert(name, number);
+        self.open(world, shard, number);
+        world.models.entry(number).or_default();
+    }
+
+    fn remove(&mut self, world: &mut World, name: u32) {
+        let number = self.live.remove(&name).expect("it is live");
+        let (shard, id) = world.ids.remove(&number).expect("it is open");
+        world.stores[shard].remove_partition(id);
+        world.waiting.retain(|(of, _)| *of != number);
+        self.leaving.insert((shard, id), number);
+    }
+
+    fn take_events(&mut self, world: &mut World) {
+        for (shard, event) in std::mem::take(&mut world.events) {
+            if let StoreEvent::Removed { partition } = event
+                && let Some(number) = self.leaving.remove(&(shard, partition))
+            {
+                self.gone.insert(number);
+            }
+        }
+    }
+
+    fn start(&mut self, world: &mut World, shards: u16) {
+        world.ids.clear();
+        self.leaving.clear();
+        let recovered = loop {
+            let crash = world.dice.one_in(8).then(|| world.dice.below(40));
+            if let Some(recovered) = world.recover(crash) {
+                break recovered;
+            }
+        };
+        for (found, _) in recovered.partitions() {
+            assert!(!self.gone.contains(&number(found)), "{} was deleted, and is back", number(found));
+        }
+        let spread = u32::try_from(world.dice.below(100)).expect("small");
+        let shard_of = |name: u32| u16::try_from((name + spread) % u32::from(shards)).expect("small");
+        let owner = |key: PartitionKey| ShardId::new(shard_of(self.names[number_index(number(key))]));
+        let boots = recovered.into_shards(shards, owner);
+        world.stores = boots.into_iter().map(|boot| Store::new(world.config(boot.shard), boot)).collect();
+        world.out = world.stores.iter().map(|_| Vec::new()).collect();
+        for number in self.live.values() {
+            self.open(world, usize::from(shard_of(self.names[number_index(*number)])), *number);
+        }
+        for shard in 0..world.stores.len() {
+            let unclaimed: Vec<_> = world.stores[shard].unclaimed().map(|(key, _)| key).collect();
+            for key in unclaimed {
+                match world.stores[shard].remove_unclaimed(key) {
+                    Some(id) => drop(self.leaving.insert((shard, id), number(key))),
+                    None => drop(self.gone.insert(number(key))),
+                }
+            }
+        }
+        world.compare_after_start();
+    }
+}
+
+fn number_index(number: u32) -> usize {
+    usize::try_from(number).expect("small")
+}
+
+fn work(world: &mut World, topics: &mut Topics) {
+    let name = u32::try_from(world.dice.below(u64::from(NAMES))).expect("small");
+    match (world.dice.below(40), topics.live.get(&name).copied()) {
+        (0, Some(_)) => topics.remove(world, name),
+        (1..=4, None) => {
+            // As the broker does it: when the folder of the one before is free.
+            let is_free = topics.leaving.values().all(|number| topics.names[number_index(*number)] != name);
+            if is_free {
+                let shard = world.dice.index(world.stores.len());
+                topics.make(world, shard, name);
+            }
+        }
+        (5..=18, Some(number)) => {
+            let bytes = if world.dice.one_in(8) { 9000 + world.dice.index(20_000) } else { 1 + world.dice.index(2000) };
+            world.append_of_any(number, bytes);
+        }
+        _ => {
+            let shard = world.dice.index(world.stores.len());
+            world.step(shard);
+        }
+    }
+    topics.take_events(world);
+}
+
+fn live(seed: u64) {
+    let mut world = World::new(seed, Shape::default());
+    let mut topics = Topics::default();
+    for _ in 0..2 + world.dice.below(5) {
+        let shards = 1 + u16::try_from(world.dice.below(3)).expect("small");
+        topics.start(&mut world, shards);
+        for _ in 0..world.dice.below(500) {
+            work(&mut world, &mut topics);
+        }
+        match world.dice.below(4) {
+            0 => world.shut_down(),
+            1 => world.crash(false),
+            _ => world.crash(true),
+        }
+    }
+    topics.start(&mut world, 1);
+}
+
+#[test]
+fn what_is_deleted_does_not_come_back() {
+    for_seeds(600_000, 200, live);
+}
