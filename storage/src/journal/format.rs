@@ -37,7 +37,7 @@ pub(crate) struct RecordHeader {
 }
 
 /// What kind of fact an entry states.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum EntryKind {
     /// Batches, to be found behind the entry, belong into a segment.
     Data,

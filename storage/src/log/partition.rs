@@ -99,6 +99,8 @@ pub(crate) struct Partition {
     pub(crate) queued: bool,
     /// It stands among the lazily flushed ones, due at this time.
     pub(crate) lazy_due: Option<Nanos>,
+    /// Recovery found it, so its checkpoint tells of it.
+    pub(crate) recovered: bool,
     /// The journal, or a checkpoint, tells its topic's name.
     pub(crate) journal_knows_name: bool,
     pub(crate) records_since_flush: u64,

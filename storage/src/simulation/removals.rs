@@ -149,3 +149,29 @@ fn live(seed: u64) {
 fn what_is_deleted_does_not_come_back() {
     for_seeds(600_000, 200, live);
 }
+
+/// Only what recovery's checkpoint may tell is to be called deleted by the next ones.
+#[test]
+fn topics_that_come_and_go_leave_no_trace() {
+    let mut world = World::new(1, Shape::default());
+    let mut topics = Topics::default();
+    topics.start(&mut world, 1);
+    for round in 0..20 {
+        topics.make(&mut world, 0, round % NAMES);
+        assert!(world.append(round, 3000));
+        world.settle(40);
+        topics.remove(&mut world, round % NAMES);
+        world.settle(40);
+        topics.take_events(&mut world);
+    }
+    assert_eq!(topics.gone.len(), 20);
+    let store = &world.stores[0];
+    assert!(store.removed_keys.is_empty() && store.removing.is_empty() && store.by_dir.is_empty());
+    topics.make(&mut world, 0, 0);
+    assert!(world.append(20, 3000));
+    world.shut_down();
+    topics.start(&mut world, 1);
+    // This one stands in the checkpoint of the start.
+    topics.remove(&mut world, 0);
+    assert_eq!(world.stores[0].removed_keys.iter().copied().collect::<Vec<_>>(), [key(20)]);
+}

@@ -4,7 +4,7 @@
 //! everybody else's little. Much goes straight into the segment, and the record only says so: recovery learns from it
 //! where to look, and, from the record that follows, that the write had succeeded.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use ringlog_buffer::{Chunk, Slice};
 
@@ -26,8 +26,8 @@ use crate::types::Offset;
 pub(crate) struct Commit {
     /// Partitions with uncommitted batches; each stands here once.
     queue: VecDeque<PartitionId>,
-    /// Facts for the next record that are not batches. Bounded: one or two per partition.
-    notices: VecDeque<Entry>,
+    /// Facts for the next record that are not batches. Bounded: of every kind one per partition.
+    notices: BTreeMap<(EntryKind, PartitionKey), Mark>,
     in_flight: Option<Group>,
     /// Removed partitions that wait for the record that tells it.
     pub(crate) removals: Vec<PartitionId>,
@@ -86,10 +86,9 @@ impl Commit {
         self.in_flight.as_ref().map_or(next_sequence, |group| group.sequence)
     }
 
-    /// Adds a fact to the next record.
+    /// Adds a fact to the next record, in place of an older one of its kind.
     pub(crate) fn notice(&mut self, kind: EntryKind, key: PartitionKey, at: Mark) {
-        self.notices.retain(|known| known.kind != kind || known.key != key);
-        self.notices.push_back(Entry { kind, key, from: at, to_offset: at.offset, bytes: 0 });
+        self.notices.insert((kind, key), at);
     }
 }
 
@@ -235,8 +234,8 @@ impl Store {
         padding.fill(0);
         let mut out = Payload { rest: payload };
         let notices = self.commit.notices.len().min(payload_bytes / ENTRY_HEADER_BYTES);
-        for notice in self.commit.notices.drain(..notices) {
-            out.put(&notice.encode());
+        for ((kind, key), from) in std::iter::from_fn(|| self.commit.notices.pop_first()).take(notices) {
+            out.put(&Entry { kind, key, from, to_offset: from.offset, bytes: 0 }.encode());
         }
         for member in members {
             let partition = self.partitions[super::index(member.id)].as_ref().expect("chosen a moment ago");

@@ -24,6 +24,7 @@ mod writeback;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 pub(crate) use self::checkpoint::Checkpointing;
 pub(crate) use self::commit::Commit;
@@ -106,6 +107,8 @@ pub struct Store {
     partitions: Vec<Option<Partition>>,
     free: Vec<PartitionId>,
     by_key: BTreeMap<PartitionKey, PartitionId>,
+    /// The open partition that a folder belongs to, or will.
+    pub(crate) by_dir: BTreeMap<Arc<str>, PartitionId>,
     /// Found at start and not opened yet.
     recovered: BTreeMap<PartitionKey, PartitionState>,
     events: VecDeque<StoreEvent>,
@@ -126,10 +129,10 @@ pub struct Store {
     checkpointing: Checkpointing,
     reads: Reads,
     space: Space,
-    /// Partitions whose folders are still to be renamed.
-    removing: usize,
-    /// Partitions removed since the start, which recovery's checkpoint may still tell.
-    removed_keys: BTreeSet<PartitionKey>,
+    /// Folders that are still to be renamed, and how many removed partitions of that name there are.
+    pub(crate) removing: BTreeMap<Arc<str>, usize>,
+    /// Removed partitions that recovery's checkpoint tells: those of the start.
+    pub(crate) removed_keys: BTreeSet<PartitionKey>,
     /// Partitions not committed at once, by the time when they are due.
     lazy: BTreeSet<(Nanos, PartitionId)>,
     /// Removed files and folders, by the time when they are deleted.
@@ -168,6 +171,7 @@ impl Store {
             partitions: Vec::new(),
             free: Vec::new(),
             by_key: BTreeMap::new(),
+            by_dir: BTreeMap::new(),
             recovered,
             events: VecDeque::new(),
             tail_memory: TailMemory::default(),
@@ -183,7 +187,7 @@ impl Store {
             checkpointing: Checkpointing::default(),
             reads: Reads::new(config.cache_bytes_max),
             space: Space::There,
-            removing: 0,
+            removing: BTreeMap::new(),
             removed_keys: BTreeSet::new(),
             lazy: BTreeSet::new(),
             deletions: BTreeSet::new(),

@@ -38,6 +38,7 @@ impl Store {
         let partition = self.open(name, key, config, state);
         let unsealed = partition.unsealed > 0;
         let rot = partition.rot.clone();
+        self.by_dir.insert(partition.dir.clone(), id);
         self.partitions[index(id)] = Some(partition);
         self.by_key.insert(key, id);
         for range in rot {
@@ -56,7 +57,7 @@ impl Store {
         config: LogConfig,
         state: Option<PartitionState>,
     ) -> Partition {
-        let dir: Arc<str> = format!("{}-{}", name.topic, name.partition).into();
+        let dir = dir_of(&name);
         let interval = config.index_interval_bytes;
         let known = state.is_some();
         let state = state.unwrap_or_else(|| PartitionState::empty(key, name.topic.clone(), Offset::ZERO));
@@ -102,6 +103,7 @@ impl Store {
             room_wanted: false,
             queued: false,
             lazy_due: None,
+            recovered: known,
             journal_knows_name: known,
             records_since_flush: 0,
             fenced: None,
@@ -167,10 +169,11 @@ impl Store {
     pub fn remove_unclaimed(&mut self, key: PartitionKey) -> Option<PartitionId> {
         let state = self.recovered.get(&key)?;
         let name = TopicPartition::new(state.topic.clone(), key.partition);
-        let of_another = self.partitions.iter().flatten().any(|open| open.name == name && open.key != key);
-        if of_another {
+        let dir = dir_of(&name);
+        if self.by_dir.contains_key(&dir) || self.removing.contains_key(&dir) {
             // The folder belongs to a newer topic of that name by now.
             self.recovered.remove(&key);
+            self.removed_keys.insert(key);
             return None;
         }
         let id = self.create_partition(name, key.topic_id, LogConfig::default())?;
@@ -185,9 +188,15 @@ impl Store {
         let Some(partition) = self.get_mut(id).filter(|partition| !partition.removing) else { return };
         partition.removing = true;
         let (key, at, lazy) = (partition.key, partition.end, partition.lazy_due.take());
+        let (dir, recovered) = (partition.dir.clone(), partition.recovered);
         self.by_key.remove(&key);
-        self.removing += 1;
-        self.removed_keys.insert(key);
+        if self.by_dir.get(&dir) == Some(&id) {
+            self.by_dir.remove(&dir);
+        }
+        *self.removing.entry(dir).or_default() += 1;
+        if recovered {
+            self.removed_keys.insert(key);
+        }
         if let Some(due) = lazy {
             self.lazy.remove(&(due, id));
         }
@@ -221,8 +230,7 @@ impl Store {
 
     /// Whether the folder that this partition wants still belongs to a removed one.
     pub(super) fn is_renaming(&self, id: PartitionId) -> bool {
-        let Some(wanting) = self.get(id).filter(|_| self.removing > 0) else { return false };
-        self.partitions.iter().flatten().any(|other| other.removing && other.dir == wanting.dir)
+        self.get(id).is_some_and(|wanting| self.removing.contains_key(&wanting.dir))
     }
 
     pub(super) fn removed_renamed(&mut self, id: PartitionId, result: Result<(), IoErrorKind>) {
@@ -232,19 +240,26 @@ impl Store {
             self.queue.start(IoOp::Close { file: segment.file.clone() }, Purpose::Delete);
         }
         self.free.push(id);
-        self.removing -= 1;
         self.events.push_back(StoreEvent::Removed { partition: id });
         if partition.dir_exists && result.is_ok() {
             let delay = std::time::Duration::from_millis(partition.config.file_delete_delay_ms);
             let path = format!("{}.{:032x}-delete", partition.dir, partition.key.topic_id.as_u128());
             self.deletions.insert((self.clock.saturating_add(delay), Doomed::Directory(path)));
         }
+        let others = self.removing.get_mut(&partition.dir).expect("it was counted when it was removed");
+        *others -= 1;
+        if *others > 0 {
+            return;
+        }
+        self.removing.remove(&partition.dir);
         // A partition of the same name may wait for the folder.
-        let waiting: Vec<PartitionId> = self.by_key.values().copied().collect();
-        for other in waiting {
-            if self.get(other).is_some_and(|other| other.dir == partition.dir) {
-                self.drive(other);
-            }
+        if let Some(waiting) = self.by_dir.get(&partition.dir).copied() {
+            self.drive(waiting);
         }
     }
+}
+
+/// The folder of a partition.
+fn dir_of(name: &TopicPartition) -> Arc<str> {
+    format!("{}-{}", name.topic, name.partition).into()
 }
