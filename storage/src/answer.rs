@@ -104,7 +104,7 @@ pub struct Appended {
     /// still wait for its commit, which will come: where a fence has ended that, the append is refused.
     pub duplicate: bool,
     /// It is committed already: a topic whose durability is not `sync`, or a duplicate of something committed. If not,
-    /// wait for [`StoreEvent::Durable`] beyond `last_offset`.
+    /// wait for [`StoreEvent::HighWatermark`] beyond `last_offset`.
     pub committed: bool,
 }
 
@@ -302,12 +302,12 @@ pub enum FenceScope {
 /// What the store announces by itself.
 #[derive(Debug)]
 pub enum StoreEvent {
-    /// Everything below `up_to` is committed, and visible to consumers.
-    Durable {
+    /// The high watermark has moved: what lies below it is committed, by the topic's durability, and visible to consumers.
+    HighWatermark {
         /// Of this partition.
         partition: PartitionId,
-        /// The new high watermark.
-        up_to: Offset,
+        /// Where it is now.
+        offset: Offset,
     },
     /// A read that waited for a disk has ended.
     ReadReady {
@@ -348,6 +348,7 @@ pub enum StoreEvent {
         /// Which it was; the id may be given to another partition now.
         partition: PartitionId,
     },
-    /// `shutdown` is complete: everything is in its segment, the journal is empty, the checkpoint is clean.
+    /// `shutdown` is complete. On a sound disk everything is in its segment, the journal is empty, the checkpoint is clean;
+    /// on one that has failed or is full nothing is under way any more, and the next start recovers.
     Closed,
 }

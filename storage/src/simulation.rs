@@ -306,13 +306,13 @@ impl World {
     pub(crate) fn take_events(&mut self, shard: usize) {
         while let Some(event) = self.stores[shard].poll_event() {
             match &event {
-                StoreEvent::Durable { partition, up_to } => {
+                StoreEvent::HighWatermark { partition, offset } => {
                     let found = self.ids.iter().find(|(_, place)| **place == (shard, *partition));
                     if let Some((number, _)) = found {
-                        self.waiting.retain(|(of, last)| of != number || last >= up_to);
+                        self.waiting.retain(|(of, last)| of != number || last >= offset);
                         if self.shape.durability == Durability::Sync {
                             let model = self.models.entry(*number).or_default();
-                            model.acked = model.acked.max(*up_to);
+                            model.acked = model.acked.max(*offset);
                         }
                     }
                 }

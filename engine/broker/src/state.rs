@@ -182,11 +182,11 @@ impl State {
 
     fn hand_on(&mut self, event: StoreEvent) {
         match event {
-            StoreEvent::Durable { partition, up_to } => {
+            StoreEvent::HighWatermark { partition, offset } => {
                 if let Some(slot) = self.table.get_mut(partition) {
-                    slot.commits.advanced(up_to);
+                    slot.commits.advanced(offset);
                 }
-                self.wakes.extend(self.watched.advanced(partition, up_to));
+                self.wakes.extend(self.watched.advanced(partition, offset));
             }
             // Who waited may have given up.
             StoreEvent::ReadReady { read, result } => {

@@ -18,7 +18,7 @@ const NONE_FLUSH_MS: u64 = 10_000;
 impl Store {
     /// Appends one batch in memory, at once: checks its producer's sequence, gives it the next offsets and this leader
     /// epoch, and copies it into the partition's tail. The batch itself must have been validated. Whether it is
-    /// committed is told in the answer and by [`StoreEvent::Durable`]. On an error nothing has changed.
+    /// committed is told in the answer and by [`StoreEvent::HighWatermark`]. On an error nothing has changed.
     pub fn append(
         &mut self,
         id: PartitionId,
@@ -132,7 +132,7 @@ impl Store {
         let much = partition.bytes_between(partition.issued, partition.end) >= direct_bytes_min;
         let many = partition.config.flush_messages.is_some_and(|most| partition.records_since_flush >= most);
         partition.high_watermark = partition.end.offset;
-        let up_to = partition.high_watermark;
+        let offset = partition.high_watermark;
         if much || many {
             self.queue_commit(id);
         } else if partition.lazy_due.is_none() && !partition.queued {
@@ -143,18 +143,18 @@ impl Store {
             partition.lazy_due = Some(due);
             self.lazy.insert((due, id));
         }
-        self.tell_durable(id, up_to);
+        self.tell_high_watermark(id, offset);
         true
     }
 
     /// Announces the high watermark, once for several batches in a row.
-    pub(super) fn tell_durable(&mut self, id: PartitionId, up_to: Offset) {
-        if let Some(StoreEvent::Durable { partition, up_to: last }) = self.events.back_mut()
+    pub(super) fn tell_high_watermark(&mut self, id: PartitionId, offset: Offset) {
+        if let Some(StoreEvent::HighWatermark { partition, offset: last }) = self.events.back_mut()
             && *partition == id
         {
-            *last = up_to;
+            *last = offset;
         } else {
-            self.events.push_back(StoreEvent::Durable { partition: id, up_to });
+            self.events.push_back(StoreEvent::HighWatermark { partition: id, offset });
         }
     }
 

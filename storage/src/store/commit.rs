@@ -324,7 +324,7 @@ impl Store {
         let waiting = partition.bytes_between(partition.written, partition.committed);
         let rolled = partition.written.segment != partition.end.segment;
         if visible {
-            self.tell_durable(member.id, member.to.offset);
+            self.tell_high_watermark(member.id, member.to.offset);
         }
         if waiting >= direct_bytes_min || rolled {
             self.request_flush(member.id);

@@ -144,7 +144,7 @@ impl Store {
         let offset = offset.min(partition.end.offset);
         if offset > partition.high_watermark {
             partition.high_watermark = offset;
-            self.tell_durable(id, offset);
+            self.tell_high_watermark(id, offset);
         }
     }
 
