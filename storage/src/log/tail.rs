@@ -141,7 +141,7 @@ impl Tail {
         &mut self.chunks.back_mut().expect("one was just added").chunk
     }
 
-    /// The entry of the batch that holds `offset`, if it is in memory, and its place for [`batch_end`](Self::batch_end).
+    /// The place of the batch that holds `offset`, if it is in memory, for [`entry`](Self::entry).
     pub(crate) fn find(&self, offset: Offset) -> Option<usize> {
         self.entries.partition_point(|entry| entry.offset <= offset).checked_sub(1)
     }

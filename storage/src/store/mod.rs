@@ -122,7 +122,6 @@ pub struct Store {
     previous_crc: u32,
     /// Partitions with something in the journal that is not durable in a segment, by the first such record.
     journaled: BTreeSet<(u64, PartitionId)>,
-    /// When journaled data has to be written back at the latest: one entry per interval.
     commit: Commit,
     writeback: Writeback,
     syncs: Syncs,
