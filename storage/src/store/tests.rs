@@ -211,10 +211,10 @@ fn fail_segment_writes(op: &IoOp) -> Option<IoErrorKind> {
 }
 
 fn fail_syncs(op: &IoOp) -> Option<IoErrorKind> {
+    let is_first = |file: &FileRef| file.path.starts_with("topic0-0/");
     match op {
-        IoOp::SyncAll { files, .. } => {
-            files.iter().any(|file| file.path.starts_with("topic0-0/")).then_some(IoErrorKind::Other(5))
-        }
+        IoOp::Sync { file } if is_first(file) => Some(IoErrorKind::Other(5)),
+        IoOp::SyncAll { files, .. } if files.iter().any(is_first) => Some(IoErrorKind::Other(5)),
         _ => None,
     }
 }

