@@ -33,6 +33,9 @@ pub const WRITEBACK_IN_FLIGHT_MAX: usize = 16;
 /// Partitions that are synced together.
 pub const GROUP_SYNC_MAX: usize = 4096;
 
+/// Milliseconds for which a group sync waits for partitions that are still being written.
+pub const SYNC_GATHER_MS: u64 = 20;
+
 /// First reservation of a segment; it doubles from there.
 pub const SEGMENT_ALLOCATE_BYTES_MIN: u64 = 64 << 10;
 

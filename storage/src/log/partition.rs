@@ -26,8 +26,6 @@ pub(crate) enum Busy {
     ReadingBlock,
     /// A segment is written.
     Writing,
-    /// What was written is synced.
-    Syncing,
 }
 
 /// Whether a partition's journaled batches are on their way into its segment.
@@ -93,6 +91,8 @@ pub(crate) struct Partition {
     pub(crate) sync_wanted: bool,
     /// Whether a flush is asked for or under way.
     pub(crate) flush: Flush,
+    /// It has joined a group sync for what was written to its segments, which has not ended.
+    pub(crate) data_syncing: bool,
     /// A commit waits for room in the segment's file.
     pub(crate) room_wanted: bool,
     /// It stands in the queue of the next commit.
@@ -179,7 +179,7 @@ impl Partition {
         let mut mark = self.durable;
         let from = self.segment_with_base(mark.segment).unwrap_or(0);
         for (at, segment) in self.segments.iter().enumerate().skip(from) {
-            if segment.needs_sync {
+            if segment.needs_sync || segment.syncing {
                 let begin = Mark::at_segment(segment.base);
                 return mark.max(begin);
             }

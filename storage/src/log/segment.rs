@@ -58,6 +58,8 @@ pub(crate) struct Segment {
     pub(crate) allocated: Option<u64>,
     /// Something was written that no sync covers.
     pub(crate) needs_sync: bool,
+    /// A sync of what was written before is under way.
+    pub(crate) syncing: bool,
     pub(crate) seal: Seal,
 }
 
@@ -72,6 +74,7 @@ impl Segment {
             tail,
             allocated: None,
             needs_sync: false,
+            syncing: false,
             seal: Seal::Open,
         }
     }

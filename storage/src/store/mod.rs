@@ -261,7 +261,10 @@ impl Store {
             // The rest would be due for ever: nothing of it is begun any more.
             return deletion;
         }
-        [space, lazy, deletion, self.writeback_deadline(), self.checkpoint_deadline()].into_iter().flatten().min()
+        [space, lazy, deletion, self.syncs.deadline(), self.writeback_deadline(), self.checkpoint_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Refuses appends from now on, commits what is appended, brings everything into the segments, writes a clean

@@ -100,6 +100,7 @@ impl Store {
             flush_to: end.offset,
             sync_wanted: false,
             flush: Flush::None,
+            data_syncing: false,
             room_wanted: false,
             queued: false,
             lazy_due: None,

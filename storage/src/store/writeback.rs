@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use ringlog_buffer::{Chunk, Slice};
 
-use super::sync::{SyncPart, unsynced};
+use super::sync::{SyncPart, is_unsynced};
 use super::{Purpose, Space, Store};
 use crate::answer::PartitionId;
 use crate::io::{FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability};
@@ -43,6 +43,11 @@ impl Writeback {
     pub(super) fn give_turn_back(&mut self) {
         self.under_way -= 1;
     }
+
+    /// Whether no flush has its turn or waits for it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way == 0 && self.requests.is_empty()
+    }
 }
 
 impl Store {
@@ -72,7 +77,11 @@ impl Store {
 
     /// A commit waits until the partition's segment can be written.
     pub(super) fn wait_for_file(&mut self, id: PartitionId) {
-        self.known(id).room_wanted = true;
+        let partition = self.known(id);
+        partition.room_wanted = true;
+        if partition.busy == Busy::Preparing {
+            self.syncs.hurry();
+        }
         self.drive(id);
     }
 
@@ -317,7 +326,6 @@ impl Store {
         partition.operations += 1;
         let from = partition.written.position;
         let segment = partition.segment_mut(to.segment).expect("the segment is there");
-        segment.needs_sync = true;
         let op = IoOp::Write {
             file: segment.file.clone(),
             offset: from - from % BLOCK_BYTES,
@@ -330,7 +338,13 @@ impl Store {
     pub(super) fn written_back(&mut self, id: PartitionId, to: Mark, result: Result<(), IoErrorKind>) {
         self.known(id).busy = Busy::Idle;
         match result {
-            Ok(()) => self.advance_written(id, to),
+            Ok(()) => {
+                if let Some(segment) = self.known(id).segment_mut(to.segment) {
+                    // A sync that began before does not cover it.
+                    segment.needs_sync = true;
+                }
+                self.advance_written(id, to);
+            }
             Err(reason) => self.fence_partition(id, reason),
         }
         self.operation_ended(id);
@@ -352,8 +366,11 @@ impl Store {
             return;
         }
         if partition.sync_wanted {
-            if unsynced(&partition.segments).next().is_some() {
-                partition.busy = Busy::Syncing;
+            if partition.data_syncing {
+                return self.wait_for_sync(id);
+            }
+            if partition.segments.iter().any(is_unsynced) {
+                partition.data_syncing = true;
                 partition.operations += 1;
                 return self.join_sync(id, SyncPart::Data);
             }
@@ -377,15 +394,13 @@ impl Store {
         }
     }
 
-    /// What was written to the partition's segments is durable.
+    /// What was written to the partition's segments before the sync began is durable.
     pub(super) fn data_synced(&mut self, id: PartitionId, result: Result<(), IoErrorKind>) {
         let partition = self.known(id);
-        partition.busy = Busy::Idle;
+        partition.data_syncing = false;
         match result {
             Ok(()) => {
-                for segment in partition.segments.iter_mut().filter(|segment| segment.seal == Seal::Open) {
-                    segment.needs_sync = false;
-                }
+                partition.segments.iter_mut().for_each(|segment| segment.syncing = false);
                 self.drive(id);
             }
             Err(reason) => self.fence_partition(id, reason),
@@ -398,7 +413,7 @@ impl Store {
         let Some(partition) = self.get_mut(id) else { return };
         let was = std::mem::replace(&mut partition.flush, Flush::None);
         let nothing_at_risk = partition.written.offset >= partition.committed.offset
-            && partition.segments.iter().all(|segment| !segment.needs_sync);
+            && partition.segments.iter().all(|segment| !segment.needs_sync && !segment.syncing);
         if nothing_at_risk {
             // What goes from the journal has to stand in the next checkpoint.
             partition.durable = partition.synced();
