@@ -129,6 +129,8 @@ pub enum Want {
     Memory {
         /// What the frame needs to go on, with what has arrived of it.
         bytes: usize,
+        /// Memory that was granted for the same frame before: the new chunk takes its place.
+        held_bytes: usize,
     },
     /// Nothing: do not read the socket. Ask again after any other call.
     Nothing,
@@ -200,7 +202,7 @@ impl Conn {
         match self.receiver.want() {
             FrameWant::Pool => Want::Pool,
             FrameWant::Direct { chunk, bytes } => Want::Direct { chunk, bytes },
-            FrameWant::Memory { bytes } => Want::Memory { bytes },
+            FrameWant::Memory { bytes, held_bytes } => Want::Memory { bytes, held_bytes },
             FrameWant::Lent => Want::Nothing,
         }
     }
@@ -230,8 +232,8 @@ impl Conn {
         }
     }
 
-    /// Brings the memory that [`Want::Memory`] asked for, right after it. Answers the bytes that were granted for the
-    /// same frame before, which the shell gets back. Panics if nothing was asked for.
+    /// Brings the memory that [`Want::Memory`] asked for, right after it. Answers the bytes that were held for the same
+    /// frame before, which the shell gets back. Panics if nothing was asked for.
     pub fn grant(&mut self, chunk: Chunk) -> usize {
         let (granted_bytes, before) = (chunk.capacity(), self.receiver.grant(chunk));
         self.granted_bytes = self.granted_bytes + granted_bytes - before;

@@ -131,7 +131,7 @@ impl Connection {
                         self.received(result.map(|bytes| bytes == 0), |conn, now| conn.received_direct(chunk, now));
                     }
                 }
-                Want::Memory { bytes } => self.grant(bytes).await,
+                Want::Memory { bytes, held_bytes } => self.grant(bytes, held_bytes).await,
                 Want::Nothing => self.room_bell.wait().await,
             }
             self.serve().await;
@@ -169,8 +169,8 @@ impl Connection {
         }
     }
 
-    async fn grant(&self, bytes: usize) {
-        let (take, closing) = (pin!(self.shard.frames().take(bytes)), pin!(self.closing()));
+    async fn grant(&self, bytes: usize, held_bytes: usize) {
+        let (take, closing) = (pin!(self.shard.frames().take(bytes, held_bytes)), pin!(self.closing()));
         let taken = match self.shard.reactor().timeout(select(take, closing), MEMORY_WAIT).await {
             Ok(Either::Left((taken, _))) => taken,
             Ok(Either::Right(_)) => return,
@@ -178,9 +178,8 @@ impl Connection {
         };
         let mut conn = self.conn.borrow_mut();
         if let Some(chunk) = taken {
-            let before = conn.grant(chunk);
-            drop(conn);
-            self.shard.frames().give_back(before);
+            let replaced = conn.grant(chunk);
+            assert_eq!(replaced, held_bytes, "the budget counts what the frame holds");
         } else {
             conn.close(CloseReason::MemoryExhausted { announced: bytes });
         }

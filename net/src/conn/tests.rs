@@ -243,7 +243,7 @@ fn a_large_frame_is_received_into_a_chunk_of_its_own() {
     conn.received(&bytes[..100], START);
     assert!(matches!(conn.want(), Want::Pool), "100 bytes prove nothing");
     conn.received(&bytes[100..20_000], START);
-    let Want::Memory { bytes: needed } = conn.want() else { panic!("it has proven itself") };
+    let Want::Memory { bytes: needed, held_bytes: 0 } = conn.want() else { panic!("it has proven itself") };
     assert_eq!(needed, bytes.len() - 4);
     conn.received(&bytes[20_000..30_000], START);
     assert_eq!(conn.grant(Chunk::with_capacity(needed)), 0);
@@ -285,10 +285,10 @@ fn memory_is_asked_for_in_proportion_to_what_has_arrived() {
                 arrived += bytes;
                 conn.received_direct(chunk, START);
             }
-            Want::Memory { bytes } => {
+            Want::Memory { bytes, held_bytes } => {
                 assert!(bytes <= FRAME_GROWTH_FACTOR * arrived, "{bytes} for {arrived} bytes");
-                let before = conn.granted_bytes();
-                assert_eq!(conn.grant(Chunk::with_capacity(bytes)), before);
+                assert_eq!(held_bytes, conn.granted_bytes());
+                assert_eq!(conn.grant(Chunk::with_capacity(bytes)), held_bytes);
                 grants.push(bytes);
             }
             Want::Nothing => panic!("nothing holds it up"),
@@ -377,7 +377,7 @@ impl Session {
             }
             // Pool bytes that were under way arrive although memory is waited for.
             Want::Memory { .. } if self.dice.once_in(3) => self.receive_from_pool(65_536),
-            Want::Memory { bytes } => {
+            Want::Memory { bytes, .. } => {
                 let chunk = Chunk::with_capacity(bytes);
                 self.granted_bytes += chunk.capacity();
                 self.granted_bytes -= self.conn.grant(chunk);
@@ -478,7 +478,7 @@ fn hostile_bytes_do_no_harm() {
             conn.received(&bytes, START);
             let own = conn.receiver.own_bytes();
             assert!(own <= INPUT_CHUNK_BYTES_MAX + FRAME_PROOF_BYTES + arrived, "{own} bytes for {arrived}");
-            if let Want::Memory { bytes } = conn.want() {
+            if let Want::Memory { bytes, .. } = conn.want() {
                 assert!(bytes <= FRAME_GROWTH_FACTOR * arrived);
             }
             while let Some(request) = conn.next_request() {

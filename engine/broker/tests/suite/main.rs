@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ending;
+mod memory;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

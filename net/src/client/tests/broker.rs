@@ -64,7 +64,7 @@ impl Served {
     /// Takes bytes and performs what they ask for. `None` when the connection is cut.
     pub(super) fn exchange(&mut self, bytes: &[u8], cluster: &mut Cluster, now: Nanos) -> Option<Vec<u8>> {
         self.conn.received(bytes, now);
-        while let Want::Memory { bytes } = self.conn.want() {
+        while let Want::Memory { bytes, .. } = self.conn.want() {
             self.conn.grant(Chunk::with_capacity(bytes));
         }
         while let Some(request) = self.conn.next_request() {

@@ -89,11 +89,13 @@ impl Session {
                 self.conn.received_direct(chunk, self.now);
                 !bytes.is_empty()
             }
-            Want::Memory { bytes } => {
+            Want::Memory { bytes, held_bytes } => {
                 assert!(bytes <= FRAME_BYTES_MAX && bytes <= self.received_bytes * FRAME_GROWTH_FACTOR);
                 let chunk = Chunk::with_capacity(bytes);
                 self.granted_bytes += chunk.capacity();
-                self.granted_bytes -= self.conn.grant(chunk);
+                let before = self.conn.grant(chunk);
+                assert_eq!(before, held_bytes);
+                self.granted_bytes -= before;
                 true
             }
             Want::Nothing => false,
