@@ -46,7 +46,8 @@ pub struct ConnLimits {
     pub frame_bytes_max: usize,
     /// Largest frame before that.
     pub frame_bytes_before_authentication_max: usize,
-    /// Requests that have arrived and are not answered yet. With so many the socket is not read.
+    /// Requests that were taken and whose answers have not left. With so many no further one is taken up; and with so many
+    /// that have arrived the socket is not read.
     pub requests_in_flight_max: usize,
     /// Bytes of those requests. With so many the socket is not read; the request that reaches the limit is still taken.
     pub request_bytes_in_flight_max: usize,
@@ -152,7 +153,7 @@ pub struct Conn {
     apis: Arc<ServedApis>,
     phase: Phase,
     receiver: Receiver,
-    /// Whole frames that nobody has taken yet: those of one receive at most, for then reading stops.
+    /// Whole frames that nobody has taken yet: those of one receive, beyond the requests that may be in flight.
     frames: VecDeque<Frame>,
     /// Bytes of `frames` and of the requests in `slots`.
     bytes_in_flight: usize,
@@ -292,9 +293,15 @@ impl Conn {
         self.frames.len() + self.slots.len()
     }
 
-    /// The next request, in the order of arrival; `None` until more has arrived, or while the connection is muted.
+    /// Whether requests have arrived that nobody has taken.
+    pub fn has_untaken(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
+    /// The next request, in the order of arrival; `None` until more has arrived, or while the connection is muted or has as
+    /// many in flight as it may.
     pub fn next_request(&mut self) -> Option<Request> {
-        while self.muted_until.is_none() {
+        while self.muted_until.is_none() && self.slots.len() + self.outbox.len() < self.limits.requests_in_flight_max {
             let frame = self.frames.pop_front()?;
             match self.open(&frame) {
                 Ok(Some(request)) => {

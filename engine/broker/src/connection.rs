@@ -138,6 +138,10 @@ impl Connection {
         }
         self.ring_closing();
         self.serve().await;
+        while self.conn.borrow().has_untaken() {
+            self.room_bell.wait().await;
+            self.serve().await;
+        }
         // Only this task has memory granted and hands requests out, so this is all that none of them took along.
         let granted_bytes = self.conn.borrow().granted_bytes();
         self.shard.frames().give_back(granted_bytes);
@@ -185,11 +189,15 @@ impl Connection {
         }
     }
 
-    /// Begins every request that has arrived, each when the one before it has taken its place.
+    /// Begins every request that has arrived and has room, each when the one before it has taken its place.
     async fn serve(self: &Rc<Self>) {
-        loop {
+        while self.conn.borrow().has_untaken() {
+            self.shard.requests().begin().await;
             let next = self.conn.borrow_mut().next_request();
-            let Some(request) = next else { break };
+            let Some(request) = next else {
+                self.shard.requests().end();
+                break;
+            };
             match dispatch(self, &request).await {
                 Handled::Now(response) => self.respond(request, response),
                 Handled::Later(response) => {
@@ -204,6 +212,7 @@ impl Connection {
     fn respond(&self, request: Request, response: Response) {
         let Request { seq, body, granted_bytes, .. } = request;
         self.conn.borrow_mut().respond(seq, response);
+        self.shard.requests().end();
         if granted_bytes > 0 {
             self.shard.frames().recycle(body);
             self.shard.frames().give_back(granted_bytes);

@@ -17,13 +17,14 @@ use ringlog_storage::types::{Millis, Nanos};
 
 use crate::boot::BrokerEnd;
 use crate::controller::Controller;
+use crate::limits::ShardLimits;
 use crate::partition::append::{Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::table::Table;
 use crate::partition::watch::{Watched, Watcher, Watches};
 
 /// Operations handed to the disk in one turn of the driver; the rest follows in the next.
-const OPERATIONS_PER_TURN: usize = 256;
+pub(crate) const OPERATIONS_PER_TURN: usize = 256;
 
 type Waiting<T> = BTreeMap<ReadId, oneshot::Sender<Result<T, ReadError>>>;
 
@@ -99,12 +100,12 @@ pub(crate) struct StoreWork {
 }
 
 impl State {
-    pub(crate) fn new(image: Arc<Image>, store: Store, sessions: FetchSessions) -> Self {
+    pub(crate) fn new(image: Arc<Image>, store: Store, sessions: FetchSessions, limits: &ShardLimits) -> Self {
         Self {
             image,
             store: Touched { inner: store, touched: true },
             table: Table::default(),
-            watches: Watches::default(),
+            watches: Watches::new(limits.watches),
             watched: Watched::default(),
             deferred: Deferred::default(),
             codecs: Codecs::default(),

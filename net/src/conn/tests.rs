@@ -237,6 +237,31 @@ fn with_enough_in_flight_the_socket_is_not_read() {
 }
 
 #[test]
+fn requests_that_came_at_once_are_taken_up_to_the_limit() {
+    let limits = ConnLimits { requests_in_flight_max: 2, ..ConnLimits::default() };
+    let mut conn = Conn::new(limits, apis(), Phase::Authenticated, START);
+    let all: Vec<u8> = (0..5).flat_map(metadata).collect();
+    conn.received(&all, START);
+    let (first, second) = (next(&mut conn), next(&mut conn));
+    assert!(conn.next_request().is_none() && conn.has_untaken());
+    conn.respond(first.seq, body(b""));
+    assert!(conn.next_request().is_none(), "its answer has not left");
+    assert_eq!(sent(&mut conn).len(), 8);
+    let third = next(&mut conn);
+    assert!(conn.next_request().is_none());
+    conn.received_end();
+    conn.respond(third.seq, Response::Nothing);
+    conn.respond(second.seq, Response::Nothing);
+    for correlation_id in 3..5 {
+        let request = next(&mut conn);
+        assert_eq!(request.header.correlation_id, correlation_id);
+        conn.respond(request.seq, Response::Nothing);
+    }
+    assert!(!conn.has_untaken());
+    assert_eq!(conn.finished(), Some(&CloseReason::PeerClosed));
+}
+
+#[test]
 fn a_large_frame_is_received_into_a_chunk_of_its_own() {
     let mut conn = conn();
     let bytes = request(0, 9, 1, true, &vec![5; 1 << 20]);

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ending;
+mod floods;
 mod memory;
 
 use std::cell::RefCell;
@@ -38,6 +39,10 @@ struct Broker {
 
 impl Broker {
     fn start(seed: u64, settings: &[&str]) -> Self {
+        Self::start_with(seed, settings, SimOptions::default())
+    }
+
+    fn start_with(seed: u64, settings: &[&str], options: SimOptions) -> Self {
         let mut set =
             vec!["listeners=PLAINTEXT://:9092".to_owned(), "advertised.listeners=PLAINTEXT://b:9092".to_owned()];
         set.extend(settings.iter().map(|setting| (*setting).to_owned()));
@@ -53,7 +58,7 @@ impl Broker {
             store_sizes: None,
             on_listening: Arc::new(|_| {}),
         };
-        let mut sim = Sim::new(seed, SimOptions::default());
+        let mut sim = Sim::new(seed, options);
         let ends = Ends::default();
         let of_shards = Rc::clone(&ends);
         let node = sim.start_node("broker", SHARDS, move |reactor: Reactor, mesh: Mesh<ShardMessage>| {

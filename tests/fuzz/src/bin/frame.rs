@@ -105,6 +105,7 @@ impl Session {
     fn check_memory(&self) {
         let of_requests: usize = self.open.iter().map(|request| request.granted_bytes).sum();
         assert_eq!(self.granted_bytes, self.conn.granted_bytes() + of_requests);
+        assert!(self.open.len() <= REQUESTS_MAX);
         // What was taken before the limit was reached counts, and what came in one piece with it.
         assert!(self.conn.in_flight() <= REQUESTS_MAX + INPUT_CHUNK_BYTES_MAX / 12);
     }
@@ -160,15 +161,17 @@ fuzz_target!(|data: &[u8]| {
             session.send();
         }
         session.check_memory();
-        if !fed && session.open.is_empty() {
+        if !fed && session.open.is_empty() && !session.conn.has_untaken() {
             break;
         }
         assert!(turn < 200_000, "the connection neither reads nor ends");
     }
     session.conn.received_end();
     session.take_requests();
-    while !session.open.is_empty() {
+    while !session.open.is_empty() || session.conn.has_untaken() {
         session.answer(u8::try_from(turn % 7 + 2).expect("small"));
+        session.send();
+        session.take_requests();
         turn += 1;
     }
     session.send();
