@@ -51,6 +51,9 @@ pub struct ConnLimits {
     pub requests_in_flight_max: usize,
     /// Bytes of those requests. With so many the socket is not read; the request that reaches the limit is still taken.
     pub request_bytes_in_flight_max: usize,
+    /// Bytes of answers that have not been sent. With so many no further request is taken up and the socket is not read; the
+    /// answer that reaches the limit is still taken.
+    pub response_bytes_in_flight_max: usize,
     /// `connections.max.idle.ms`; `None` is never.
     pub idle: Option<Duration>,
 }
@@ -62,6 +65,7 @@ impl Default for ConnLimits {
             frame_bytes_before_authentication_max: 16 * 1024,
             requests_in_flight_max: 64,
             request_bytes_in_flight_max: 4 * 1024 * 1024,
+            response_bytes_in_flight_max: 4 * 1024 * 1024,
             idle: Some(Duration::from_mins(10)),
         }
     }
@@ -113,6 +117,16 @@ pub enum Response {
     Close(CloseReason),
 }
 
+impl Response {
+    /// Bytes of the body.
+    fn len(&self) -> usize {
+        match self {
+            Self::Send(body) => body.len(),
+            Self::Nothing | Self::Close(_) => 0,
+        }
+    }
+}
+
 /// What a connection needs next.
 #[derive(Debug)]
 pub enum Want {
@@ -161,6 +175,10 @@ pub struct Conn {
     slots: VecDeque<Slot>,
     first_seq: u64,
     outbox: Outbox,
+    /// Bytes of responses in `slots`, which wait for an earlier one.
+    answered_bytes: usize,
+    /// Bytes that the last call of `transmit` gave out: they are being sent until the next one.
+    sending_bytes: usize,
     /// The client id of the last request: nearly always that of the next one.
     client_id: Arc<str>,
     /// Memory granted and neither given back nor passed on with a request.
@@ -183,6 +201,8 @@ impl Conn {
             slots: VecDeque::new(),
             first_seq: 0,
             outbox: Outbox::default(),
+            answered_bytes: 0,
+            sending_bytes: 0,
             client_id: Arc::from(""),
             granted_bytes: 0,
             muted_until: None,
@@ -196,7 +216,8 @@ impl Conn {
     pub fn want(&mut self) -> Want {
         // Answers count until they are given out: who does not read them brings no more requests.
         let full = self.in_flight() + self.outbox.len() >= self.limits.requests_in_flight_max
-            || self.bytes_in_flight >= self.limits.request_bytes_in_flight_max;
+            || self.bytes_in_flight >= self.limits.request_bytes_in_flight_max
+            || self.response_bytes() >= self.limits.response_bytes_in_flight_max;
         if full || self.closing.is_some() || self.muted_until.is_some() {
             return Want::Nothing;
         }
@@ -298,10 +319,22 @@ impl Conn {
         !self.frames.is_empty()
     }
 
+    /// Bytes of answers that have not been sent, as far as is known here: those of the last [`transmit`](Self::transmit)
+    /// count until it is called again.
+    pub fn response_bytes(&self) -> usize {
+        self.answered_bytes + self.outbox.bytes() + self.sending_bytes
+    }
+
+    fn may_take(&self) -> bool {
+        self.muted_until.is_none()
+            && self.slots.len() + self.outbox.len() < self.limits.requests_in_flight_max
+            && self.response_bytes() < self.limits.response_bytes_in_flight_max
+    }
+
     /// The next request, in the order of arrival; `None` until more has arrived, or while the connection is muted or has as
-    /// many in flight as it may.
+    /// many requests, or bytes of answers, in flight as it may.
     pub fn next_request(&mut self) -> Option<Request> {
-        while self.muted_until.is_none() && self.slots.len() + self.outbox.len() < self.limits.requests_in_flight_max {
+        while self.may_take() {
             let frame = self.frames.pop_front()?;
             match self.open(&frame) {
                 Ok(Some(request)) => {
@@ -326,8 +359,9 @@ impl Conn {
             // A larger frame than any version of it needs is not let off so lightly.
             Lookup::OtherApiVersions(row) if frame.granted_bytes == 0 => {
                 let header = ResponseHeader { correlation_id, flexible: false };
-                let response = Some(Response::Send(other_api_versions(row)));
-                self.slots.push_back(Slot { api_key: row.api_key, header, frame_bytes, response });
+                let response = Response::Send(other_api_versions(row));
+                self.answered_bytes += response.len();
+                self.slots.push_back(Slot { api_key: row.api_key, header, frame_bytes, response: Some(response) });
                 self.release();
                 return Ok(None);
             }
@@ -354,7 +388,10 @@ impl Conn {
     pub fn respond(&mut self, seq: RequestSeq, response: Response) {
         let index = seq.0.checked_sub(self.first_seq).and_then(|index| usize::try_from(index).ok());
         match index.and_then(|index| self.slots.get_mut(index)) {
-            Some(slot) => assert!(slot.response.replace(response).is_none(), "request {seq:?} is answered twice"),
+            Some(slot) => {
+                self.answered_bytes += response.len();
+                assert!(slot.response.replace(response).is_none(), "request {seq:?} is answered twice");
+            }
             None => assert!(self.closing.is_some(), "request {seq:?} is not in flight"),
         }
         self.release();
@@ -365,25 +402,31 @@ impl Conn {
         while let Some(slot) = self.slots.pop_front_if(|slot| slot.response.is_some()) {
             self.first_seq += 1;
             self.bytes_in_flight -= slot.frame_bytes;
-            let end = match slot.response.expect("was looked at") {
-                Response::Send(body) if fits_a_frame(slot.header, &body) => {
+            let response = slot.response.expect("was looked at");
+            let bytes = response.len();
+            self.answered_bytes -= bytes;
+            let end = match response {
+                Response::Send(body) if fits_a_frame(slot.header, bytes) => {
                     self.outbox.push(slot.header, body);
                     continue;
                 }
-                Response::Send(body) => {
-                    CloseReason::ResponseTooLarge { api_name: slot.api_key.name(), bytes: body.len() }
-                }
+                Response::Send(_) => CloseReason::ResponseTooLarge { api_name: slot.api_key.name(), bytes },
                 Response::Nothing => continue,
                 Response::Close(reason) => reason,
             };
             self.slots.clear();
+            self.answered_bytes = 0;
             self.close(end);
         }
     }
 
-    /// The next bytes to send, all of them, in order; `None` if there are none now. Each piece is sent as it is.
+    /// The next bytes to send, all of them, in order; `None` if there are none now. Each piece is sent as it is. To be called
+    /// when what it gave before has been sent.
     pub fn transmit(&mut self, now: Nanos) -> Option<Vec<Slice>> {
+        let before = self.outbox.bytes();
+        self.sending_bytes = 0;
         let pieces = self.outbox.transmit()?;
+        self.sending_bytes = before - self.outbox.bytes();
         self.active_at = now;
         Some(pieces)
     }
@@ -419,8 +462,8 @@ fn frame_bytes_max(limits: ConnLimits, phase: Phase) -> usize {
     }
 }
 
-fn fits_a_frame(header: ResponseHeader, body: &Body) -> bool {
-    i32::try_from(header.len() + body.len()).is_ok()
+fn fits_a_frame(header: ResponseHeader, body_bytes: usize) -> bool {
+    i32::try_from(header.len() + body_bytes).is_ok()
 }
 
 /// The answer that a client of any age understands (version 0): an error, and which versions of `ApiVersions` it may use.

@@ -1,6 +1,6 @@
 //! One client connection: a task that reads and begins requests, and a task that sends what is answered.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     shard: Shard,
     socket: Socket,
     conn: RefCell<Conn>,
+    /// Bytes of answers to be sent, as the shard has counted them.
+    answer_bytes: Cell<usize>,
     /// The client's address.
     pub(crate) peer: SocketAddr,
     /// Index of the listener that it came in through.
@@ -63,6 +65,7 @@ impl Connection {
             shard: shard.clone(),
             socket,
             conn,
+            answer_bytes: Cell::new(0),
             peer,
             listener,
             writer_bell: Event::default(),
@@ -212,6 +215,7 @@ impl Connection {
     fn respond(&self, request: Request, response: Response) {
         let Request { seq, body, granted_bytes, .. } = request;
         self.conn.borrow_mut().respond(seq, response);
+        self.count_answers();
         self.shard.requests().end();
         if granted_bytes > 0 {
             self.shard.frames().recycle(body);
@@ -221,9 +225,15 @@ impl Connection {
         self.room_bell.ring();
     }
 
+    fn count_answers(&self) {
+        let bytes = self.conn.borrow().response_bytes();
+        self.shard.answers().recount(self.answer_bytes.replace(bytes), bytes);
+    }
+
     async fn write(self: Rc<Self>) {
         loop {
             let next = self.conn.borrow_mut().transmit(self.shard.now());
+            self.count_answers();
             if let Some(slices) = next {
                 if let Err(error) = self.send(slices).await {
                     self.close(CloseReason::SocketFailed(error.to_string()));
@@ -273,5 +283,11 @@ impl Connection {
             }
             Some(reason) => tracing::info!(peer = %self.peer, "connection ended: {reason}"),
         }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shard.answers().recount(self.answer_bytes.get(), 0);
     }
 }

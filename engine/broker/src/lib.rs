@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 mod acceptor;
+mod answers;
 mod boot;
 mod calls;
 mod config_resource;

@@ -9,6 +9,7 @@ use ringlog_cluster::placement::placement;
 use ringlog_reactor::{Mesh, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
 
+use crate::answers::Answers;
 use crate::calls::{Calls, PendingCall};
 use crate::event::Event;
 use crate::limits::ShardLimits;
@@ -29,6 +30,7 @@ struct Inner {
     settings: Rc<Settings>,
     state: RefCell<State>,
     frames: FrameMemory,
+    answers: Answers,
     calls: Calls,
     requests: Requests,
     /// What there was no room for in the mesh, by destination.
@@ -59,12 +61,14 @@ impl Shard {
     ) -> Self {
         let unsent = (0..mesh.shards()).map(|_| RefCell::default()).collect();
         let frames = FrameMemory::new(settings.frame_bytes_max);
+        let answers = Answers::new(settings.answer_bytes_max);
         Self(Rc::new(Inner {
             reactor,
             mesh,
             settings: Rc::new(settings),
             state: RefCell::new(state),
             frames,
+            answers,
             calls: Calls::new(limits.calls),
             requests: Requests::new(limits.requests),
             unsent,
@@ -103,6 +107,10 @@ impl Shard {
 
     pub(crate) fn frames(&self) -> &FrameMemory {
         &self.0.frames
+    }
+
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 
     pub(crate) fn requests(&self) -> &Requests {

@@ -325,7 +325,11 @@ fn memory_is_asked_for_in_proportion_to_what_has_arrived() {
 
 #[test]
 fn long_queues_leave_in_several_transmissions() {
-    let limits = ConnLimits { requests_in_flight_max: usize::MAX, ..ConnLimits::default() };
+    let limits = ConnLimits {
+        requests_in_flight_max: usize::MAX,
+        response_bytes_in_flight_max: usize::MAX,
+        ..ConnLimits::default()
+    };
     let mut conn = Conn::new(limits, apis(), Phase::Authenticated, START);
     let shared = Slice::from(&[1; 1024][..]);
     for correlation_id in 0..3000 {
@@ -367,6 +371,7 @@ impl Session {
         let limits = ConnLimits {
             requests_in_flight_max: dice.within(1..=20),
             request_bytes_in_flight_max: dice.within(1..=2_000_000),
+            response_bytes_in_flight_max: dice.within(1..=20_000),
             ..ConnLimits::default()
         };
         let (mut unsent, mut bodies) = (Vec::new(), VecDeque::new());
@@ -528,4 +533,35 @@ fn a_client_that_reads_no_answers_is_not_read_either() {
     assert!(matches!(conn.want(), Want::Nothing), "as many answers wait as may be in flight");
     assert!(!sent(&mut conn).is_empty());
     assert!(matches!(conn.want(), Want::Pool));
+}
+
+#[test]
+fn bytes_of_answers_that_are_not_sent_hold_requests_up() {
+    let limits = ConnLimits { response_bytes_in_flight_max: 100, ..ConnLimits::default() };
+    let mut conn = Conn::new(limits, apis(), Phase::Authenticated, START);
+    let all: Vec<u8> = (0..4).flat_map(metadata).collect();
+    conn.received(&all, START);
+    let (first, second, third) = (next(&mut conn), next(&mut conn), next(&mut conn));
+    conn.respond(second.seq, body(&[1; 99]));
+    assert_eq!(conn.response_bytes(), 99);
+    assert!(matches!(conn.want(), Want::Pool));
+    conn.respond(third.seq, body(&[1; 1]));
+    // They wait for the first one, and count.
+    assert!(matches!(conn.want(), Want::Nothing));
+    assert!(conn.next_request().is_none());
+    conn.respond(first.seq, body(&[1; 5]));
+    assert_eq!(conn.response_bytes(), 105);
+    assert!(conn.transmit(START).is_some());
+    assert_eq!(conn.response_bytes(), 105, "they are being sent");
+    assert!(conn.next_request().is_none());
+    assert!(conn.transmit(START).is_none());
+    assert_eq!(conn.response_bytes(), 0);
+    let last = next(&mut conn);
+    assert!(matches!(conn.want(), Want::Pool));
+    // An end takes what waits behind it along.
+    conn.received(&metadata(5), START);
+    let behind = next(&mut conn);
+    conn.respond(behind.seq, body(&[1; 7]));
+    conn.respond(last.seq, Response::Close(CloseReason::ShuttingDown));
+    assert_eq!((conn.response_bytes(), conn.finished().is_some()), (0, true));
 }

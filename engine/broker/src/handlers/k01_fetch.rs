@@ -73,30 +73,32 @@ impl Fetch {
     /// Reads, and waits until there is enough, an error, no time left, or nobody to wait for.
     async fn serve(&self, plan: Plan) -> Response {
         let mut wait = Wait::default();
-        let outcomes = loop {
+        // What was read is counted until the connection counts it.
+        let (outcomes, _reserved) = loop {
             let is_over = self.shard.now() >= self.deadline || self.connection.is_closing();
             let last = plan.is_empty() || self.bytes_min == 0 || is_over;
             if !last {
                 wait.open(&self.connection);
             }
-            let outcomes = self.read(&plan, &mut wait).await;
-            if last || wait.event.is_none() || self.is_enough(&outcomes) {
-                break outcomes;
+            let mut reserved = self.shard.answers().reserve(self.bytes_max);
+            let bytes_max = reserved.bytes();
+            let outcomes = self.read(&plan, bytes_max, &mut wait).await;
+            let bytes = outcomes.iter().map(|outcome| outcome.bytes).sum();
+            reserved.resize(bytes);
+            // With no room for any more, one batch is enough.
+            let is_enough = bytes >= self.bytes_min.min(bytes_max.max(1));
+            if last || wait.event.is_none() || is_enough || outcomes.iter().any(ends_wait) {
+                break (outcomes, reserved);
             }
-            drop(outcomes);
+            drop((outcomes, reserved));
             wait.until(&self.shard, self.deadline).await;
         };
         wait.close(&self.connection);
         self.respond(plan, outcomes)
     }
 
-    fn is_enough(&self, outcomes: &[ReadOutcome]) -> bool {
-        let ends_wait = |outcome: &ReadOutcome| outcome.code != ErrorCode::None || outcome.diverging.is_some();
-        outcomes.iter().any(ends_wait) || outcomes.iter().map(|outcome| outcome.bytes).sum::<usize>() >= self.bytes_min
-    }
-
     /// One look at every partition, in the order of the request.
-    async fn read(&self, plan: &Plan, wait: &mut Wait) -> Vec<ReadOutcome> {
+    async fn read(&self, plan: &Plan, bytes_max: usize, wait: &mut Wait) -> Vec<ReadOutcome> {
         let mut groups: BTreeMap<usize, Vec<ReadItem>> = BTreeMap::new();
         let mut place = |item: Result<ReadItem, ErrorCode>| {
             let item = item?;
@@ -110,7 +112,7 @@ impl Fetch {
         let mut gathered = BTreeMap::new();
         let (mut here, mut there) = (None, Vec::new());
         for (owner, items) in groups {
-            let call = ReadCall { items, bytes_max: self.bytes_max, watch };
+            let call = ReadCall { items, bytes_max, watch };
             if owner == self.shard.index() {
                 here = Some(read::begin(&self.shard, &call, owner));
             } else {
@@ -129,7 +131,7 @@ impl Fetch {
         }
         let mut next = |owner| gathered.get_mut(&owner).and_then(Iterator::next).expect("a shard answers every item");
         let outcomes = places.into_iter().map(|place| place.map_or_else(ReadOutcome::failed, &mut next));
-        keep_within(outcomes, self.bytes_max)
+        keep_within(outcomes, bytes_max)
     }
 
     fn respond(&self, plan: Plan, outcomes: Vec<ReadOutcome>) -> Response {
@@ -172,6 +174,11 @@ impl Fetch {
             ..PartitionData::default()
         }
     }
+}
+
+/// Whether the client is to learn of this at once.
+fn ends_wait(outcome: &ReadOutcome) -> bool {
+    outcome.code != ErrorCode::None || outcome.diverging.is_some()
 }
 
 /// Drops data over the limit: shards read side by side, each with the whole limit. The first data stays in any case.

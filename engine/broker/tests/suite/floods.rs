@@ -19,9 +19,9 @@ fn pipeline(wait_ms: i32) -> Vec<u8> {
     frame(&request, 11).repeat(PIPELINED)
 }
 
-/// Reads answers until so many have come or the connection ends; answers how many came.
-async fn count_answers(socket: &Socket, most: usize) -> usize {
-    let (mut bytes, mut count) = (Vec::new(), 0);
+/// Reads answers until so many have come or the connection ends; tells how many came, and their bytes.
+pub(crate) async fn count_answers(socket: &Socket, most: usize) -> (usize, usize) {
+    let (mut bytes, mut count, mut total) = (Vec::new(), 0, 0);
     while count < most {
         match socket.recv().await {
             Ok(received) if !received.is_empty() => bytes.extend_from_slice(&received),
@@ -34,9 +34,10 @@ async fn count_answers(socket: &Socket, most: usize) -> usize {
             }
             bytes.drain(..end);
             count += 1;
+            total += end;
         }
     }
-    count
+    (count, total)
 }
 
 /// Far fewer tasks than requests arrive; spawning one too many would panic.
@@ -79,7 +80,7 @@ fn a_long_pipeline_is_answered_to_its_end() {
                 socket.send(vec![pipeline(0)[..].into()]).await.expect("the broker reads all of it");
                 socket.shutdown().await.expect("the connection is there");
             });
-            let ((), answered) = join(send, count_answers(&socket, usize::MAX)).await;
+            let ((), (answered, _)) = join(send, count_answers(&socket, usize::MAX)).await;
             answered
         });
         assert_eq!(answered, PIPELINED, "seed {seed}");

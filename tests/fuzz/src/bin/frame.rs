@@ -134,6 +134,7 @@ fuzz_target!(|data: &[u8]| {
         frame_bytes_before_authentication_max: 1024,
         requests_in_flight_max: REQUESTS_MAX,
         request_bytes_in_flight_max: FRAME_BYTES_MAX,
+        response_bytes_in_flight_max: 8192,
         idle: Some(Duration::from_secs(1)),
     };
     let phase =
