@@ -231,6 +231,7 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     }
     reactor.spawn(acceptor::watch_idle(shard.clone(), Rc::clone(&connections)));
     reactor.spawn(jobs::maintain(shard.clone()));
+    reactor.spawn(jobs::expire_appends(shard.clone()));
     shard.stopping().wait().await;
     shard.with(|state| state.stopping = true);
     for connection in connections.live() {

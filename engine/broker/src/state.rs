@@ -18,7 +18,7 @@ use ringlog_storage::types::{Millis, Nanos};
 use crate::boot::BrokerEnd;
 use crate::controller::Controller;
 use crate::limits::ShardLimits;
-use crate::partition::append::{Deferred, retry_deferred};
+use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::table::Table;
 use crate::partition::watch::{Watched, Watcher, Watches};
@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) watches: Watches,
     pub(crate) watched: Watched,
     pub(crate) deferred: Deferred,
+    /// Produce requests that wait.
+    pub(crate) appends: append::Waiting,
     pub(crate) codecs: Codecs,
     pub(crate) reads: Waiting<ReadBatches>,
     pub(crate) lookups: Waiting<Option<TimestampOffset>>,
@@ -108,6 +110,7 @@ impl State {
             watches: Watches::new(limits.watches),
             watched: Watched::default(),
             deferred: Deferred::default(),
+            appends: append::Waiting::default(),
             codecs: Codecs::default(),
             reads: BTreeMap::new(),
             lookups: BTreeMap::new(),

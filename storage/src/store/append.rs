@@ -59,6 +59,14 @@ impl Store {
         Ok(self.append_checked(id, batch, leader_epoch, now))
     }
 
+    /// Notes that a client's batch will not be appended for a reason that is not its own: those that follow it must not take
+    /// its place.
+    pub fn note_refused(&mut self, id: PartitionId, header: BatchHeader<'_>, now: Millis) {
+        if let Some(partition) = self.get_mut(id) {
+            partition.producers.refused(header, now);
+        }
+    }
+
     fn check_writable(&self, fenced: Option<crate::io::IoErrorKind>) -> Result<(), AppendError> {
         let refusal = match (self.fenced.or(fenced), self.phase, self.space) {
             (Some(reason), _, _) => StorageError::Fenced(reason),

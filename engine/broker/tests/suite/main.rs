@@ -4,6 +4,7 @@
 mod ending;
 mod floods;
 mod memory;
+mod timeouts;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
