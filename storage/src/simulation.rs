@@ -362,6 +362,7 @@ impl World {
         let bytes = batch(value_bytes, fill, producer, timestamp);
         let (view, _) = BatchView::parse(&bytes).expect("just built");
         let next_sequence = view.last_sequence().advance(1);
+        let has_room = self.stores[shard].has_room(id, bytes.len());
         let answer = self.stores[shard].append(
             id,
             NewBatch::from(&view),
@@ -369,6 +370,11 @@ impl World {
             LeaderEpoch::new(0),
             Millis::new(timestamp),
         );
+        match answer {
+            Ok(_) => assert!(has_room, "partition {partition}: a batch has room that was not told"),
+            Err(AppendError::Backpressure) => assert!(!has_room, "partition {partition}: there is no room for a batch"),
+            Err(_) => {}
+        }
         match answer {
             Ok(appended) => {
                 assert!(!appended.duplicate, "a new batch is new");

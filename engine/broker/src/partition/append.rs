@@ -180,12 +180,15 @@ pub(crate) fn retry_deferred(state: &mut State, now: Millis) {
     }
 }
 
-/// `None` when the store has no room.
+/// `None` when the store has no room. That is asked for first: a batch that waits is validated once, when there is some.
 fn append(state: &mut State, item: &AppendItem, request: &Request, now: Millis) -> Option<Entry> {
     let Some(id) = state.table.id(item.key) else {
         return Some(Entry::Failed(ErrorCode::UnknownTopicOrPartition.into()));
     };
     let slot = state.table.get(id).expect("every id of the table has its slot");
+    if !state.store.has_room(id, item.records.len()) {
+        return None;
+    }
     let (config, leader_epoch) = (&slot.config, slot.leader_epoch);
     let rules = produce_rules(config, item.version);
     let produced = match validate_produced(&item.records, &rules, now, &mut state.codecs) {
