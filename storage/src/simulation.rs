@@ -298,6 +298,10 @@ impl World {
 
     /// Lets one operation of a store end, and takes its events.
     pub(crate) fn step(&mut self, shard: usize) {
+        if !self.stores[shard].has_work() {
+            // At the time that it knows of: no deadline has come.
+            assert!(self.stores[shard].poll_io(Nanos::default()).is_none(), "there was work that was not told");
+        }
         self.now = self.now.saturating_add(std::time::Duration::from_micros(self.dice.below(2000)));
         while let Some(io) = self.stores[shard].poll_io(self.now) {
             self.out[shard].push(io);

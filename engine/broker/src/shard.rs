@@ -85,7 +85,7 @@ impl Shard {
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.0.state.borrow_mut();
         let result = act(&mut state);
-        let store_has_work = state.settle(self.wall_clock());
+        let store_has_work = state.settle(|| self.wall_clock());
         let wakes = state.take_wakes();
         drop(state);
         if store_has_work {

@@ -1,7 +1,6 @@
 //! Everything that a shard remembers. Reached through [`Shard::with`](crate::shard::Shard::with) alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -33,7 +32,7 @@ type Waiting<T> = BTreeMap<ReadId, oneshot::Sender<Result<T, ReadError>>>;
 pub(crate) struct State {
     /// The cluster's metadata, as of the last change that this shard has seen.
     pub(crate) image: Arc<Image>,
-    pub(crate) store: Touched<Store>,
+    pub(crate) store: Store,
     pub(crate) table: Table,
     pub(crate) watches: Watches,
     pub(crate) watched: Watched,
@@ -70,28 +69,6 @@ enum Disk {
     Failed,
 }
 
-/// Notes that something was changed through it.
-#[derive(Debug)]
-pub(crate) struct Touched<T> {
-    inner: T,
-    touched: bool,
-}
-
-impl<T> Deref for Touched<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.inner
-    }
-}
-
-impl<T> DerefMut for Touched<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.touched = true;
-        &mut self.inner
-    }
-}
-
 /// What the store wants done.
 pub(crate) struct StoreWork {
     pub(crate) operations: Vec<Io>,
@@ -105,7 +82,7 @@ impl State {
     pub(crate) fn new(image: Arc<Image>, store: Store, sessions: FetchSessions, limits: &ShardLimits) -> Self {
         Self {
             image,
-            store: Touched { inner: store, touched: true },
+            store,
             table: Table::default(),
             watches: Watches::new(limits.watches),
             watched: Watched::default(),
@@ -127,19 +104,15 @@ impl State {
         }
     }
 
-    /// Hands on what the store has to say, if it was touched. Answers whether it was.
-    pub(crate) fn settle(&mut self, now: Millis) -> bool {
-        if !std::mem::take(&mut self.store.touched) {
-            return false;
-        }
+    /// Hands on what the store has to say, and appends what waited for room. Answers whether the store has something to do
+    /// for its driver.
+    pub(crate) fn settle(&mut self, now: impl FnOnce() -> Millis) -> bool {
         self.hand_on_events();
         if !self.deferred.is_empty() {
-            retry_deferred(self, now);
+            retry_deferred(self, now());
             self.hand_on_events();
-            // Trying alone is no reason to try again.
-            self.store.touched = false;
         }
-        true
+        self.store.has_work()
     }
 
     /// Wakes a fetch.
@@ -154,7 +127,7 @@ impl State {
 
     /// Operations for the disk.
     pub(crate) fn take_store_work(&mut self, now: Nanos) -> StoreWork {
-        let store = &mut self.store.inner;
+        let store = &mut self.store;
         let operations: Vec<_> = std::iter::from_fn(|| store.poll_io(now)).take(OPERATIONS_PER_TURN).collect();
         let deadline = if operations.len() == OPERATIONS_PER_TURN { Some(now) } else { store.next_deadline() };
         // Asking may have made events: something was due.
@@ -178,7 +151,7 @@ impl State {
     }
 
     fn hand_on_events(&mut self) {
-        while let Some(event) = self.store.inner.poll_event() {
+        while let Some(event) = self.store.poll_event() {
             self.hand_on(event);
         }
     }

@@ -10,6 +10,8 @@ use crate::recovery::RecoveryNews;
 use crate::simulation::{Shape, World, batch, key, producer};
 use crate::types::{LeaderEpoch, Millis, Nanos, Offset, ProducerEpoch, ProducerId, Sequence, TopicPartition};
 
+mod work;
+
 fn world(shape: Shape) -> World {
     let mut world = World::new(7, shape);
     world.start(1);
