@@ -42,10 +42,8 @@ pub(crate) use transmit::Outbox;
 /// Limits of one connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnLimits {
-    /// Largest frame once the client may send any request: `socket.request.max.bytes`.
+    /// Largest frame: `socket.request.max.bytes`.
     pub frame_bytes_max: usize,
-    /// Largest frame before that.
-    pub frame_bytes_before_authentication_max: usize,
     /// Requests that were taken and whose answers have not left. With so many no further one is taken up; and with so many
     /// that have arrived the socket is not read.
     pub requests_in_flight_max: usize,
@@ -62,22 +60,12 @@ impl Default for ConnLimits {
     fn default() -> Self {
         Self {
             frame_bytes_max: 100 * 1024 * 1024,
-            frame_bytes_before_authentication_max: 16 * 1024,
             requests_in_flight_max: 64,
             request_bytes_in_flight_max: 4 * 1024 * 1024,
             response_bytes_in_flight_max: 4 * 1024 * 1024,
             idle: Some(Duration::from_mins(10)),
         }
     }
-}
-
-/// How much the client is trusted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
-    /// It must prove who it is first.
-    Authenticating,
-    /// It has, or need not.
-    Authenticated,
 }
 
 /// Names a request of its connection, counted from 0.
@@ -165,7 +153,6 @@ struct Slot {
 pub struct Conn {
     limits: ConnLimits,
     apis: Arc<ServedApis>,
-    phase: Phase,
     receiver: Receiver,
     /// Whole frames that nobody has taken yet: those of one receive, beyond the requests that may be in flight.
     frames: VecDeque<Frame>,
@@ -183,18 +170,16 @@ pub struct Conn {
     client_id: Arc<str>,
     /// Memory granted and neither given back nor passed on with a request.
     granted_bytes: usize,
-    muted_until: Option<Nanos>,
     active_at: Nanos,
     closing: Option<CloseReason>,
 }
 
 impl Conn {
     /// A connection that was accepted at `now`.
-    pub fn new(limits: ConnLimits, apis: Arc<ServedApis>, phase: Phase, now: Nanos) -> Self {
+    pub fn new(limits: ConnLimits, apis: Arc<ServedApis>, now: Nanos) -> Self {
         Self {
             limits,
             apis,
-            phase,
             receiver: Receiver::new(),
             frames: VecDeque::new(),
             bytes_in_flight: 0,
@@ -205,7 +190,6 @@ impl Conn {
             sending_bytes: 0,
             client_id: Arc::from(""),
             granted_bytes: 0,
-            muted_until: None,
             active_at: now,
             closing: None,
         }
@@ -218,7 +202,7 @@ impl Conn {
         let full = self.in_flight() + self.outbox.len() >= self.limits.requests_in_flight_max
             || self.bytes_in_flight >= self.limits.request_bytes_in_flight_max
             || self.response_bytes() >= self.limits.response_bytes_in_flight_max;
-        if full || self.closing.is_some() || self.muted_until.is_some() {
+        if full || self.closing.is_some() {
             return Want::Nothing;
         }
         match self.receiver.want() {
@@ -236,7 +220,7 @@ impl Conn {
             return;
         }
         let (frames, bytes_in_flight) = (&mut self.frames, &mut self.bytes_in_flight);
-        let followed = self.receiver.received(bytes, frame_bytes_max(self.limits, self.phase), |frame| {
+        let followed = self.receiver.received(bytes, self.limits.frame_bytes_max, |frame| {
             *bytes_in_flight += frame.bytes.len();
             frames.push_back(frame);
         });
@@ -299,16 +283,6 @@ impl Conn {
         self.closing.as_ref()
     }
 
-    /// How much the client is trusted.
-    pub fn phase(&self) -> Phase {
-        self.phase
-    }
-
-    /// Sets how much the client is trusted from the next frame on.
-    pub fn set_phase(&mut self, phase: Phase) {
-        self.phase = phase;
-    }
-
     /// Requests that have arrived and are not answered, or wait for an earlier one to be.
     pub fn in_flight(&self) -> usize {
         self.frames.len() + self.slots.len()
@@ -326,13 +300,12 @@ impl Conn {
     }
 
     fn may_take(&self) -> bool {
-        self.muted_until.is_none()
-            && self.slots.len() + self.outbox.len() < self.limits.requests_in_flight_max
+        self.slots.len() + self.outbox.len() < self.limits.requests_in_flight_max
             && self.response_bytes() < self.limits.response_bytes_in_flight_max
     }
 
-    /// The next request, in the order of arrival; `None` until more has arrived, or while the connection is muted or has as
-    /// many requests, or bytes of answers, in flight as it may.
+    /// The next request, in the order of arrival; `None` until more has arrived, or while the connection has as many
+    /// requests, or bytes of answers, in flight as it may.
     pub fn next_request(&mut self) -> Option<Request> {
         while self.may_take() {
             let frame = self.frames.pop_front()?;
@@ -431,34 +404,18 @@ impl Conn {
         Some(pieces)
     }
 
-    /// Throttles the client: until `until`, nothing is read and no request is handed out; responses still leave.
-    pub fn mute(&mut self, until: Nanos) {
-        self.muted_until = self.muted_until.max(Some(until));
-    }
-
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called. Earlier calls do no harm.
     pub fn next_deadline(&self) -> Option<Nanos> {
         let idle = self.limits.idle.map(|idle| self.active_at.saturating_add(idle));
-        self.muted_until.or(idle.filter(|_| self.closing.is_none() && self.in_flight() == 0))
+        idle.filter(|_| self.closing.is_none() && self.in_flight() == 0)
     }
 
-    /// Ends a mute or an idle connection whose time has come.
+    /// Ends an idle connection whose time has come.
     pub fn handle_timeout(&mut self, now: Nanos) {
         if self.next_deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
-        if self.muted_until.take().is_some() {
-            self.active_at = now;
-        } else {
-            self.close(CloseReason::Idle(self.limits.idle.expect("its deadline has come")));
-        }
-    }
-}
-
-fn frame_bytes_max(limits: ConnLimits, phase: Phase) -> usize {
-    match phase {
-        Phase::Authenticating => limits.frame_bytes_before_authentication_max,
-        Phase::Authenticated => limits.frame_bytes_max,
+        self.close(CloseReason::Idle(self.limits.idle.expect("its deadline has come")));
     }
 }
 

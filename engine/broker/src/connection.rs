@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use ringlog_buffer::Slice;
-use ringlog_net::conn::{CloseReason, Conn, Phase, Request, Response, Want};
+use ringlog_net::conn::{CloseReason, Conn, Request, Response, Want};
 use ringlog_net::header::ServedApis;
 use ringlog_reactor::Socket;
 use ringlog_storage::types::Nanos;
@@ -60,7 +60,7 @@ impl Connection {
         apis: Arc<ServedApis>,
     ) -> Rc<Self> {
         let limits = shard.settings().connection;
-        let conn = RefCell::new(Conn::new(limits, apis, Phase::Authenticated, shard.now()));
+        let conn = RefCell::new(Conn::new(limits, apis, shard.now()));
         let connection = Rc::new(Self {
             shard: shard.clone(),
             socket,

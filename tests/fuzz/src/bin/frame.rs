@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use ringlog_buffer::Chunk;
 use ringlog_fuzz::choices::Choices;
 use ringlog_net::conn::{
-    Body, CloseReason, Conn, ConnLimits, FRAME_GROWTH_FACTOR, INPUT_CHUNK_BYTES_MAX, Phase, Request, Response, Want,
+    Body, CloseReason, Conn, ConnLimits, FRAME_GROWTH_FACTOR, INPUT_CHUNK_BYTES_MAX, Request, Response, Want,
 };
 use ringlog_net::header::{ServedApi, ServedApis};
 use ringlog_net::messages::ApiKey;
@@ -131,16 +131,13 @@ fuzz_target!(|data: &[u8]| {
     let plan = choices.bytes(8).to_vec();
     let limits = ConnLimits {
         frame_bytes_max: FRAME_BYTES_MAX,
-        frame_bytes_before_authentication_max: 1024,
         requests_in_flight_max: REQUESTS_MAX,
         request_bytes_in_flight_max: FRAME_BYTES_MAX,
         response_bytes_in_flight_max: 8192,
         idle: Some(Duration::from_secs(1)),
     };
-    let phase =
-        if plan.first().is_some_and(|first| *first == 0xff) { Phase::Authenticating } else { Phase::Authenticated };
     let mut session = Session {
-        conn: Conn::new(limits, APIS.with(Arc::clone), phase, Nanos::default()),
+        conn: Conn::new(limits, APIS.with(Arc::clone), Nanos::default()),
         now: Nanos::default(),
         received_bytes: 0,
         granted_bytes: 0,
