@@ -42,14 +42,16 @@ pub(crate) use transmit::Outbox;
 /// Limits of one connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnLimits {
-    /// Largest frame once the client may send any request: `socket.request.max.bytes`.
+    /// Largest frame: `socket.request.max.bytes`.
     pub frame_bytes_max: usize,
-    /// Largest frame before that.
-    pub frame_bytes_before_authentication_max: usize,
-    /// Requests that have arrived and are not answered yet. With so many the socket is not read.
+    /// Requests that were taken and whose answers have not left. With so many no further one is taken up; and with so many
+    /// that have arrived the socket is not read.
     pub requests_in_flight_max: usize,
     /// Bytes of those requests. With so many the socket is not read; the request that reaches the limit is still taken.
     pub request_bytes_in_flight_max: usize,
+    /// Bytes of answers that have not been sent. With so many no further request is taken up and the socket is not read; the
+    /// answer that reaches the limit is still taken.
+    pub response_bytes_in_flight_max: usize,
     /// `connections.max.idle.ms`; `None` is never.
     pub idle: Option<Duration>,
 }
@@ -58,21 +60,12 @@ impl Default for ConnLimits {
     fn default() -> Self {
         Self {
             frame_bytes_max: 100 * 1024 * 1024,
-            frame_bytes_before_authentication_max: 16 * 1024,
             requests_in_flight_max: 64,
             request_bytes_in_flight_max: 4 * 1024 * 1024,
+            response_bytes_in_flight_max: 4 * 1024 * 1024,
             idle: Some(Duration::from_mins(10)),
         }
     }
-}
-
-/// How much the client is trusted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
-    /// It must prove who it is first.
-    Authenticating,
-    /// It has, or need not.
-    Authenticated,
 }
 
 /// Names a request of its connection, counted from 0.
@@ -112,6 +105,16 @@ pub enum Response {
     Close(CloseReason),
 }
 
+impl Response {
+    /// Bytes of the body.
+    fn len(&self) -> usize {
+        match self {
+            Self::Send(body) => body.len(),
+            Self::Nothing | Self::Close(_) => 0,
+        }
+    }
+}
+
 /// What a connection needs next.
 #[derive(Debug)]
 pub enum Want {
@@ -129,6 +132,8 @@ pub enum Want {
     Memory {
         /// What the frame needs to go on, with what has arrived of it.
         bytes: usize,
+        /// Memory that was granted for the same frame before: the new chunk takes its place.
+        held_bytes: usize,
     },
     /// Nothing: do not read the socket. Ask again after any other call.
     Nothing,
@@ -148,9 +153,8 @@ struct Slot {
 pub struct Conn {
     limits: ConnLimits,
     apis: Arc<ServedApis>,
-    phase: Phase,
     receiver: Receiver,
-    /// Whole frames that nobody has taken yet: those of one receive at most, for then reading stops.
+    /// Whole frames that nobody has taken yet: those of one receive, beyond the requests that may be in flight.
     frames: VecDeque<Frame>,
     /// Bytes of `frames` and of the requests in `slots`.
     bytes_in_flight: usize,
@@ -158,31 +162,34 @@ pub struct Conn {
     slots: VecDeque<Slot>,
     first_seq: u64,
     outbox: Outbox,
+    /// Bytes of responses in `slots`, which wait for an earlier one.
+    answered_bytes: usize,
+    /// Bytes that the last call of `transmit` gave out: they are being sent until the next one.
+    sending_bytes: usize,
     /// The client id of the last request: nearly always that of the next one.
     client_id: Arc<str>,
     /// Memory granted and neither given back nor passed on with a request.
     granted_bytes: usize,
-    muted_until: Option<Nanos>,
     active_at: Nanos,
     closing: Option<CloseReason>,
 }
 
 impl Conn {
     /// A connection that was accepted at `now`.
-    pub fn new(limits: ConnLimits, apis: Arc<ServedApis>, phase: Phase, now: Nanos) -> Self {
+    pub fn new(limits: ConnLimits, apis: Arc<ServedApis>, now: Nanos) -> Self {
         Self {
             limits,
             apis,
-            phase,
             receiver: Receiver::new(),
             frames: VecDeque::new(),
             bytes_in_flight: 0,
             slots: VecDeque::new(),
             first_seq: 0,
             outbox: Outbox::default(),
+            answered_bytes: 0,
+            sending_bytes: 0,
             client_id: Arc::from(""),
             granted_bytes: 0,
-            muted_until: None,
             active_at: now,
             closing: None,
         }
@@ -193,14 +200,15 @@ impl Conn {
     pub fn want(&mut self) -> Want {
         // Answers count until they are given out: who does not read them brings no more requests.
         let full = self.in_flight() + self.outbox.len() >= self.limits.requests_in_flight_max
-            || self.bytes_in_flight >= self.limits.request_bytes_in_flight_max;
-        if full || self.closing.is_some() || self.muted_until.is_some() {
+            || self.bytes_in_flight >= self.limits.request_bytes_in_flight_max
+            || self.response_bytes() >= self.limits.response_bytes_in_flight_max;
+        if full || self.closing.is_some() {
             return Want::Nothing;
         }
         match self.receiver.want() {
             FrameWant::Pool => Want::Pool,
             FrameWant::Direct { chunk, bytes } => Want::Direct { chunk, bytes },
-            FrameWant::Memory { bytes } => Want::Memory { bytes },
+            FrameWant::Memory { bytes, held_bytes } => Want::Memory { bytes, held_bytes },
             FrameWant::Lent => Want::Nothing,
         }
     }
@@ -212,7 +220,7 @@ impl Conn {
             return;
         }
         let (frames, bytes_in_flight) = (&mut self.frames, &mut self.bytes_in_flight);
-        let followed = self.receiver.received(bytes, frame_bytes_max(self.limits, self.phase), |frame| {
+        let followed = self.receiver.received(bytes, self.limits.frame_bytes_max, |frame| {
             *bytes_in_flight += frame.bytes.len();
             frames.push_back(frame);
         });
@@ -230,8 +238,8 @@ impl Conn {
         }
     }
 
-    /// Brings the memory that [`Want::Memory`] asked for, right after it. Answers the bytes that were granted for the
-    /// same frame before, which the shell gets back. Panics if nothing was asked for.
+    /// Brings the memory that [`Want::Memory`] asked for, right after it. Answers the bytes that were held for the same
+    /// frame before, which the shell gets back. Panics if nothing was asked for.
     pub fn grant(&mut self, chunk: Chunk) -> usize {
         let (granted_bytes, before) = (chunk.capacity(), self.receiver.grant(chunk));
         self.granted_bytes = self.granted_bytes + granted_bytes - before;
@@ -275,24 +283,31 @@ impl Conn {
         self.closing.as_ref()
     }
 
-    /// How much the client is trusted.
-    pub fn phase(&self) -> Phase {
-        self.phase
-    }
-
-    /// Sets how much the client is trusted from the next frame on.
-    pub fn set_phase(&mut self, phase: Phase) {
-        self.phase = phase;
-    }
-
     /// Requests that have arrived and are not answered, or wait for an earlier one to be.
     pub fn in_flight(&self) -> usize {
         self.frames.len() + self.slots.len()
     }
 
-    /// The next request, in the order of arrival; `None` until more has arrived, or while the connection is muted.
+    /// Whether requests have arrived that nobody has taken.
+    pub fn has_untaken(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
+    /// Bytes of answers that have not been sent, as far as is known here: those of the last [`transmit`](Self::transmit)
+    /// count until it is called again.
+    pub fn response_bytes(&self) -> usize {
+        self.answered_bytes + self.outbox.bytes() + self.sending_bytes
+    }
+
+    fn may_take(&self) -> bool {
+        self.slots.len() + self.outbox.len() < self.limits.requests_in_flight_max
+            && self.response_bytes() < self.limits.response_bytes_in_flight_max
+    }
+
+    /// The next request, in the order of arrival; `None` until more has arrived, or while the connection has as many
+    /// requests, or bytes of answers, in flight as it may.
     pub fn next_request(&mut self) -> Option<Request> {
-        while self.muted_until.is_none() {
+        while self.may_take() {
             let frame = self.frames.pop_front()?;
             match self.open(&frame) {
                 Ok(Some(request)) => {
@@ -317,8 +332,9 @@ impl Conn {
             // A larger frame than any version of it needs is not let off so lightly.
             Lookup::OtherApiVersions(row) if frame.granted_bytes == 0 => {
                 let header = ResponseHeader { correlation_id, flexible: false };
-                let response = Some(Response::Send(other_api_versions(row)));
-                self.slots.push_back(Slot { api_key: row.api_key, header, frame_bytes, response });
+                let response = Response::Send(other_api_versions(row));
+                self.answered_bytes += response.len();
+                self.slots.push_back(Slot { api_key: row.api_key, header, frame_bytes, response: Some(response) });
                 self.release();
                 return Ok(None);
             }
@@ -345,7 +361,10 @@ impl Conn {
     pub fn respond(&mut self, seq: RequestSeq, response: Response) {
         let index = seq.0.checked_sub(self.first_seq).and_then(|index| usize::try_from(index).ok());
         match index.and_then(|index| self.slots.get_mut(index)) {
-            Some(slot) => assert!(slot.response.replace(response).is_none(), "request {seq:?} is answered twice"),
+            Some(slot) => {
+                self.answered_bytes += response.len();
+                assert!(slot.response.replace(response).is_none(), "request {seq:?} is answered twice");
+            }
             None => assert!(self.closing.is_some(), "request {seq:?} is not in flight"),
         }
         self.release();
@@ -356,62 +375,52 @@ impl Conn {
         while let Some(slot) = self.slots.pop_front_if(|slot| slot.response.is_some()) {
             self.first_seq += 1;
             self.bytes_in_flight -= slot.frame_bytes;
-            let end = match slot.response.expect("was looked at") {
-                Response::Send(body) if fits_a_frame(slot.header, &body) => {
+            let response = slot.response.expect("was looked at");
+            let bytes = response.len();
+            self.answered_bytes -= bytes;
+            let end = match response {
+                Response::Send(body) if fits_a_frame(slot.header, bytes) => {
                     self.outbox.push(slot.header, body);
                     continue;
                 }
-                Response::Send(body) => {
-                    CloseReason::ResponseTooLarge { api_name: slot.api_key.name(), bytes: body.len() }
-                }
+                Response::Send(_) => CloseReason::ResponseTooLarge { api_name: slot.api_key.name(), bytes },
                 Response::Nothing => continue,
                 Response::Close(reason) => reason,
             };
             self.slots.clear();
+            self.answered_bytes = 0;
             self.close(end);
         }
     }
 
-    /// The next bytes to send, all of them, in order; `None` if there are none now. Each piece is sent as it is.
+    /// The next bytes to send, all of them, in order; `None` if there are none now. Each piece is sent as it is. To be called
+    /// when what it gave before has been sent.
     pub fn transmit(&mut self, now: Nanos) -> Option<Vec<Slice>> {
+        let before = self.outbox.bytes();
+        self.sending_bytes = 0;
         let pieces = self.outbox.transmit()?;
+        self.sending_bytes = before - self.outbox.bytes();
         self.active_at = now;
         Some(pieces)
-    }
-
-    /// Throttles the client: until `until`, nothing is read and no request is handed out; responses still leave.
-    pub fn mute(&mut self, until: Nanos) {
-        self.muted_until = self.muted_until.max(Some(until));
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called. Earlier calls do no harm.
     pub fn next_deadline(&self) -> Option<Nanos> {
         let idle = self.limits.idle.map(|idle| self.active_at.saturating_add(idle));
-        self.muted_until.or(idle.filter(|_| self.closing.is_none() && self.in_flight() == 0))
+        idle.filter(|_| self.closing.is_none() && self.in_flight() == 0)
     }
 
-    /// Ends a mute or an idle connection whose time has come.
+    /// Ends an idle connection whose time has come.
     pub fn handle_timeout(&mut self, now: Nanos) {
         if self.next_deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
-        if self.muted_until.take().is_some() {
-            self.active_at = now;
-        } else {
-            self.close(CloseReason::Idle(self.limits.idle.expect("its deadline has come")));
-        }
+        self.close(CloseReason::Idle(self.limits.idle.expect("its deadline has come")));
     }
 }
 
-fn frame_bytes_max(limits: ConnLimits, phase: Phase) -> usize {
-    match phase {
-        Phase::Authenticating => limits.frame_bytes_before_authentication_max,
-        Phase::Authenticated => limits.frame_bytes_max,
-    }
-}
-
-fn fits_a_frame(header: ResponseHeader, body: &Body) -> bool {
-    i32::try_from(header.len() + body.len()).is_ok()
+fn fits_a_frame(header: ResponseHeader, body_bytes: usize) -> bool {
+    i32::try_from(header.len() + body_bytes).is_ok()
 }
 
 /// The answer that a client of any age understands (version 0): an error, and which versions of `ApiVersions` it may use.

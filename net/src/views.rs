@@ -31,7 +31,7 @@ pub enum TopicRef<'a> {
 }
 
 /// The first version of Produce and of Fetch that names topics by id.
-pub(crate) const TOPIC_ID_VERSION_MIN: i16 = 13;
+pub const TOPIC_ID_VERSION_MIN: i16 = 13;
 
 impl<'a> TopicRef<'a> {
     fn decode(r: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {

@@ -54,6 +54,11 @@ impl<P> IoQueue<P> {
         self.ready.push_back(Io { id: IoId::new(id), op });
     }
 
+    /// Whether an operation waits to be performed.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// The next operation to perform.
     pub(crate) fn poll(&mut self) -> Option<Io> {
         self.ready.pop_front()

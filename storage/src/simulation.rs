@@ -288,6 +288,10 @@ impl World {
 
     /// Lets one operation of a store end, and takes its events.
     pub(crate) fn step(&mut self, shard: usize) {
+        if !self.stores[shard].has_work() {
+            // At the time that it knows of: no deadline has come.
+            assert!(self.stores[shard].poll_io(Nanos::default()).is_none(), "there was work that was not told");
+        }
         self.now = self.now.saturating_add(std::time::Duration::from_micros(self.dice.below(2000)));
         while let Some(io) = self.stores[shard].poll_io(self.now) {
             self.out[shard].push(io);
@@ -360,6 +364,7 @@ impl World {
         let bytes = batch(value_bytes, fill, producer, timestamp);
         let (view, _) = BatchView::parse(&bytes).expect("just built");
         let next_sequence = view.last_sequence().advance(1);
+        let has_room = self.stores[shard].has_room(id, bytes.len());
         let answer = self.stores[shard].append(
             id,
             NewBatch::from(&view),
@@ -367,6 +372,11 @@ impl World {
             LeaderEpoch::new(0),
             Millis::new(timestamp),
         );
+        match answer {
+            Ok(_) => assert!(has_room, "partition {partition}: a batch has room that was not told"),
+            Err(AppendError::Backpressure) => assert!(!has_room, "partition {partition}: there is no room for a batch"),
+            Err(_) => {}
+        }
         match answer {
             Ok(appended) => {
                 assert!(!appended.duplicate, "a new batch is new");

@@ -20,6 +20,7 @@ use ringlog_storage::{RecoveredShard, RecoveryError, Store};
 use crate::acceptor::{self, Connections};
 use crate::controller::{self, ControllerError};
 use crate::directory::{self, DirectoryError};
+use crate::limits::ShardLimits;
 use crate::message::{Call, Message, ShardMessage};
 use crate::partition::driver;
 use crate::partition::files::Files;
@@ -212,12 +213,10 @@ fn begin(
 ) -> Shard {
     let store = Store::new(settings.store(mesh.index()), recovered);
     let sessions = usize::try_from(settings.broker.fetch_sessions_max).unwrap_or(0);
-    let state = State::new(
-        Arc::new(Image::new(Arc::clone(&settings.cluster_id), settings.broker.node_id)),
-        store,
-        FetchSessions::new(sessions),
-    );
-    let shard = Shard::new(reactor.clone(), mesh.clone(), settings, state);
+    let image = Arc::new(Image::new(Arc::clone(&settings.cluster_id), settings.broker.node_id));
+    let limits = ShardLimits::new(reactor.limits(), mesh.shards());
+    let state = State::new(image, store, FetchSessions::new(sessions), &limits);
+    let shard = Shard::new(reactor.clone(), mesh.clone(), settings, &limits, state);
     reactor.spawn(driver::drive(shard.clone(), Rc::clone(files)));
     reactor.spawn(mesh_loop::serve(shard.clone()));
     shard
@@ -232,6 +231,7 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     }
     reactor.spawn(acceptor::watch_idle(shard.clone(), Rc::clone(&connections)));
     reactor.spawn(jobs::maintain(shard.clone()));
+    reactor.spawn(jobs::expire_appends(shard.clone()));
     shard.stopping().wait().await;
     shard.with(|state| state.stopping = true);
     for connection in connections.live() {

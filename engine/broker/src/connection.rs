@@ -1,6 +1,6 @@
 //! One client connection: a task that reads and begins requests, and a task that sends what is answered.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use ringlog_buffer::Slice;
-use ringlog_net::conn::{CloseReason, Conn, Phase, Request, Response, Want};
+use ringlog_net::conn::{CloseReason, Conn, Request, Response, Want};
 use ringlog_net::header::ServedApis;
 use ringlog_reactor::Socket;
 use ringlog_storage::types::Nanos;
@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     shard: Shard,
     socket: Socket,
     conn: RefCell<Conn>,
+    /// Bytes of answers to be sent, as the shard has counted them.
+    answer_bytes: Cell<usize>,
     /// The client's address.
     pub(crate) peer: SocketAddr,
     /// Index of the listener that it came in through.
@@ -58,11 +60,12 @@ impl Connection {
         apis: Arc<ServedApis>,
     ) -> Rc<Self> {
         let limits = shard.settings().connection;
-        let conn = RefCell::new(Conn::new(limits, apis, Phase::Authenticated, shard.now()));
+        let conn = RefCell::new(Conn::new(limits, apis, shard.now()));
         let connection = Rc::new(Self {
             shard: shard.clone(),
             socket,
             conn,
+            answer_bytes: Cell::new(0),
             peer,
             listener,
             writer_bell: Event::default(),
@@ -131,13 +134,17 @@ impl Connection {
                         self.received(result.map(|bytes| bytes == 0), |conn, now| conn.received_direct(chunk, now));
                     }
                 }
-                Want::Memory { bytes } => self.grant(bytes).await,
+                Want::Memory { bytes, held_bytes } => self.grant(bytes, held_bytes).await,
                 Want::Nothing => self.room_bell.wait().await,
             }
             self.serve().await;
         }
         self.ring_closing();
         self.serve().await;
+        while self.conn.borrow().has_untaken() {
+            self.room_bell.wait().await;
+            self.serve().await;
+        }
         // Only this task has memory granted and hands requests out, so this is all that none of them took along.
         let granted_bytes = self.conn.borrow().granted_bytes();
         self.shard.frames().give_back(granted_bytes);
@@ -169,8 +176,8 @@ impl Connection {
         }
     }
 
-    async fn grant(&self, bytes: usize) {
-        let (take, closing) = (pin!(self.shard.frames().take(bytes)), pin!(self.closing()));
+    async fn grant(&self, bytes: usize, held_bytes: usize) {
+        let (take, closing) = (pin!(self.shard.frames().take(bytes, held_bytes)), pin!(self.closing()));
         let taken = match self.shard.reactor().timeout(select(take, closing), MEMORY_WAIT).await {
             Ok(Either::Left((taken, _))) => taken,
             Ok(Either::Right(_)) => return,
@@ -178,19 +185,22 @@ impl Connection {
         };
         let mut conn = self.conn.borrow_mut();
         if let Some(chunk) = taken {
-            let before = conn.grant(chunk);
-            drop(conn);
-            self.shard.frames().give_back(before);
+            let replaced = conn.grant(chunk);
+            assert_eq!(replaced, held_bytes, "the budget counts what the frame holds");
         } else {
             conn.close(CloseReason::MemoryExhausted { announced: bytes });
         }
     }
 
-    /// Begins every request that has arrived, each when the one before it has taken its place.
+    /// Begins every request that has arrived and has room, each when the one before it has taken its place.
     async fn serve(self: &Rc<Self>) {
-        loop {
+        while self.conn.borrow().has_untaken() {
+            self.shard.requests().begin().await;
             let next = self.conn.borrow_mut().next_request();
-            let Some(request) = next else { break };
+            let Some(request) = next else {
+                self.shard.requests().end();
+                break;
+            };
             match dispatch(self, &request).await {
                 Handled::Now(response) => self.respond(request, response),
                 Handled::Later(response) => {
@@ -205,6 +215,8 @@ impl Connection {
     fn respond(&self, request: Request, response: Response) {
         let Request { seq, body, granted_bytes, .. } = request;
         self.conn.borrow_mut().respond(seq, response);
+        self.count_answers();
+        self.shard.requests().end();
         if granted_bytes > 0 {
             self.shard.frames().recycle(body);
             self.shard.frames().give_back(granted_bytes);
@@ -213,9 +225,15 @@ impl Connection {
         self.room_bell.ring();
     }
 
+    fn count_answers(&self) {
+        let bytes = self.conn.borrow().response_bytes();
+        self.shard.answers().recount(self.answer_bytes.replace(bytes), bytes);
+    }
+
     async fn write(self: Rc<Self>) {
         loop {
             let next = self.conn.borrow_mut().transmit(self.shard.now());
+            self.count_answers();
             if let Some(slices) = next {
                 if let Err(error) = self.send(slices).await {
                     self.close(CloseReason::SocketFailed(error.to_string()));
@@ -265,5 +283,11 @@ impl Connection {
             }
             Some(reason) => tracing::info!(peer = %self.peer, "connection ended: {reason}"),
         }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shard.answers().recount(self.answer_bytes.get(), 0);
     }
 }

@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 mod acceptor;
+mod answers;
 mod boot;
 mod calls;
 mod config_resource;
@@ -19,12 +20,14 @@ mod dispatch;
 mod event;
 mod handlers;
 mod jobs;
+mod limits;
 mod memory;
 mod mesh_loop;
 mod message;
 mod partition;
 mod produce_rules;
 mod random;
+mod requests;
 mod scatter;
 mod settings;
 mod shard;

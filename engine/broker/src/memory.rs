@@ -1,6 +1,7 @@
 //! Memory for large frames: a budget of the shard, and chunks that are used again.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
@@ -18,8 +19,14 @@ const FREE_CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
 const WAITING_MAX: usize = 64 * 1024;
 
 /// The budget that large frames of all connections of a shard share. Memory of a frame is counted until its request is
-/// done; a frame that is larger than the whole budget is let in when nothing else is. Who comes first is served first,
-/// so that no frame waits for ever behind smaller ones.
+/// done. A frame that grows gives up what it held.
+///
+/// Who comes first is served first, so that no frame waits for ever behind smaller ones; but frames that hold memory
+/// already go before those that hold none, and those that hold the most before the others: only when they are whole does
+/// their memory come back. And who is first in line is let in over the budget when those in line hold everything that is
+/// in use, because waiting would bring nothing then. So a frame that is larger than the whole budget is let in when
+/// nothing else is, frames that have half arrived do not block each other, and the budget is exceeded by one frame at a
+/// time.
 #[derive(Debug)]
 pub(crate) struct FrameMemory {
     bytes_max: usize,
@@ -28,65 +35,78 @@ pub(crate) struct FrameMemory {
     free: RefCell<FreeChunks>,
 }
 
-/// Who waits, in the order of arrival.
+/// Who waits, in the order in which they are served.
 #[derive(Debug, Default)]
 struct Line {
-    wakers: BTreeMap<u64, Option<Waker>>,
+    wakers: BTreeMap<Rank, Option<Waker>>,
     next: u64,
+    /// Memory that those in line hold.
+    held_bytes: usize,
 }
+
+/// A place in the order: by memory held, and within one by arrival.
+type Rank = (Reverse<usize>, u64);
 
 impl FrameMemory {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self { bytes_max, used_bytes: Cell::new(0), line: RefCell::default(), free: RefCell::default() }
     }
 
-    /// An empty chunk of at least `bytes` bytes of capacity; waits while the budget is used up. `None` when too many wait.
-    /// Giving up the wait is fine.
-    pub(crate) async fn take(&self, bytes: usize) -> Option<Chunk> {
+    /// An empty chunk of at least `bytes` bytes of capacity, in the place of `held_bytes` bytes that were taken for the same
+    /// frame before: those count as given back. Waits while the budget is used up. `None` when too many wait. Giving up the
+    /// wait is fine; then what was held is held still.
+    pub(crate) async fn take(&self, bytes: usize, held_bytes: usize) -> Option<Chunk> {
         let capacity = bytes.next_power_of_two().max(BLOCK_BYTES);
-        let must_wait = !self.line.borrow().wakers.is_empty() || !self.fits(capacity);
+        let must_wait = !self.line.borrow().wakers.is_empty() || !self.fits(capacity, held_bytes);
         // Whoever is next looks when this place is given up, behind the count of what was taken.
-        let _place = if must_wait { Some(self.wait(capacity).await?) } else { None };
+        let _place = if must_wait { Some(self.wait(capacity, held_bytes).await?) } else { None };
         let chunk = self.pop(capacity);
-        self.used_bytes.set(self.used_bytes.get() + chunk.capacity());
+        self.used_bytes.set(self.without(held_bytes) + chunk.capacity());
         Some(chunk)
     }
 
-    async fn wait(&self, capacity: usize) -> Option<Place<'_>> {
-        let place = self.stand_in_line()?;
+    async fn wait(&self, capacity: usize, held_bytes: usize) -> Option<Place<'_>> {
+        let place = self.stand_in_line(held_bytes)?;
+        // What this frame holds will not come back by itself any more: who was first so far may go ahead for that reason.
+        self.wake_first();
         poll_fn(|context| {
             let mut line = self.line.borrow_mut();
-            if line.first() == Some(place.number) && self.fits(capacity) {
+            let may_go = self.fits(capacity, held_bytes) || line.held_bytes == self.used_bytes.get();
+            if line.first() == Some(place.rank) && may_go {
                 return Poll::Ready(());
             }
-            line.wakers.insert(place.number, Some(context.waker().clone()));
+            line.wakers.insert(place.rank, Some(context.waker().clone()));
             Poll::Pending
         })
         .await;
         Some(place)
     }
 
-    fn stand_in_line(&self) -> Option<Place<'_>> {
+    fn stand_in_line(&self, held_bytes: usize) -> Option<Place<'_>> {
         let mut line = self.line.borrow_mut();
         if line.wakers.len() >= WAITING_MAX {
             return None;
         }
-        let number = line.next;
+        let rank = (Reverse(held_bytes), line.next);
         line.next += 1;
-        line.wakers.insert(number, None);
-        Some(Place { memory: self, number })
+        line.held_bytes += held_bytes;
+        line.wakers.insert(rank, None);
+        Some(Place { memory: self, rank })
     }
 
-    fn fits(&self, capacity: usize) -> bool {
-        let used_bytes = self.used_bytes.get();
-        used_bytes == 0 || used_bytes + capacity <= self.bytes_max
+    fn fits(&self, capacity: usize, held_bytes: usize) -> bool {
+        let of_others = self.without(held_bytes);
+        of_others == 0 || of_others + capacity <= self.bytes_max
+    }
+
+    fn without(&self, held_bytes: usize) -> usize {
+        self.used_bytes.get().checked_sub(held_bytes).expect("what is held was taken before")
     }
 
     /// Gives `bytes` back to the budget.
     pub(crate) fn give_back(&self, bytes: usize) {
         if bytes > 0 {
-            let left = self.used_bytes.get().checked_sub(bytes);
-            self.used_bytes.set(left.expect("no more comes back than was taken"));
+            self.used_bytes.set(self.without(bytes));
             self.wake_first();
         }
     }
@@ -123,8 +143,8 @@ impl FrameMemory {
 }
 
 impl Line {
-    fn first(&self) -> Option<u64> {
-        self.wakers.first_key_value().map(|(number, _)| *number)
+    fn first(&self) -> Option<Rank> {
+        self.wakers.first_key_value().map(|(rank, _)| *rank)
     }
 }
 
@@ -132,12 +152,15 @@ impl Line {
 #[derive(Debug)]
 struct Place<'a> {
     memory: &'a FrameMemory,
-    number: u64,
+    rank: Rank,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.memory.line.borrow_mut().wakers.remove(&self.number);
+        let mut line = self.memory.line.borrow_mut();
+        line.wakers.remove(&self.rank);
+        line.held_bytes -= self.rank.0.0;
+        drop(line);
         self.memory.wake_first();
     }
 }

@@ -24,8 +24,8 @@ pub(crate) async fn serve(shard: Shard) {
 
 fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
     let reply = match call {
-        Call::Append(items) => {
-            let begun = append::begin(shard, items);
+        Call::Append(items, wait_max) => {
+            let begun = append::begin(shard, items, wait_max);
             later(shard, from, id, async move { Reply::Append(begun.outcomes().await) });
             return;
         }

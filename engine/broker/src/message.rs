@@ -1,6 +1,7 @@
 //! What shards say to each other over the mesh. Payload travels as owned values: slices of the frame it arrived in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringlog_cluster::image::Image;
 
@@ -47,8 +48,8 @@ pub(crate) struct CallId(pub(crate) u64);
 /// Work that one shard asks of another.
 #[derive(Debug)]
 pub(crate) enum Call {
-    /// Append batches; the reply comes when they are committed.
-    Append(Vec<AppendItem>),
+    /// Append batches; the reply comes when they are committed, or when this time is over.
+    Append(Vec<AppendItem>, Duration),
     /// Read batches.
     Read(ReadCall),
     /// Find offsets by time, or the ends of the log.

@@ -47,6 +47,8 @@ pub struct Settings {
     pub connection: ConnLimits,
     /// Memory of one shard for large frames, in bytes.
     pub frame_bytes_max: usize,
+    /// Memory of one shard for answers that are not sent yet, in bytes.
+    pub answer_bytes_max: usize,
     /// Memory of one shard, in bytes; the store's parts are sized from it.
     pub shard_memory_bytes: usize,
     /// Sizes of the stores, where they do not follow from the memory.
@@ -65,8 +67,9 @@ impl Settings {
             ..ConnLimits::default()
         };
         let data_directory = PathBuf::from(&broker.data_directory);
-        // A quarter for what arrives; the store takes a half; the rest is for connections, metadata and what is sent.
-        let frame_bytes_max = shard_memory_bytes / 4;
+        // A quarter for what arrives and an eighth for what is sent; the store takes a half; the rest is for connections and
+        // metadata.
+        let (frame_bytes_max, answer_bytes_max) = (shard_memory_bytes / 4, shard_memory_bytes / 8);
         Self {
             broker,
             fixed,
@@ -75,6 +78,7 @@ impl Settings {
             data_directory,
             connection,
             frame_bytes_max,
+            answer_bytes_max,
             shard_memory_bytes,
             store_sizes: start.store_sizes.clone(),
         }

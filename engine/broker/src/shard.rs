@@ -1,6 +1,7 @@
 //! The handle that tasks of a shard hold, and the one door to its state.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
@@ -8,17 +9,16 @@ use ringlog_cluster::placement::placement;
 use ringlog_reactor::{Mesh, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
 
+use crate::answers::Answers;
 use crate::calls::{Calls, PendingCall};
 use crate::event::Event;
+use crate::limits::ShardLimits;
 use crate::memory::FrameMemory;
 use crate::message::{Call, CallId, Message, Reply, ShardMessage};
 use crate::partition::table::PartitionKey;
+use crate::requests::Requests;
 use crate::settings::Settings;
 use crate::state::State;
-
-/// Calls to other shards that one shard may have under way. It is reached only if connections may have more requests in
-/// flight together; then a request waits before it is served.
-const CALLS_MAX: usize = 1 << 20;
 
 /// One shard: its reactor, its end of the mesh, its state. Cloning is cheap; it never leaves its thread.
 #[derive(Clone)]
@@ -30,7 +30,11 @@ struct Inner {
     settings: Rc<Settings>,
     state: RefCell<State>,
     frames: FrameMemory,
+    answers: Answers,
     calls: Calls,
+    requests: Requests,
+    /// What there was no room for in the mesh, by destination.
+    unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
     stopping: Event,
     drained: Event,
@@ -38,16 +42,36 @@ struct Inner {
     closed: Event,
 }
 
+/// Messages to one shard that wait for room, in order. At most an answer to each of its calls, a wake for each of its
+/// fetches that wait, and a word for each fetch of this shard that no longer does.
+#[derive(Debug, Default)]
+struct Unsent {
+    messages: VecDeque<ShardMessage>,
+    /// A task sends them.
+    is_being_sent: bool,
+}
+
 impl Shard {
-    pub(crate) fn new(reactor: Reactor, mesh: Mesh<ShardMessage>, settings: Settings, state: State) -> Self {
+    pub(crate) fn new(
+        reactor: Reactor,
+        mesh: Mesh<ShardMessage>,
+        settings: Settings,
+        limits: &ShardLimits,
+        state: State,
+    ) -> Self {
+        let unsent = (0..mesh.shards()).map(|_| RefCell::default()).collect();
         let frames = FrameMemory::new(settings.frame_bytes_max);
+        let answers = Answers::new(settings.answer_bytes_max);
         Self(Rc::new(Inner {
             reactor,
             mesh,
             settings: Rc::new(settings),
             state: RefCell::new(state),
             frames,
-            calls: Calls::new(CALLS_MAX),
+            answers,
+            calls: Calls::new(limits.calls),
+            requests: Requests::new(limits.requests),
+            unsent,
             driver_bell: Event::default(),
             stopping: Event::default(),
             drained: Event::default(),
@@ -61,7 +85,7 @@ impl Shard {
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.0.state.borrow_mut();
         let result = act(&mut state);
-        let store_has_work = state.settle(self.wall_clock());
+        let store_has_work = state.settle(|| self.wall_clock());
         let wakes = state.take_wakes();
         drop(state);
         if store_has_work {
@@ -83,6 +107,14 @@ impl Shard {
 
     pub(crate) fn frames(&self) -> &FrameMemory {
         &self.0.frames
+    }
+
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.0.answers
+    }
+
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.0.requests
     }
 
     pub(crate) fn driver_bell(&self) -> &Event {
@@ -147,7 +179,7 @@ impl Shard {
         self.0.calls.replied(id, reply);
     }
 
-    /// Sends a message without waiting for room: a task does that where there is none.
+    /// Sends a message without waiting for room: where there is none a task does that, for all messages to that shard.
     pub(crate) fn post(&self, to: usize, message: Message) {
         if to == self.index() {
             match message {
@@ -156,9 +188,27 @@ impl Shard {
             }
             return;
         }
-        if let Err(message) = self.0.mesh.try_send(to, ShardMessage(message)) {
+        let mut unsent = self.0.unsent[to].borrow_mut();
+        if unsent.is_being_sent {
+            unsent.messages.push_back(ShardMessage(message));
+        } else if let Err(message) = self.0.mesh.try_send(to, ShardMessage(message)) {
+            unsent.messages.push_back(message);
+            unsent.is_being_sent = true;
             let shard = self.clone();
-            self.0.reactor.spawn(async move { shard.0.mesh.send(to, message).await });
+            self.0.reactor.spawn(async move { shard.send_unsent(to).await });
+        }
+    }
+
+    async fn send_unsent(&self, to: usize) {
+        loop {
+            let next = {
+                let mut unsent = self.0.unsent[to].borrow_mut();
+                let next = unsent.messages.pop_front();
+                unsent.is_being_sent = next.is_some();
+                next
+            };
+            let Some(message) = next else { return };
+            self.0.mesh.send(to, message).await;
         }
     }
 

@@ -1,7 +1,6 @@
 //! Everything that a shard remembers. Reached through [`Shard::with`](crate::shard::Shard::with) alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,14 +16,15 @@ use ringlog_storage::types::{Millis, Nanos};
 
 use crate::boot::BrokerEnd;
 use crate::controller::Controller;
-use crate::partition::append::{Deferred, retry_deferred};
+use crate::limits::ShardLimits;
+use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::read::read_ended;
 use crate::partition::table::Table;
 use crate::partition::watch::{Watched, Watcher, Watches};
 
 /// Operations handed to the disk in one turn of the driver; the rest follows in the next.
-const OPERATIONS_PER_TURN: usize = 256;
+pub(crate) const OPERATIONS_PER_TURN: usize = 256;
 
 type Waiting<T> = BTreeMap<ReadId, oneshot::Sender<Result<T, ReadError>>>;
 
@@ -33,11 +33,13 @@ type Waiting<T> = BTreeMap<ReadId, oneshot::Sender<Result<T, ReadError>>>;
 pub(crate) struct State {
     /// The cluster's metadata, as of the last change that this shard has seen.
     pub(crate) image: Arc<Image>,
-    pub(crate) store: Touched<Store>,
+    pub(crate) store: Store,
     pub(crate) table: Table,
     pub(crate) watches: Watches,
     pub(crate) watched: Watched,
     pub(crate) deferred: Deferred,
+    /// Produce requests that wait.
+    pub(crate) appends: append::Waiting,
     pub(crate) codecs: Codecs,
     pub(crate) reads: Waiting<ReadBatches>,
     pub(crate) lookups: Waiting<Option<TimestampOffset>>,
@@ -68,28 +70,6 @@ enum Disk {
     Failed,
 }
 
-/// Notes that something was changed through it.
-#[derive(Debug)]
-pub(crate) struct Touched<T> {
-    inner: T,
-    touched: bool,
-}
-
-impl<T> Deref for Touched<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.inner
-    }
-}
-
-impl<T> DerefMut for Touched<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.touched = true;
-        &mut self.inner
-    }
-}
-
 /// What the store wants done.
 pub(crate) struct StoreWork {
     pub(crate) operations: Vec<Io>,
@@ -100,14 +80,15 @@ pub(crate) struct StoreWork {
 }
 
 impl State {
-    pub(crate) fn new(image: Arc<Image>, store: Store, sessions: FetchSessions) -> Self {
+    pub(crate) fn new(image: Arc<Image>, store: Store, sessions: FetchSessions, limits: &ShardLimits) -> Self {
         Self {
             image,
-            store: Touched { inner: store, touched: true },
+            store,
             table: Table::default(),
-            watches: Watches::default(),
+            watches: Watches::new(limits.watches),
             watched: Watched::default(),
             deferred: Deferred::default(),
+            appends: append::Waiting::default(),
             codecs: Codecs::default(),
             reads: BTreeMap::new(),
             lookups: BTreeMap::new(),
@@ -124,19 +105,15 @@ impl State {
         }
     }
 
-    /// Hands on what the store has to say, if it was touched. Answers whether it was.
-    pub(crate) fn settle(&mut self, now: Millis) -> bool {
-        if !std::mem::take(&mut self.store.touched) {
-            return false;
-        }
+    /// Hands on what the store has to say, and appends what waited for room. Answers whether the store has something to do
+    /// for its driver.
+    pub(crate) fn settle(&mut self, now: impl FnOnce() -> Millis) -> bool {
         self.hand_on_events();
         if !self.deferred.is_empty() {
-            retry_deferred(self, now);
+            retry_deferred(self, now());
             self.hand_on_events();
-            // Trying alone is no reason to try again.
-            self.store.touched = false;
         }
-        true
+        self.store.has_work()
     }
 
     /// Wakes a fetch.
@@ -151,7 +128,7 @@ impl State {
 
     /// Operations for the disk.
     pub(crate) fn take_store_work(&mut self, now: Nanos) -> StoreWork {
-        let store = &mut self.store.inner;
+        let store = &mut self.store;
         let operations: Vec<_> = std::iter::from_fn(|| store.poll_io(now)).take(OPERATIONS_PER_TURN).collect();
         let deadline = if operations.len() == OPERATIONS_PER_TURN { Some(now) } else { store.next_deadline() };
         // Asking may have made events: something was due.
@@ -175,7 +152,7 @@ impl State {
     }
 
     fn hand_on_events(&mut self) {
-        while let Some(event) = self.store.inner.poll_event() {
+        while let Some(event) = self.store.poll_event() {
             self.hand_on(event);
         }
     }

@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use ringlog_cluster::metadata::{Intent, NewTopic};
 
 use crate::controller::decide;
+use crate::limits::AUTO_CREATIONS_MAX;
 use crate::shard::Shard;
 
 /// Makes topics with the broker's defaults, in the background: the client asks again until they are there.
 pub(crate) fn auto_create(shard: &Shard, names: BTreeSet<String>) {
     let missing = shard.with(|state| {
-        let names: BTreeSet<_> = names.into_iter().filter(|name| !state.auto_creating.contains(name)).collect();
+        let room = AUTO_CREATIONS_MAX.saturating_sub(state.auto_creating.len());
+        let names: BTreeSet<_> =
+            names.into_iter().filter(|name| !state.auto_creating.contains(name)).take(room).collect();
         state.auto_creating.extend(names.iter().cloned());
         names
     });

@@ -7,7 +7,7 @@ pub struct Limits {
     pub file_operations: usize,
     /// Sockets and listeners open. Accepting waits; connecting and listening fail with `QuotaExceeded`.
     pub sockets: usize,
-    /// Tasks alive. Spawning more is a broken invariant and panics: who spawns per connection bounds connections.
+    /// Tasks alive. Spawning more is a broken invariant and panics: whoever spawns has limits that add up to less.
     pub tasks: usize,
     /// Tasks polled before the loop looks at the outside world again.
     pub polls_per_turn: usize,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::core::Core;
 use crate::file::File;
+use crate::limits::Limits;
 use crate::op::{DirEntry, ListenOptions, Op, OpenOptions, Outcome, Signal};
 use crate::socket::{Listener, Socket};
 use crate::task::Task;
@@ -37,6 +38,11 @@ impl Reactor {
     /// Starts a task on this shard. Panics over [`Limits::tasks`](crate::Limits::tasks).
     pub fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
         self.core.spawn(future)
+    }
+
+    /// The limits of this shard.
+    pub fn limits(&self) -> &Limits {
+        &self.core.limits
     }
 
     /// Monotonic time.

@@ -19,13 +19,13 @@ pub enum CloseReason {
     },
     /// Often not Kafka's protocol at all, such as a TLS or HTTP client on a plain port.
     #[error(
-        "a request announced {announced} bytes, over the limit of {limit} (socket.request.max.bytes, or the limit \
-         before authentication); if this is no Kafka client, or one that speaks TLS to a plain listener, correct its address"
+        "a request announced {announced} bytes, over the limit of {limit} (socket.request.max.bytes); \
+         if this is no Kafka client, or one that speaks TLS to a plain listener, correct its address"
     )]
     FrameTooLarge {
         /// The size field.
         announced: usize,
-        /// The limit of the phase that the connection is in.
+        /// The limit.
         limit: usize,
     },
     /// The size field is negative.

@@ -44,8 +44,8 @@ pub(super) enum FrameWant {
     Pool,
     /// Up to `bytes` bytes into `chunk`.
     Direct { chunk: Chunk, bytes: usize },
-    /// A chunk of at least `bytes` bytes.
-    Memory { bytes: usize },
+    /// A chunk of at least `bytes` bytes, in the place of `held_bytes` bytes that were granted before.
+    Memory { bytes: usize, held_bytes: usize },
     /// Nothing until the chunk of a direct receive is back.
     Lent,
 }
@@ -159,7 +159,8 @@ impl Receiver {
         let missing = large.announced - chunk.len();
         let room = missing.min(chunk.spare_len());
         if chunk.len() >= FRAME_PROOF_BYTES && room < missing.min(DIRECT_BYTES_MIN) {
-            return FrameWant::Memory { bytes: large.announced.min(chunk.len().saturating_mul(FRAME_GROWTH_FACTOR)) };
+            let bytes = large.announced.min(chunk.len().saturating_mul(FRAME_GROWTH_FACTOR));
+            return FrameWant::Memory { bytes, held_bytes: large.granted_bytes };
         }
         if room >= DIRECT_BYTES_MIN
             && let Some(chunk) = large.chunk.take()

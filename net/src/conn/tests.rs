@@ -14,7 +14,7 @@ fn apis() -> Arc<ServedApis> {
 }
 
 fn conn() -> Conn {
-    Conn::new(ConnLimits::default(), apis(), Phase::Authenticated, START)
+    Conn::new(ConnLimits::default(), apis(), START)
 }
 
 /// A request as a client sends it, size field included.
@@ -110,8 +110,8 @@ fn an_unknown_version_of_api_versions_is_answered_with_error_35_and_key_18() {
 
 #[test]
 fn bytes_that_are_no_requests_close() {
-    let check = |phase, bytes: &[u8], expected: CloseReason| {
-        let mut conn = Conn::new(ConnLimits::default(), apis(), phase, START);
+    let check = |bytes: &[u8], expected: CloseReason| {
+        let mut conn = conn();
         conn.received(&metadata(1), START);
         conn.received(bytes, START);
         let good = next(&mut conn);
@@ -126,19 +126,16 @@ fn bytes_that_are_no_requests_close() {
         assert_eq!(conn.finished(), Some(&expected));
         assert!(!expected.to_string().is_empty());
     };
-    let free = |bytes: &[u8], expected| check(Phase::Authenticated, bytes, expected);
-    free(b"\xff\xff\xff\xff", CloseReason::FrameNegative { announced: -1 });
-    free(b"\0\0\0\0", CloseReason::FrameTooShort { announced: 0 });
-    free(b"\x16\x03\x01\x02", CloseReason::FrameTooLarge { announced: 0x1603_0102, limit: 104_857_600 });
-    let too_large = CloseReason::FrameTooLarge { announced: 16_385, limit: 16_384 };
-    check(Phase::Authenticating, b"\0\0\x40\x01", too_large);
-    free(&request(99, 0, 0, false, b""), CloseReason::ApiKeyNotServed { api_key: 99 });
+    check(b"\xff\xff\xff\xff", CloseReason::FrameNegative { announced: -1 });
+    check(b"\0\0\0\0", CloseReason::FrameTooShort { announced: 0 });
+    check(b"\x16\x03\x01\x02", CloseReason::FrameTooLarge { announced: 0x1603_0102, limit: 104_857_600 });
+    check(&request(99, 0, 0, false, b""), CloseReason::ApiKeyNotServed { api_key: 99 });
     let version =
         CloseReason::ApiVersionNotServed { api_name: ApiKey::Produce.name(), api_version: 2, min: 3, max: 13 };
-    free(&request(0, 2, 0, false, b""), version);
+    check(&request(0, 2, 0, false, b""), version);
     let error = crate::wire::DecodeError::Truncated { needed: 1 };
     let malformed = CloseReason::HeaderMalformed { api_key: 3, api_version: 1, error };
-    free(b"\0\0\0\x09\0\x03\0\x01\0\0\0\x01\0", malformed);
+    check(b"\0\0\0\x09\0\x03\0\x01\0\0\0\x01\0", malformed);
 }
 
 #[test]
@@ -176,26 +173,6 @@ fn closing_as_an_answer_drops_what_comes_behind() {
 }
 
 #[test]
-fn a_muted_connection_waits() {
-    let mut conn = conn();
-    conn.received(&[metadata(1), metadata(2)].concat(), START);
-    let first = next(&mut conn);
-    conn.respond(first.seq, body(b""));
-    let until = START.saturating_add(Duration::from_secs(5));
-    conn.mute(until);
-    conn.mute(START);
-    assert_eq!(sent(&mut conn).len(), 8, "what is answered leaves");
-    assert!(conn.next_request().is_none());
-    assert!(matches!(conn.want(), Want::Nothing));
-    assert_eq!(conn.next_deadline(), Some(until));
-    conn.handle_timeout(START);
-    assert!(conn.next_request().is_none());
-    conn.handle_timeout(until);
-    assert!(matches!(conn.want(), Want::Pool));
-    assert_eq!(next(&mut conn).header.correlation_id, 2);
-}
-
-#[test]
 fn only_a_connection_with_nothing_to_do_is_idle() {
     let idle = Duration::from_mins(10);
     let mut conn = conn();
@@ -218,7 +195,7 @@ fn only_a_connection_with_nothing_to_do_is_idle() {
 #[test]
 fn with_enough_in_flight_the_socket_is_not_read() {
     let limits = ConnLimits { requests_in_flight_max: 2, ..ConnLimits::default() };
-    let mut conn = Conn::new(limits, apis(), Phase::Authenticated, START);
+    let mut conn = Conn::new(limits, apis(), START);
     conn.received(&metadata(1), START);
     assert!(matches!(conn.want(), Want::Pool));
     conn.received(&metadata(2), START);
@@ -229,11 +206,36 @@ fn with_enough_in_flight_the_socket_is_not_read() {
     assert!(matches!(conn.want(), Want::Pool));
 
     let limits = ConnLimits { request_bytes_in_flight_max: 34, ..ConnLimits::default() };
-    let mut conn = Conn::new(limits, apis(), Phase::Authenticated, START);
+    let mut conn = Conn::new(limits, apis(), START);
     conn.received(&metadata(1), START);
     assert!(matches!(conn.want(), Want::Pool), "one request has 17 bytes");
     conn.received(&metadata(2), START);
     assert!(matches!(conn.want(), Want::Nothing));
+}
+
+#[test]
+fn requests_that_came_at_once_are_taken_up_to_the_limit() {
+    let limits = ConnLimits { requests_in_flight_max: 2, ..ConnLimits::default() };
+    let mut conn = Conn::new(limits, apis(), START);
+    let all: Vec<u8> = (0..5).flat_map(metadata).collect();
+    conn.received(&all, START);
+    let (first, second) = (next(&mut conn), next(&mut conn));
+    assert!(conn.next_request().is_none() && conn.has_untaken());
+    conn.respond(first.seq, body(b""));
+    assert!(conn.next_request().is_none(), "its answer has not left");
+    assert_eq!(sent(&mut conn).len(), 8);
+    let third = next(&mut conn);
+    assert!(conn.next_request().is_none());
+    conn.received_end();
+    conn.respond(third.seq, Response::Nothing);
+    conn.respond(second.seq, Response::Nothing);
+    for correlation_id in 3..5 {
+        let request = next(&mut conn);
+        assert_eq!(request.header.correlation_id, correlation_id);
+        conn.respond(request.seq, Response::Nothing);
+    }
+    assert!(!conn.has_untaken());
+    assert_eq!(conn.finished(), Some(&CloseReason::PeerClosed));
 }
 
 #[test]
@@ -243,7 +245,7 @@ fn a_large_frame_is_received_into_a_chunk_of_its_own() {
     conn.received(&bytes[..100], START);
     assert!(matches!(conn.want(), Want::Pool), "100 bytes prove nothing");
     conn.received(&bytes[100..20_000], START);
-    let Want::Memory { bytes: needed } = conn.want() else { panic!("it has proven itself") };
+    let Want::Memory { bytes: needed, held_bytes: 0 } = conn.want() else { panic!("it has proven itself") };
     assert_eq!(needed, bytes.len() - 4);
     conn.received(&bytes[20_000..30_000], START);
     assert_eq!(conn.grant(Chunk::with_capacity(needed)), 0);
@@ -285,10 +287,10 @@ fn memory_is_asked_for_in_proportion_to_what_has_arrived() {
                 arrived += bytes;
                 conn.received_direct(chunk, START);
             }
-            Want::Memory { bytes } => {
+            Want::Memory { bytes, held_bytes } => {
                 assert!(bytes <= FRAME_GROWTH_FACTOR * arrived, "{bytes} for {arrived} bytes");
-                let before = conn.granted_bytes();
-                assert_eq!(conn.grant(Chunk::with_capacity(bytes)), before);
+                assert_eq!(held_bytes, conn.granted_bytes());
+                assert_eq!(conn.grant(Chunk::with_capacity(bytes)), held_bytes);
                 grants.push(bytes);
             }
             Want::Nothing => panic!("nothing holds it up"),
@@ -300,8 +302,12 @@ fn memory_is_asked_for_in_proportion_to_what_has_arrived() {
 
 #[test]
 fn long_queues_leave_in_several_transmissions() {
-    let limits = ConnLimits { requests_in_flight_max: usize::MAX, ..ConnLimits::default() };
-    let mut conn = Conn::new(limits, apis(), Phase::Authenticated, START);
+    let limits = ConnLimits {
+        requests_in_flight_max: usize::MAX,
+        response_bytes_in_flight_max: usize::MAX,
+        ..ConnLimits::default()
+    };
+    let mut conn = Conn::new(limits, apis(), START);
     let shared = Slice::from(&[1; 1024][..]);
     for correlation_id in 0..3000 {
         conn.received(&metadata(correlation_id), START);
@@ -342,6 +348,7 @@ impl Session {
         let limits = ConnLimits {
             requests_in_flight_max: dice.within(1..=20),
             request_bytes_in_flight_max: dice.within(1..=2_000_000),
+            response_bytes_in_flight_max: dice.within(1..=20_000),
             ..ConnLimits::default()
         };
         let (mut unsent, mut bodies) = (Vec::new(), VecDeque::new());
@@ -356,7 +363,7 @@ impl Session {
             bodies.push_back((correlation_id, body));
         }
         let expected = vec![Vec::new(); bodies.len()];
-        let conn = Conn::new(limits, apis(), Phase::Authenticated, START);
+        let conn = Conn::new(limits, apis(), START);
         let (taken, output) = (Vec::new(), Vec::new());
         Self { dice, conn, unsent, position: 0, bodies, taken, expected, output, granted_bytes: 0 }
     }
@@ -377,7 +384,7 @@ impl Session {
             }
             // Pool bytes that were under way arrive although memory is waited for.
             Want::Memory { .. } if self.dice.once_in(3) => self.receive_from_pool(65_536),
-            Want::Memory { bytes } => {
+            Want::Memory { bytes, .. } => {
                 let chunk = Chunk::with_capacity(bytes);
                 self.granted_bytes += chunk.capacity();
                 self.granted_bytes -= self.conn.grant(chunk);
@@ -478,7 +485,7 @@ fn hostile_bytes_do_no_harm() {
             conn.received(&bytes, START);
             let own = conn.receiver.own_bytes();
             assert!(own <= INPUT_CHUNK_BYTES_MAX + FRAME_PROOF_BYTES + arrived, "{own} bytes for {arrived}");
-            if let Want::Memory { bytes } = conn.want() {
+            if let Want::Memory { bytes, .. } = conn.want() {
                 assert!(bytes <= FRAME_GROWTH_FACTOR * arrived);
             }
             while let Some(request) = conn.next_request() {
@@ -503,4 +510,35 @@ fn a_client_that_reads_no_answers_is_not_read_either() {
     assert!(matches!(conn.want(), Want::Nothing), "as many answers wait as may be in flight");
     assert!(!sent(&mut conn).is_empty());
     assert!(matches!(conn.want(), Want::Pool));
+}
+
+#[test]
+fn bytes_of_answers_that_are_not_sent_hold_requests_up() {
+    let limits = ConnLimits { response_bytes_in_flight_max: 100, ..ConnLimits::default() };
+    let mut conn = Conn::new(limits, apis(), START);
+    let all: Vec<u8> = (0..4).flat_map(metadata).collect();
+    conn.received(&all, START);
+    let (first, second, third) = (next(&mut conn), next(&mut conn), next(&mut conn));
+    conn.respond(second.seq, body(&[1; 99]));
+    assert_eq!(conn.response_bytes(), 99);
+    assert!(matches!(conn.want(), Want::Pool));
+    conn.respond(third.seq, body(&[1; 1]));
+    // They wait for the first one, and count.
+    assert!(matches!(conn.want(), Want::Nothing));
+    assert!(conn.next_request().is_none());
+    conn.respond(first.seq, body(&[1; 5]));
+    assert_eq!(conn.response_bytes(), 105);
+    assert!(conn.transmit(START).is_some());
+    assert_eq!(conn.response_bytes(), 105, "they are being sent");
+    assert!(conn.next_request().is_none());
+    assert!(conn.transmit(START).is_none());
+    assert_eq!(conn.response_bytes(), 0);
+    let last = next(&mut conn);
+    assert!(matches!(conn.want(), Want::Pool));
+    // An end takes what waits behind it along.
+    conn.received(&metadata(5), START);
+    let behind = next(&mut conn);
+    conn.respond(behind.seq, body(&[1; 7]));
+    conn.respond(last.seq, Response::Close(CloseReason::ShuttingDown));
+    assert_eq!((conn.response_bytes(), conn.finished().is_some()), (0, true));
 }

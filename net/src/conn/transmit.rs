@@ -127,17 +127,21 @@ impl Ready {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     ready: VecDeque<Ready>,
+    /// Bytes of the bodies in `ready`.
+    bytes: usize,
     /// Where sizes, headers and encoded bytes are copied to. Used again once everything in it was sent.
     chunk: Option<Chunk>,
 }
 
 impl Outbox {
     pub(super) fn push(&mut self, header: ResponseHeader, body: Body) {
+        self.bytes += body.len();
         self.ready.push_back(Ready { header: Some(header), body });
     }
 
     /// Queues a body that is a whole frame: what the client sends.
     pub(crate) fn push_whole(&mut self, frame: Body) {
+        self.bytes += frame.len();
         self.ready.push_back(Ready { header: None, body: frame });
     }
 
@@ -150,6 +154,11 @@ impl Outbox {
         self.ready.len()
     }
 
+    /// Bytes of the bodies that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// As many responses as fit one transmission, at least one if there is one.
     pub(crate) fn transmit(&mut self) -> Option<Vec<Slice>> {
         let count = self.next_count();
@@ -160,6 +169,7 @@ impl Outbox {
         let copied_bytes = batch().map(Ready::copied_len).sum();
         let mut gather = Gather::new(chunk_with_room(&mut self.chunk, copied_bytes));
         for ready in self.ready.drain(..count) {
+            self.bytes -= ready.body.len();
             if let Some(header) = ready.header {
                 let size = header.len() + ready.body.len();
                 let size = u32::try_from(size).expect("Conn::respond refuses bodies that do not fit a frame");

@@ -14,6 +14,13 @@ pub enum Isolation {
     ReadCommitted,
 }
 
+impl Isolation {
+    /// What a byte of a request says. Kafka takes all but 1 for the weaker one.
+    pub fn of(isolation_level: i8) -> Self {
+        if isolation_level == 1 { Self::ReadCommitted } else { Self::ReadUncommitted }
+    }
+}
+
 /// A follower's word about itself; a consumer has the id [`BrokerId::NONE`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplicaState {
@@ -138,7 +145,7 @@ impl<'a> FetchView<'a> {
 
     /// Which records the reader wants to see; like Kafka, every level but 1 counts as 0.
     pub fn isolation(&self) -> Isolation {
-        if self.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+        Isolation::of(self.isolation_level)
     }
 }
 

@@ -55,12 +55,30 @@ impl Store {
             }
             return Err(refusal);
         }
-        if self.unwritten_bytes.saturating_add(to_u64(bytes)) > self.config.unwritten_bytes_max
-            && self.unwritten_bytes > 0
-        {
+        if self.is_full_for(bytes) {
             return Err(AppendError::Backpressure);
         }
         Ok(self.append_checked(id, batch, leader_epoch, now))
+    }
+
+    /// Whether an append of so many bytes would get an answer other than [`AppendError::Backpressure`]. Tells before a batch
+    /// is validated whether that is worth while.
+    pub fn has_room(&self, id: PartitionId, bytes: usize) -> bool {
+        let fenced = self.get(id).map(|partition| partition.fenced);
+        fenced.is_none_or(|fenced| self.check_writable(fenced).is_err()) || !self.is_full_for(bytes)
+    }
+
+    fn is_full_for(&self, bytes: usize) -> bool {
+        let after = self.unwritten_bytes.saturating_add(to_u64(bytes));
+        after > self.config.unwritten_bytes_max && self.unwritten_bytes > 0
+    }
+
+    /// Notes that a client's batch will not be appended for a reason that is not its own: those that follow it must not take
+    /// its place.
+    pub fn note_refused(&mut self, id: PartitionId, header: BatchHeader<'_>, now: Millis) {
+        if let Some(partition) = self.get_mut(id) {
+            partition.producers.refused(header, now);
+        }
     }
 
     fn check_writable(&self, fenced: Option<crate::io::IoErrorKind>) -> Result<(), AppendError> {

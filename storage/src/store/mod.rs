@@ -104,6 +104,8 @@ pub struct Store {
     phase: Phase,
     fenced: Option<IoErrorKind>,
     queue: IoQueue<Purpose>,
+    /// Something was changed since [`poll_io`](Self::poll_io) last had nothing to begin.
+    stirred: bool,
     partitions: Vec<Option<Partition>>,
     free: Vec<PartitionId>,
     by_key: BTreeMap<PartitionKey, PartitionId>,
@@ -167,6 +169,7 @@ impl Store {
             phase: Phase::Running,
             fenced: None,
             queue,
+            stirred: true,
             partitions: Vec::new(),
             free: Vec::new(),
             by_key: BTreeMap::new(),
@@ -213,12 +216,21 @@ impl Store {
             self.advance_writeback();
             self.delete_due();
         }
-        self.queue.poll()
+        let io = self.queue.poll();
+        self.stirred = io.is_some();
+        io
+    }
+
+    /// Whether [`poll_io`](Self::poll_io) may have something to begin although no [`deadline`](Self::next_deadline) has come.
+    /// An answer from memory is no reason for it.
+    pub fn has_work(&self) -> bool {
+        self.stirred || self.queue.has_ready()
     }
 
     /// Takes the result of an operation. Panics on an id that is not under way.
     pub fn io_done(&mut self, id: IoId, result: IoResult, now: Nanos) {
         self.clock = self.clock.max(now);
+        self.stirred = true;
         let Some((purpose, result)) = self.queue.done(id, result) else { return };
         match purpose {
             Purpose::JournalWrite => self.journal_written(result.map(drop)),
@@ -273,6 +285,7 @@ impl Store {
     pub fn shutdown(&mut self) {
         if self.phase == Phase::Running {
             self.phase = Phase::Closing;
+            self.stirred = true;
         }
     }
 
@@ -305,7 +318,9 @@ impl Store {
         self.partitions.get(index(id))?.as_ref()
     }
 
+    /// The partition, to be changed.
     fn get_mut(&mut self, id: PartitionId) -> Option<&mut Partition> {
+        self.stirred = true;
         self.partitions.get_mut(index(id))?.as_mut()
     }
 

@@ -34,6 +34,7 @@ impl Store {
             }
             None => return None,
         };
+        self.stirred = true;
         let state = self.recovered.remove(&key);
         let partition = self.open(name, key, config, state);
         let unsealed = partition.unsealed > 0;

@@ -1,6 +1,7 @@
 //! The traps of the log and of the disk, by their numbers, each against a guard of the store.
 
 mod fences;
+mod lookups;
 mod reads;
 
 use std::time::Duration;
@@ -12,6 +13,8 @@ use crate::log::producers::{Producers, Verdict};
 use crate::recovery::RecoveryNews;
 use crate::simulation::{Shape, World, batch, key, producer};
 use crate::types::{LeaderEpoch, Millis, Nanos, Offset, ProducerEpoch, ProducerId, Sequence, TopicPartition};
+
+mod work;
 
 fn world(shape: Shape) -> World {
     let mut world = World::new(7, shape);
@@ -542,59 +545,4 @@ fn a_removed_partition_leaves_nothing_and_its_name_can_be_used_again() {
     assert_eq!((offsets.high_watermark, offsets.log_end), (Offset::new(3), Offset::new(3)));
     let names = world.disk.names("");
     assert!(names.contains(&"topic0-0".to_owned()) && !names.iter().any(|name| name.ends_with("-delete")), "{names:?}");
-}
-
-#[test]
-fn lookups_by_time_find_the_first_record_that_is_late_enough() {
-    let mut world = world(Shape { partitions: 1, ..Shape::default() });
-    let (shard, id) = world.ids[&0];
-    for number in 0..400 {
-        let bytes = batch(600, 1, Producer::NONE, 1000 + number * 10);
-        let (view, _) = BatchView::parse(&bytes).expect("just built");
-        let answer = world.stores[shard].append(
-            id,
-            NewBatch::from(&view),
-            AppendOrigin::Client,
-            LeaderEpoch::new(0),
-            Millis::new(5),
-        );
-        answer.expect("there is room");
-        world.settle(12);
-    }
-    for number in [0_i64, 1, 77, 200, 399] {
-        for (timestamp, expected) in [(1000 + number * 10, number * 3), (1000 + number * 10 - 5, number * 3)] {
-            let found = look_up(&mut world, |store| {
-                store.offset_for_timestamp(id, Millis::new(timestamp), crate::answer::ReadUpTo::HighWatermark)
-            });
-            assert_eq!(found.map(|found| found.offset), Some(Offset::new(expected)), "{timestamp}");
-        }
-    }
-    let late = look_up(&mut world, |store| {
-        store.offset_for_timestamp(id, Millis::new(1_000_000), crate::answer::ReadUpTo::HighWatermark)
-    });
-    assert_eq!(late, None);
-    let last = look_up(&mut world, |store| store.max_timestamp(id, crate::answer::ReadUpTo::HighWatermark));
-    assert_eq!(last.map(|found| (found.timestamp, found.offset)), Some((Millis::new(4990), Offset::new(1197))));
-}
-
-fn look_up(
-    world: &mut World,
-    begin: impl FnOnce(&mut crate::Store) -> Result<crate::answer::LookupOutcome, ReadError>,
-) -> Option<crate::answer::TimestampOffset> {
-    match begin(&mut world.stores[0]).expect("it can be looked up") {
-        crate::answer::LookupOutcome::Ready(found) => found,
-        crate::answer::LookupOutcome::Disk(wanted) => {
-            for _ in 0..1000 {
-                world.step(0);
-                for (_, event) in std::mem::take(&mut world.events) {
-                    if let StoreEvent::LookupReady { read, result } = event
-                        && read == wanted
-                    {
-                        return result.expect("nothing is damaged");
-                    }
-                }
-            }
-            panic!("a lookup ends")
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! `Produce`, versions 3 to 13: batches of any number of partitions, each appended by the shard that owns it.
 
+use std::time::Duration;
+
 use ringlog_buffer::Slice;
 use ringlog_net::conn::{CloseReason, Response};
 use ringlog_net::error::ErrorCode;
@@ -19,8 +21,13 @@ const ACKS_NONE: i16 = 0;
 const ACKS_LEADER: i16 = 1;
 const ACKS_ALL: i16 = -1;
 
+/// A client's time is for what Kafka waits for, which are other replicas: the leader's own append is not timed there. Here
+/// it is the disk that is waited for, and a time below this is no reason to fail.
+const WAIT_MIN: Duration = Duration::from_secs(1);
+
 /// Begins the appends; they have their places in the logs when this returns. `acks` of 1 and all wait for the same: with
-/// one replica, what is committed is what the topic's durability says.
+/// one replica, what is committed is what the topic's durability says. What is not committed in the client's time is
+/// answered with `REQUEST_TIMED_OUT`, partition by partition.
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let (body, version) = (incoming.request.body.clone(), incoming.version());
     let view = ProduceView::decode(&body, version).map_err(|error| incoming.malformed(error))?;
@@ -30,7 +37,8 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         Some(code) => Plan::refuse(&view, code),
         None => Plan::new(&shard, &view, &body, version),
     };
-    let begun = plan.begin(&shard).await;
+    let wait_max = Duration::from_millis(u64::try_from(view.timeout_ms).unwrap_or(0)).max(WAIT_MIN);
+    let begun = plan.begin(&shard, wait_max).await;
     Ok(Handled::later(async move {
         let outcomes = begun.outcomes().await;
         if acks == ACKS_NONE {
@@ -100,13 +108,13 @@ impl Plan {
         Place::In(group, items.len() - 1)
     }
 
-    async fn begin(self, shard: &Shard) -> Begun {
+    async fn begin(self, shard: &Shard, wait_max: Duration) -> Begun {
         let mut groups = Vec::with_capacity(self.groups.len());
         for (owner, items) in self.groups {
             groups.push(if owner == shard.index() {
-                Group::Here(append::begin(shard, items))
+                Group::Here(append::begin(shard, items, wait_max))
             } else {
-                Group::There(shard.call(owner, Call::Append(items)).await)
+                Group::There(shard.call(owner, Call::Append(items, wait_max)).await)
             });
         }
         Begun { places: self.places, groups }

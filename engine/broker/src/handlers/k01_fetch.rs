@@ -10,7 +10,7 @@ use ringlog_cluster::fetch_session::PartitionKey;
 use ringlog_net::conn::{CloseReason, Response};
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::fetch::{EpochEndOffset, PartitionData};
-use ringlog_net::views::{FetchResponseHead, FetchResponseWriter, FetchView, Isolation};
+use ringlog_net::views::{FetchResponseHead, FetchResponseWriter, FetchView, Isolation, TOPIC_ID_VERSION_MIN};
 use ringlog_storage::types::{BrokerId, Nanos};
 
 use crate::connection::Connection;
@@ -20,7 +20,7 @@ use crate::message::{Call, Message, Reply};
 use crate::partition::read::{self, ReadCall, ReadItem, ReadOutcome};
 use crate::partition::watch::{WatchId, Watcher};
 use crate::shard::Shard;
-use plan::{Plan, TOPIC_ID_VERSION_MIN, topic_ref};
+use plan::{Plan, topic_ref};
 
 /// The longest that a fetch waits, whatever it asks for.
 const WAIT_MAX: Duration = Duration::from_mins(5);
@@ -73,32 +73,33 @@ impl Fetch {
     /// Reads, and waits until there is enough, an error, no time left, or nobody to wait for.
     async fn serve(&self, plan: Plan) -> Response {
         let mut wait = Wait::default();
-        let outcomes = loop {
+        // What was read is counted until the connection counts it.
+        let (outcomes, _reserved) = loop {
             let is_over = self.shard.now() >= self.deadline || self.connection.is_closing();
             let last = plan.is_empty() || self.bytes_min == 0 || is_over;
             if !last {
                 wait.open(&self.connection);
             }
-            let outcomes = self.read(&plan, &mut wait).await;
-            if last || wait.event.is_none() || self.is_enough(&outcomes) {
-                break outcomes;
+            let mut reserved = self.shard.answers().reserve(self.bytes_max);
+            let bytes_max = reserved.bytes();
+            let outcomes = self.read(&plan, bytes_max, &mut wait).await;
+            let bytes = outcomes.iter().map(|outcome| outcome.bytes).sum();
+            reserved.resize(bytes);
+            let counted = outcomes.iter().map(|outcome| outcome.counted_bytes).fold(0, usize::saturating_add);
+            // With no room for any more, one batch is enough.
+            let is_enough = counted >= self.bytes_min.min(bytes_max.max(1));
+            if last || wait.event.is_none() || is_enough || outcomes.iter().any(ends_wait) {
+                break (outcomes, reserved);
             }
-            drop(outcomes);
+            drop((outcomes, reserved));
             wait.until(&self.shard, self.deadline).await;
         };
         wait.close(&self.connection);
         self.respond(plan, outcomes)
     }
 
-    fn is_enough(&self, outcomes: &[ReadOutcome]) -> bool {
-        let ends_wait =
-            |outcome: &ReadOutcome| outcome.code != ErrorCode::None || outcome.diverging.is_some() || outcome.has_more;
-        let counted = outcomes.iter().map(|outcome| outcome.counted_bytes).fold(0, usize::saturating_add);
-        outcomes.iter().any(ends_wait) || counted >= self.bytes_min
-    }
-
     /// One look at every partition, in the order of the request.
-    async fn read(&self, plan: &Plan, wait: &mut Wait) -> Vec<ReadOutcome> {
+    async fn read(&self, plan: &Plan, bytes_max: usize, wait: &mut Wait) -> Vec<ReadOutcome> {
         let mut groups: BTreeMap<usize, Vec<ReadItem>> = BTreeMap::new();
         let mut place = |item: Result<ReadItem, ErrorCode>| {
             let item = item?;
@@ -112,7 +113,7 @@ impl Fetch {
         let mut gathered = BTreeMap::new();
         let (mut here, mut there) = (None, Vec::new());
         for (owner, items) in groups {
-            let call = ReadCall { items, bytes_max: self.bytes_max, watch };
+            let call = ReadCall { items, bytes_max, watch };
             if owner == self.shard.index() {
                 here = Some(read::begin(&self.shard, &call, owner));
             } else {
@@ -134,7 +135,7 @@ impl Fetch {
             self.with_gone_topic(outcome)
         };
         let outcomes = places.into_iter().map(|place| place.map_or_else(ReadOutcome::failed, &mut next));
-        keep_within(outcomes, self.bytes_max)
+        keep_within(outcomes, bytes_max)
     }
 
     /// The image knew the partition and its shard does not: the topic is being deleted. By its id that has its own code.
@@ -186,6 +187,11 @@ impl Fetch {
             ..PartitionData::default()
         }
     }
+}
+
+/// Whether the client is to learn of this at once.
+fn ends_wait(outcome: &ReadOutcome) -> bool {
+    outcome.code != ErrorCode::None || outcome.diverging.is_some() || outcome.has_more
 }
 
 /// Drops data over the limit: shards read side by side, each with the whole limit. The first data stays in any case.

@@ -6,13 +6,13 @@ use ringlog_net::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,
 };
-use ringlog_net::views::TopicRef;
+use ringlog_net::views::{Isolation, TopicRef};
 use ringlog_storage::answer::TimestampOffset;
 use ringlog_storage::types::{LeaderEpoch, Millis, PartitionIndex};
 
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::message::{Call, Reply};
-use crate::partition::lookup::{self, Isolation, OffsetItem, OffsetOutcome, Target};
+use crate::partition::lookup::{self, OffsetItem, OffsetOutcome, Target};
 use crate::scatter::scatter;
 use crate::topics::{find_partition, find_topic};
 
@@ -31,7 +31,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let request: ListOffsetsRequest = incoming.decode()?;
     let version = incoming.version();
     let shard = incoming.connection.shard().clone();
-    let isolation = if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
+    let isolation = Isolation::of(request.isolation_level);
     let image = shard.with(|state| state.image.clone());
     let mut items = Vec::new();
     for topic in &request.topics {

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use crate::partition::append;
 use crate::shard::Shard;
 
 /// Partitions that are maintained before requests have their turn again.
 const PARTITIONS_PER_TURN: usize = 256;
+/// How late a produce request may be told that its time is over.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Applies retention and expiry, at the interval of `log.retention.check.interval.ms`.
 pub(crate) async fn maintain(shard: Shard) {
@@ -18,5 +21,18 @@ pub(crate) async fn maintain(shard: Shard) {
             shard.with(|state| state.store.maintain(some.iter().copied(), now));
             shard.reactor().yield_now().await;
         }
+    }
+}
+
+/// Answers produce requests that wait for longer than their clients do.
+pub(crate) async fn expire_appends(shard: Shard) {
+    loop {
+        shard.reactor().sleep(EXPIRY_INTERVAL).await;
+        let now = shard.now();
+        shard.with(|state| {
+            if !state.appends.is_empty() {
+                append::expire(state, now, shard.wall_clock());
+            }
+        });
     }
 }

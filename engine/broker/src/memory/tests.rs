@@ -26,7 +26,11 @@ impl Wakes {
 type Take<'a> = Pin<Box<dyn Future<Output = Option<Chunk>> + 'a>>;
 
 fn take(memory: &FrameMemory, bytes: usize) -> Take<'_> {
-    Box::pin(memory.take(bytes))
+    grow(memory, bytes, 0)
+}
+
+fn grow(memory: &FrameMemory, bytes: usize, held_bytes: usize) -> Take<'_> {
+    Box::pin(memory.take(bytes, held_bytes))
 }
 
 /// The capacity of what was taken; `None` while it waits.
@@ -39,7 +43,7 @@ fn poll(take: &mut Take<'_>, wakes: &Arc<Wakes>) -> Option<usize> {
 }
 
 fn now(memory: &FrameMemory, bytes: usize) -> Option<Chunk> {
-    match pin!(memory.take(bytes)).poll(&mut Context::from_waker(Waker::noop())) {
+    match pin!(memory.take(bytes, 0)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(chunk) => chunk,
         Poll::Pending => None,
     }
@@ -97,6 +101,59 @@ fn who_gives_up_waiting_lets_the_next_one_in() {
     assert_eq!(of_small.take(), 1);
     assert_eq!(poll(&mut small, &of_small), Some(4 * KIB));
     assert!(now(&memory, 4 * KIB).is_some(), "nobody is in the line any more");
+}
+
+#[test]
+fn a_frame_that_grows_does_not_wait_for_what_it_holds() {
+    let memory = FrameMemory::new(64 * KIB);
+    let wakes = Arc::new(Wakes::default());
+    let first = now(&memory, 16 * KIB).expect("fits").capacity();
+    assert_eq!(poll(&mut grow(&memory, 64 * KIB, first), &wakes), Some(64 * KIB));
+    assert_eq!(memory.used_bytes.get(), 64 * KIB);
+    assert_eq!(poll(&mut grow(&memory, 500 * KIB, 64 * KIB), &wakes), Some(512 * KIB), "it is alone");
+    memory.give_back(512 * KIB);
+    assert_eq!(memory.used_bytes.get(), 0);
+}
+
+#[test]
+fn frames_that_hold_all_there_is_do_not_wait_for_each_other() {
+    let memory = FrameMemory::new(64 * KIB);
+    let held = 32 * KIB;
+    assert!(now(&memory, held).is_some() && now(&memory, held).is_some());
+    let (of_new, of_one, of_other) = (Arc::default(), Arc::default(), Arc::default());
+    let (mut new, mut one, mut other) =
+        (take(&memory, 4 * KIB), grow(&memory, 64 * KIB, held), grow(&memory, 64 * KIB, held));
+    assert_eq!((poll(&mut new, &of_new), poll(&mut one, &of_one)), (None, None));
+    // From here on nobody gives anything back by himself, and the one that came first is told.
+    assert_eq!(poll(&mut other, &of_other), None);
+    assert_eq!(of_one.take(), 1);
+    assert_eq!((poll(&mut new, &of_new), poll(&mut other, &of_other)), (None, None));
+    assert_eq!(poll(&mut one, &of_one), Some(64 * KIB));
+    assert_eq!(memory.used_bytes.get(), 96 * KIB);
+    // One at a time: the others wait until this one is done.
+    assert_eq!((poll(&mut new, &of_new), poll(&mut other, &of_other)), (None, None));
+    memory.give_back(64 * KIB);
+    assert_eq!(poll(&mut new, &of_new), None, "a frame that holds memory goes first");
+    assert_eq!(poll(&mut other, &of_other), Some(64 * KIB));
+    memory.give_back(64 * KIB);
+    assert_eq!(poll(&mut new, &of_new), Some(4 * KIB));
+}
+
+#[test]
+fn who_gives_up_growing_holds_what_it_held_until_that_comes_back() {
+    let memory = FrameMemory::new(64 * KIB);
+    let held = 32 * KIB;
+    assert!(now(&memory, held).is_some() && now(&memory, held).is_some());
+    let (of_one, of_other) = (Arc::default(), Arc::default());
+    let (mut one, mut other) = (grow(&memory, 64 * KIB, held), grow(&memory, 64 * KIB, held));
+    assert_eq!(poll(&mut one, &of_one), None);
+    assert_eq!(poll(&mut other, &of_other), None);
+    drop(one);
+    assert_eq!((of_other.take(), poll(&mut other, &of_other)), (1, None));
+    memory.give_back(held);
+    assert_eq!(of_other.take(), 1);
+    assert_eq!(poll(&mut other, &of_other), Some(64 * KIB));
+    assert_eq!(memory.used_bytes.get(), 64 * KIB);
 }
 
 #[test]

@@ -3,12 +3,15 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
+
+use slab::Slab;
 
 use ringlog_buffer::Slice;
 use ringlog_net::error::ErrorCode;
 use ringlog_storage::answer::{AppendError, AppendOrigin, Appended, PartitionId};
 use ringlog_storage::batch::validate::{InvalidRecord, ProduceError, validate_produced};
-use ringlog_storage::types::{Millis, Offset};
+use ringlog_storage::types::{Millis, Nanos, Offset};
 
 use super::commit::CommitCount;
 use super::table::PartitionKey;
@@ -63,6 +66,8 @@ impl From<ErrorCode> for AppendFailure {
 pub(crate) struct Request {
     entries: RefCell<Vec<Entry>>,
     count: Rc<CommitCount>,
+    /// When the client wants an answer at the latest.
+    deadline: Nanos,
 }
 
 #[derive(Debug)]
@@ -91,18 +96,33 @@ struct DeferredItem {
     index: usize,
 }
 
+/// Requests that wait until their batches are committed. One look at all of them now and then costs less than a timer for
+/// each. Their number is bounded by the requests that connections may have in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Slab<Rc<Request>>);
+
+impl Waiting {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// A request whose batches are in the log, or in line for it.
 pub(crate) struct Begun {
     shard: Shard,
     request: Rc<Request>,
+    /// Its place in [`Waiting`].
+    waiting: Option<usize>,
 }
 
-/// Appends what is valid. On return every batch has its place in the order of the log.
-pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>) -> Begun {
+/// Appends what is valid. On return every batch has its place in the order of the log. `wait_max` is how long the client
+/// waits for an answer.
+pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>, wait_max: Duration) -> Begun {
     let entries = RefCell::new(Vec::with_capacity(items.len()));
-    let request = Rc::new(Request { entries, count: Rc::default() });
+    let deadline = shard.now().saturating_add(wait_max);
+    let request = Rc::new(Request { entries, count: Rc::default(), deadline });
     let now = shard.wall_clock();
-    shard.with(|state| {
+    let waiting = shard.with(|state| {
         for (index, item) in items.into_iter().enumerate() {
             let entry = if state.deferred.0.is_empty() { append(state, &item, &request, now) } else { None };
             let deferred = entry.is_none();
@@ -112,8 +132,40 @@ pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>) -> Begun {
                 state.deferred.0.push_back(DeferredItem { item, request: Rc::clone(&request), index });
             }
         }
+        request.count.is_open().then(|| state.appends.0.insert(Rc::clone(&request)))
     });
-    Begun { shard: shard.clone(), request }
+    Begun { shard: shard.clone(), request, waiting }
+}
+
+/// Answers requests whose time is over. What is in the log stays there, and may be committed later; what has no place in
+/// it by now never gets one.
+pub(crate) fn expire(state: &mut State, now: Nanos, wall_clock: Millis) {
+    let is_due = |request: &Rc<Request>| request.deadline <= now && !request.count.is_given_up();
+    let due: Vec<_> = state.appends.0.iter().map(|(_, request)| request).filter(|request| is_due(request)).collect();
+    if due.is_empty() {
+        return;
+    }
+    for request in due {
+        request.count.give_up();
+    }
+    for deferred in std::mem::take(&mut state.deferred.0) {
+        if !deferred.request.count.is_given_up() {
+            state.deferred.0.push_back(deferred);
+            continue;
+        }
+        note_refused(state, &deferred.item, wall_clock);
+        deferred.request.entries.borrow_mut()[deferred.index] = Entry::Failed(ErrorCode::RequestTimedOut.into());
+    }
+}
+
+/// What comes next of the batch's producer must not take its place.
+fn note_refused(state: &mut State, item: &AppendItem, wall_clock: Millis) {
+    let Some(id) = state.table.id(item.key) else { return };
+    let slot = state.table.get(id).expect("every id of the table has its slot");
+    let rules = produce_rules(&slot.config, item.version);
+    if let Ok(produced) = validate_produced(&item.records, &rules, wall_clock, &mut state.codecs) {
+        state.store.note_refused(id, produced.header(), wall_clock);
+    }
 }
 
 /// Appends what was deferred, for as long as there is room.
@@ -128,12 +180,15 @@ pub(crate) fn retry_deferred(state: &mut State, now: Millis) {
     }
 }
 
-/// `None` when the store has no room.
+/// `None` when the store has no room. That is asked for first: a batch that waits is validated once, when there is some.
 fn append(state: &mut State, item: &AppendItem, request: &Request, now: Millis) -> Option<Entry> {
     let Some(id) = state.table.id(item.key) else {
         return Some(Entry::Failed(ErrorCode::UnknownTopicOrPartition.into()));
     };
     let slot = state.table.get(id).expect("every id of the table has its slot");
+    if !state.store.has_room(id, item.records.len()) {
+        return None;
+    }
     let (config, leader_epoch) = (&slot.config, slot.leader_epoch);
     let rules = produce_rules(config, item.version);
     let produced = match validate_produced(&item.records, &rules, now, &mut state.codecs) {
@@ -157,15 +212,24 @@ fn append(state: &mut State, item: &AppendItem, request: &Request, now: Millis) 
 }
 
 impl Begun {
-    /// Waits until every batch is committed or has failed, and tells which, in the order of the items.
+    /// Waits until every batch is committed or has failed, or the time is over, and tells what became of each, in the order
+    /// of the items.
     pub(crate) async fn outcomes(self) -> Vec<AppendOutcome> {
-        self.request.count.settled().await;
+        let count = &self.request.count;
+        count.settled().await;
         let entries = self.request.entries.take();
-        self.shard.with(|state| entries.into_iter().map(|entry| outcome(state, entry)).collect())
+        let uncommitted = if count.is_given_up() { ErrorCode::RequestTimedOut } else { ErrorCode::KafkaStorageError };
+        self.shard.with(|state| {
+            if let Some(place) = self.waiting {
+                state.appends.0.remove(place);
+            }
+            entries.into_iter().map(|entry| outcome(state, entry, uncommitted)).collect()
+        })
     }
 }
 
-fn outcome(state: &State, entry: Entry) -> AppendOutcome {
+/// `uncommitted` is the answer for a batch that is in the log and not committed.
+fn outcome(state: &State, entry: Entry, uncommitted: ErrorCode) -> AppendOutcome {
     match entry {
         Entry::Deferred => unreachable!("a deferred batch counts as open"),
         Entry::Failed(failure) => Err(failure),
@@ -174,7 +238,7 @@ fn outcome(state: &State, entry: Entry) -> AppendOutcome {
                 return Err(ErrorCode::UnknownTopicOrPartition.into());
             };
             if !appended.committed && offsets.high_watermark <= appended.last_offset {
-                return Err(ErrorCode::KafkaStorageError.into());
+                return Err(uncommitted.into());
             }
             let Appended { base_offset, log_append_time, log_start, .. } = appended;
             Ok(Committed { base_offset, log_append_time, log_start })

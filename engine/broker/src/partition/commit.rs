@@ -12,14 +12,15 @@ use ringlog_storage::types::Offset;
 #[derive(Debug, Default)]
 pub(crate) struct CommitCount {
     open: Cell<usize>,
+    given_up: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl CommitCount {
-    /// Waits until every append of the request is committed, or will never be.
+    /// Waits until every append of the request is committed, or will never be, or the wait is given up.
     pub(crate) async fn settled(&self) {
         poll_fn(|context| {
-            if self.open.get() == 0 {
+            if self.open.get() == 0 || self.given_up.get() {
                 return Poll::Ready(());
             }
             *self.waker.borrow_mut() = Some(context.waker().clone());
@@ -36,9 +37,29 @@ impl CommitCount {
     /// Counts one less.
     pub(crate) fn settle_one(&self) {
         self.open.set(self.open.get() - 1);
-        if self.open.get() == 0
-            && let Some(waker) = self.waker.borrow_mut().take()
-        {
+        if self.open.get() == 0 {
+            self.wake();
+        }
+    }
+
+    /// Whether something is counted.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.get() > 0
+    }
+
+    /// Ends the wait, whatever is still open.
+    pub(crate) fn give_up(&self) {
+        self.given_up.set(true);
+        self.wake();
+    }
+
+    /// Whether the wait was given up.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.get()
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
     }

@@ -1,5 +1,6 @@
 //! Drives the shard's store: takes the operations that it asks for to the disk, brings results back, hands on events.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,17 +8,26 @@ use ringlog_storage::io::Io;
 use ringlog_storage::types::Nanos;
 
 use super::files::Files;
+use crate::limits::STORE_OPERATIONS_MAX;
 use crate::shard::Shard;
+use crate::state::OPERATIONS_PER_TURN;
 
 /// The longest that the driver sleeps while the store names no deadline.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 /// Runs until the store is closed.
 pub(crate) async fn drive(shard: Shard, files: Rc<Files>) {
+    let under_way = Rc::new(Cell::new(0));
     loop {
+        if under_way.get() + OPERATIONS_PER_TURN > STORE_OPERATIONS_MAX {
+            // Every operation that ends rings.
+            shard.driver_bell().wait().await;
+            continue;
+        }
         let step = shard.with(|state| state.take_store_work(shard.now()));
         for io in step.operations {
-            shard.reactor().spawn(perform(shard.clone(), Rc::clone(&files), io));
+            under_way.set(under_way.get() + 1);
+            shard.reactor().spawn(perform(shard.clone(), Rc::clone(&files), Rc::clone(&under_way), io));
         }
         if step.closed {
             shard.closed().ring();
@@ -29,8 +39,9 @@ pub(crate) async fn drive(shard: Shard, files: Rc<Files>) {
     }
 }
 
-async fn perform(shard: Shard, files: Rc<Files>, io: Io) {
+async fn perform(shard: Shard, files: Rc<Files>, under_way: Rc<Cell<usize>>, io: Io) {
     let result = files.perform(io.op).await;
+    under_way.set(under_way.get() - 1);
     shard.with(|state| state.store_io_done(io.id, result, shard.now()));
 }
 

@@ -2,6 +2,7 @@
 
 use futures_channel::oneshot;
 use ringlog_net::error::ErrorCode;
+use ringlog_net::views::Isolation;
 use ringlog_storage::answer::{
     EpochEnd, LookupOutcome, PartitionId, PartitionOffsets, ReadError, ReadUpTo, TimestampOffset,
 };
@@ -25,15 +26,6 @@ pub(crate) enum Target {
     MaxTimestamp,
     /// What only tiered storage has: nothing here (KIP-405).
     Tiered,
-}
-
-/// Which records a reader may see.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Isolation {
-    /// All that are committed to the log.
-    ReadUncommitted,
-    /// Those of no open transaction.
-    ReadCommitted,
 }
 
 /// A lookup in one partition.
@@ -145,7 +137,8 @@ pub(crate) fn epoch_ends(state: &State, items: &[EpochItem]) -> Vec<EpochOutcome
     items.iter().map(end).collect()
 }
 
-fn locate(
+/// The partition, if it is here and the client knows its leader epoch.
+pub(super) fn locate(
     state: &State,
     key: PartitionKey,
     current_leader_epoch: LeaderEpoch,
@@ -158,7 +151,7 @@ fn locate(
 }
 
 /// Refuses a client that knows another leader epoch than the partition has (KIP-320).
-pub(crate) fn check_leader_epoch(of_client: LeaderEpoch, of_leader: LeaderEpoch) -> Result<(), ErrorCode> {
+fn check_leader_epoch(of_client: LeaderEpoch, of_leader: LeaderEpoch) -> Result<(), ErrorCode> {
     if of_client == LeaderEpoch::UNKNOWN || of_client == of_leader {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use ringlog_storage::answer::{
 };
 use ringlog_storage::types::{LeaderEpoch, Offset};
 
-use super::lookup::check_leader_epoch;
+use super::lookup::locate;
 use super::read_error::code;
 use super::table::PartitionKey;
 use super::watch::{WatchId, Watcher};
@@ -131,7 +131,7 @@ struct Budget {
 }
 
 fn read(state: &mut State, item: &ReadItem, budget: &mut Budget, watcher: Option<Watcher>) -> Entry {
-    let (id, offsets) = match locate(state, item) {
+    let (id, offsets) = match locate(state, item.key, item.current_leader_epoch) {
         Ok(located) => located,
         Err(code) => return Entry::Done(ReadOutcome::failed(code)),
     };
@@ -192,14 +192,6 @@ fn watch(state: &mut State, id: PartitionId, watcher: Watcher, seen: Offset) {
     } else {
         state.wake(watcher);
     }
-}
-
-fn locate(state: &State, item: &ReadItem) -> Result<(PartitionId, PartitionOffsets), ErrorCode> {
-    let id = state.table.id(item.key).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let slot = state.table.get(id).expect("every id of the table has its slot");
-    check_leader_epoch(item.current_leader_epoch, slot.leader_epoch)?;
-    let offsets = state.store.partition(id).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    Ok((id, offsets))
 }
 
 /// Whether the client's last record is not the leader's (KIP-595): it has an epoch that ended earlier here.

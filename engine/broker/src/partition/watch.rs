@@ -9,24 +9,26 @@ use ringlog_storage::types::Offset;
 
 use crate::event::Event;
 
-/// Fetches of one shard that may wait at a time. Beyond, a fetch is answered with what there is.
-pub(crate) const WATCHES_MAX: usize = 65_536;
-
 /// Names a waiting fetch on the shard that received it; never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct WatchId(u64);
 
-/// The fetches of this shard that wait.
-#[derive(Debug, Default)]
+/// The fetches of this shard that wait. Beyond the limit a fetch is answered with what there is.
+#[derive(Debug)]
 pub(crate) struct Watches {
+    limit: usize,
     waiting: BTreeMap<WatchId, Rc<Event>>,
     next: u64,
 }
 
 impl Watches {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, waiting: BTreeMap::new(), next: 0 }
+    }
+
     /// Begins a wait; `None` when too many wait already.
     pub(crate) fn open(&mut self) -> Option<(WatchId, Rc<Event>)> {
-        if self.waiting.len() >= WATCHES_MAX {
+        if self.waiting.len() >= self.limit {
             return None;
         }
         let id = WatchId(self.next);
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_wait_is_woken_until_it_ends() {
-        let mut watches = Watches::default();
+        let mut watches = Watches::new(10);
         let (first, event) = watches.open().expect("few wait");
         let (second, other) = watches.open().expect("few wait");
         assert_ne!(first, second);
@@ -163,9 +165,9 @@ mod tests {
 
     #[test]
     fn too_many_waits_are_refused_and_places_come_back() {
-        let mut watches = Watches::default();
-        let opened: Vec<_> = (0..WATCHES_MAX).filter_map(|_| watches.open()).collect();
-        assert_eq!(opened.len(), WATCHES_MAX);
+        let mut watches = Watches::new(10);
+        let opened: Vec<_> = (0..10).filter_map(|_| watches.open()).collect();
+        assert_eq!(opened.len(), 10);
         assert!(watches.open().is_none());
         watches.close(opened[0].0);
         let (again, _) = watches.open().expect("a place is free");

@@ -1,6 +1,6 @@
 //! A broker in memory, as far as the client's tests need one: it answers through the server's own connection machine.
 
-use crate::conn::{Body, Conn, ConnLimits, Phase, Request, Response, Want};
+use crate::conn::{Body, Conn, ConnLimits, Request, Response, Want};
 use crate::error::ErrorCode;
 use crate::header::{ServedApi, ServedApis};
 use crate::messages::{
@@ -58,13 +58,13 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn new(broker: usize, apis: Arc<ServedApis>, now: Nanos) -> Self {
-        Self { broker, conn: Conn::new(ConnLimits::default(), apis, Phase::Authenticated, now) }
+        Self { broker, conn: Conn::new(ConnLimits::default(), apis, now) }
     }
 
     /// Takes bytes and performs what they ask for. `None` when the connection is cut.
     pub(super) fn exchange(&mut self, bytes: &[u8], cluster: &mut Cluster, now: Nanos) -> Option<Vec<u8>> {
         self.conn.received(bytes, now);
-        while let Want::Memory { bytes } = self.conn.want() {
+        while let Want::Memory { bytes, .. } = self.conn.want() {
             self.conn.grant(Chunk::with_capacity(bytes));
         }
         while let Some(request) = self.conn.next_request() {

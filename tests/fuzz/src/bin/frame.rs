@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use ringlog_buffer::Chunk;
 use ringlog_fuzz::choices::Choices;
 use ringlog_net::conn::{
-    Body, CloseReason, Conn, ConnLimits, FRAME_GROWTH_FACTOR, INPUT_CHUNK_BYTES_MAX, Phase, Request, Response, Want,
+    Body, CloseReason, Conn, ConnLimits, FRAME_GROWTH_FACTOR, INPUT_CHUNK_BYTES_MAX, Request, Response, Want,
 };
 use ringlog_net::header::{ServedApi, ServedApis};
 use ringlog_net::messages::ApiKey;
@@ -89,11 +89,13 @@ impl Session {
                 self.conn.received_direct(chunk, self.now);
                 !bytes.is_empty()
             }
-            Want::Memory { bytes } => {
+            Want::Memory { bytes, held_bytes } => {
                 assert!(bytes <= FRAME_BYTES_MAX && bytes <= self.received_bytes * FRAME_GROWTH_FACTOR);
                 let chunk = Chunk::with_capacity(bytes);
                 self.granted_bytes += chunk.capacity();
-                self.granted_bytes -= self.conn.grant(chunk);
+                let before = self.conn.grant(chunk);
+                assert_eq!(before, held_bytes);
+                self.granted_bytes -= before;
                 true
             }
             Want::Nothing => false,
@@ -103,6 +105,7 @@ impl Session {
     fn check_memory(&self) {
         let of_requests: usize = self.open.iter().map(|request| request.granted_bytes).sum();
         assert_eq!(self.granted_bytes, self.conn.granted_bytes() + of_requests);
+        assert!(self.open.len() <= REQUESTS_MAX);
         // What was taken before the limit was reached counts, and what came in one piece with it.
         assert!(self.conn.in_flight() <= REQUESTS_MAX + INPUT_CHUNK_BYTES_MAX / 12);
     }
@@ -128,15 +131,13 @@ fuzz_target!(|data: &[u8]| {
     let plan = choices.bytes(8).to_vec();
     let limits = ConnLimits {
         frame_bytes_max: FRAME_BYTES_MAX,
-        frame_bytes_before_authentication_max: 1024,
         requests_in_flight_max: REQUESTS_MAX,
         request_bytes_in_flight_max: FRAME_BYTES_MAX,
+        response_bytes_in_flight_max: 8192,
         idle: Some(Duration::from_secs(1)),
     };
-    let phase =
-        if plan.first().is_some_and(|first| *first == 0xff) { Phase::Authenticating } else { Phase::Authenticated };
     let mut session = Session {
-        conn: Conn::new(limits, APIS.with(Arc::clone), phase, Nanos::default()),
+        conn: Conn::new(limits, APIS.with(Arc::clone), Nanos::default()),
         now: Nanos::default(),
         received_bytes: 0,
         granted_bytes: 0,
@@ -158,15 +159,17 @@ fuzz_target!(|data: &[u8]| {
             session.send();
         }
         session.check_memory();
-        if !fed && session.open.is_empty() {
+        if !fed && session.open.is_empty() && !session.conn.has_untaken() {
             break;
         }
         assert!(turn < 200_000, "the connection neither reads nor ends");
     }
     session.conn.received_end();
     session.take_requests();
-    while !session.open.is_empty() {
+    while !session.open.is_empty() || session.conn.has_untaken() {
         session.answer(u8::try_from(turn % 7 + 2).expect("small"));
+        session.send();
+        session.take_requests();
         turn += 1;
     }
     session.send();

@@ -7,16 +7,13 @@ use ringlog_cluster::fetch_session::{
 };
 use ringlog_cluster::image::Image;
 use ringlog_net::error::ErrorCode;
-use ringlog_net::views::{FetchView, TopicRef};
+use ringlog_net::views::{FetchView, TOPIC_ID_VERSION_MIN, TopicRef};
 use ringlog_storage::types::BrokerId;
 
 use crate::partition::read::{ReadItem, ReadOutcome};
 use crate::random::random_bits;
 use crate::shard::Shard;
 use crate::topics::{find_partition, find_topic};
-
-/// From this version on topics have ids instead of names.
-pub(super) const TOPIC_ID_VERSION_MIN: i16 = 13;
 
 /// What a fetch is to bring.
 pub(super) struct Plan {

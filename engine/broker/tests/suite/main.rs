@@ -1,0 +1,168 @@
+//! A whole broker in the simulator, and clients that speak to it frame by frame.
+#![forbid(unsafe_code)]
+
+mod ending;
+mod floods;
+mod memory;
+mod timeouts;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringlog_broker::{BrokerEnd, ShardMessage, Start, StartError, run_shard};
+use ringlog_cluster::config::{BrokerConfig, ConfigLayers, Sources, StaticConfig};
+use ringlog_net::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
+use ringlog_net::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use ringlog_net::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use ringlog_net::messages::{Message, Request};
+use ringlog_net::wire::{Reader, Writer};
+use ringlog_reactor::sim::{Node, Sim, SimOptions};
+use ringlog_reactor::{Mesh, Reactor, Signal, Socket};
+use ringlog_storage::batch::{BatchBuilder, Record};
+use ringlog_storage::types::Millis;
+
+const PORT: u16 = 9092;
+const SHARDS: usize = 2;
+const TOPIC: &str = "topic";
+/// Both shards own some of so many partitions.
+const PARTITIONS: i32 = 8;
+
+type Ends = Rc<RefCell<Vec<Result<BrokerEnd, StartError>>>>;
+
+struct Broker {
+    sim: Sim,
+    node: Node,
+    ends: Ends,
+}
+
+impl Broker {
+    fn start(seed: u64, settings: &[&str]) -> Self {
+        Self::start_with(seed, settings, SimOptions::default())
+    }
+
+    fn start_with(seed: u64, settings: &[&str], options: SimOptions) -> Self {
+        let mut set =
+            vec!["listeners=PLAINTEXT://:9092".to_owned(), "advertised.listeners=PLAINTEXT://b:9092".to_owned()];
+        set.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        set.push("log.dirs=data".to_owned());
+        let (fixed, _) = StaticConfig::load(&Sources { set: &set, ..Sources::default() }).expect("good settings");
+        let broker = BrokerConfig::new(&ConfigLayers::of_start(&fixed), "b").expect("good settings");
+        let start = Start {
+            broker: Arc::new(broker),
+            fixed: Arc::new(fixed),
+            cluster_id: None,
+            addresses: vec![([0, 0, 0, 0], PORT).into()],
+            shard_memory_bytes: 0,
+            store_sizes: None,
+            on_listening: Arc::new(|_| {}),
+        };
+        let mut sim = Sim::new(seed, options);
+        let ends = Ends::default();
+        let of_shards = Rc::clone(&ends);
+        let node = sim.start_node("broker", SHARDS, move |reactor: Reactor, mesh: Mesh<ShardMessage>| {
+            let (start, ends) = (start.clone(), Rc::clone(&of_shards));
+            async move {
+                let end = run_shard(reactor, mesh, start).await;
+                ends.borrow_mut().push(end);
+            }
+        });
+        Self { sim, node, ends }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.sim.address(self.node, PORT)
+    }
+
+    /// Tells the broker to stop, and answers how long that took.
+    fn stop(&mut self) -> Duration {
+        let begin = self.sim.now();
+        self.sim.signal(self.node, Signal::Terminate);
+        let node = self.node;
+        self.sim.run_until(|sim| !sim.is_running(node));
+        let ends = self.ends.borrow();
+        assert_eq!(ends.len(), SHARDS);
+        assert!(ends.iter().all(|end| matches!(end, Ok(BrokerEnd::Clean))), "{ends:?}");
+        self.sim.now() - begin
+    }
+}
+
+async fn connect(reactor: &Reactor, address: SocketAddr) -> Socket {
+    loop {
+        match reactor.connect(address).await {
+            Ok(socket) => return socket,
+            Err(_) => reactor.sleep(Duration::from_millis(1)).await,
+        }
+    }
+}
+
+fn frame<R: Request>(request: &R, version: i16) -> Vec<u8> {
+    let mut body = Writer::default();
+    request.encode(&mut body, version).expect("fields of this version");
+    let mut header = [R::KEY.code().to_be_bytes(), version.to_be_bytes()].concat();
+    header.extend_from_slice(&[0, 0, 0, 7, 0xff, 0xff]);
+    if R::KEY.request_header_version(version) == 2 {
+        header.push(0);
+    }
+    let body = body.into_bytes();
+    let size = i32::try_from(header.len() + body.len()).expect("small");
+    [&size.to_be_bytes()[..], &header, &body].concat()
+}
+
+async fn send<R: Request>(socket: &Socket, request: &R, version: i16) {
+    socket.send(vec![frame(request, version)[..].into()]).await.expect("the broker is there");
+}
+
+/// The next response; `None` when the broker has ended the connection.
+async fn receive<R: Request>(socket: &Socket, version: i16) -> Option<R::Response> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some((size, rest)) = bytes.split_first_chunk::<4>()
+            && rest.len() == usize::try_from(i32::from_be_bytes(*size)).expect("a size")
+        {
+            let header_bytes = if R::KEY.response_header_version(version) == 1 { 5 } else { 4 };
+            let response = R::Response::decode(&mut Reader::new(&rest[header_bytes..]), version);
+            return Some(response.expect("the version that was asked for"));
+        }
+        let received = socket.recv().await.ok().filter(|received| !received.is_empty())?;
+        bytes.extend_from_slice(&received);
+    }
+}
+
+async fn ask<R: Request>(socket: &Socket, request: &R, version: i16) -> R::Response {
+    send(socket, request, version).await;
+    receive::<R>(socket, version).await.expect("an answer")
+}
+
+async fn create_topic(socket: &Socket) {
+    let topic = CreatableTopic {
+        name: TOPIC.to_owned(),
+        num_partitions: PARTITIONS,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..CreateTopicsRequest::default() };
+    assert_eq!(ask(socket, &request, 5).await.topics[0].error_code, 0);
+}
+
+fn fetch(wait_ms: i32) -> FetchRequest {
+    let partition = |partition| FetchPartition { partition, partition_max_bytes: 1 << 20, ..FetchPartition::default() };
+    let topic = FetchTopic {
+        topic: TOPIC.to_owned(),
+        partitions: (0..PARTITIONS).map(partition).collect(),
+        ..FetchTopic::default()
+    };
+    FetchRequest { max_wait_ms: wait_ms, min_bytes: 1, topics: vec![topic], ..FetchRequest::default() }
+}
+
+fn produce(value_bytes: usize) -> ProduceRequest {
+    let mut batch = BatchBuilder::new();
+    let value = vec![7; value_bytes];
+    batch.push(&Record { timestamp: Millis::new(1), key: None, value: Some(&value), headers: &[] });
+    let partition = |index| PartitionProduceData { index, records: Some(batch.build()) };
+    let partition_data = (0..PARTITIONS).map(partition).collect();
+    let topic = TopicProduceData { name: TOPIC.to_owned(), partition_data, ..TopicProduceData::default() };
+    ProduceRequest { acks: -1, timeout_ms: 1000, topic_data: vec![topic], ..ProduceRequest::default() }
+}

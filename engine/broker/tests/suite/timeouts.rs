@@ -1,0 +1,57 @@
+//! Requests whose time runs out while the disk stands still.
+
+use std::time::Duration;
+
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::produce::{ProduceRequest, ProduceResponse};
+
+use crate::{Broker, PARTITIONS, ask, connect, create_topic, produce, receive, send};
+
+/// A shard has room for four such batches that are not on the disk.
+const VALUE_BYTES: usize = 900_000;
+const STALL: Duration = Duration::from_secs(100);
+
+fn codes(response: &ProduceResponse) -> Vec<i16> {
+    response.responses[0].partition_responses.iter().map(|partition| partition.error_code).collect()
+}
+
+/// A produce request is answered when its time is over, be its batches in the log or not; what has no place in the log by
+/// then never gets one.
+#[test]
+fn a_produce_request_is_answered_in_its_time() {
+    for seed in 0..3 {
+        let mut broker = Broker::start(seed, &[]);
+        let address = broker.address();
+        broker.sim.block_on("setup", move |reactor| async move {
+            let socket = connect(&reactor, address).await;
+            create_topic(&socket).await;
+            // Journals and folders are there.
+            assert_eq!(codes(&ask(&socket, &produce(10), 7).await), [0; 8]);
+        });
+        let disk = broker.sim.disk(broker.node);
+        let flush_latency = Duration::from_micros(50)..=Duration::from_micros(200);
+        disk.set_options(|options| options.flush_latency = STALL..=STALL);
+        broker.sim.block_on("producer", move |reactor| async move {
+            let sockets = [connect(&reactor, address).await, connect(&reactor, address).await];
+            for socket in &sockets {
+                send(socket, &produce(VALUE_BYTES), 7).await;
+            }
+            for socket in &sockets {
+                let answer = reactor.timeout(receive::<ProduceRequest>(socket, 7), Duration::from_secs(3)).await;
+                let answer = answer.expect("answered in time").expect("the connection stays");
+                assert_eq!(codes(&answer), [ErrorCode::RequestTimedOut.code(); 8], "seed {seed}");
+            }
+        });
+        disk.set_options(|options| options.flush_latency = flush_latency);
+        broker.sim.run_for(2 * STALL);
+        broker.sim.block_on("after", move |reactor| async move {
+            let socket = connect(&reactor, address).await;
+            let answer = ask(&socket, &produce(10), 7).await;
+            assert_eq!(codes(&answer), [0; 8]);
+            let partitions = &answer.responses[0].partition_responses;
+            let appended: i64 = partitions.iter().map(|partition| partition.base_offset - 1).sum();
+            assert!(appended > 0 && appended <= i64::from(PARTITIONS), "seed {seed}: {appended} batches were appended");
+        });
+        assert!(broker.stop() < Duration::from_secs(1));
+    }
+}
