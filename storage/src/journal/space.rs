@@ -105,11 +105,15 @@ impl JournalSpace {
         self.live.get((self.live.len() / 2).max(1)).map(|file| file.first_sequence)
     }
 
-    /// Records before `cut` are needed no more.
-    pub(crate) fn release_before(&mut self, cut: u64) {
+    /// Records before `cut` are needed no more; `next` is the sequence of the next one.
+    pub(crate) fn release_before(&mut self, cut: u64, next: u64) {
         while self.live.get(1).is_some_and(|next| next.first_sequence <= cut) {
             let file = self.live.pop_front().expect("there are two").file;
             self.ready.push_back(file);
+        }
+        // With space for no other file the one that is being filled has to do, from its begin.
+        if self.ready.is_empty() && self.live.len() == 1 && cut >= next {
+            self.ready.extend(self.live.pop_front().map(|live| live.file));
         }
     }
 }

@@ -138,7 +138,7 @@ impl Store {
                         self.known(id).journal_knows_name = true;
                     }
                 }
-                self.journal.release_before(cut);
+                self.journal.release_before(cut, self.next_sequence);
                 self.commit.unblock();
                 if cut <= self.checkpointing.last_cut {
                     // A fenced partition keeps its records in the journal: no use in trying again at once.

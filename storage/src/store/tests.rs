@@ -546,3 +546,24 @@ fn a_removed_partition_leaves_nothing_and_its_name_can_be_used_again() {
     let names = world.disk.names("");
     assert!(names.contains(&"topic0-0".to_owned()) && !names.iter().any(|name| name.ends_with("-delete")), "{names:?}");
 }
+
+#[test]
+fn trap_22_a_full_journal_file_without_space_for_another_is_filled_again() {
+    let mut world = world(Shape { partitions: 1, ..Shape::default() });
+    // The segment has its space.
+    world.append(0, 12_000);
+    world.settle(100);
+    // Enough for a checkpoint, not for a journal file.
+    world.disk.space_bytes = world.disk.used_bytes() + (32 << 10);
+    for _ in 0..40 {
+        world.append(0, 100);
+        world.settle(30);
+    }
+    assert_eq!(world.models[&0].acked, world.models[&0].log.last().expect("sent").last.next());
+    world.stores[0].shutdown();
+    for _ in 0..120 {
+        world.now = world.now.saturating_add(Duration::from_secs(1));
+        world.settle(30);
+    }
+    assert!(world.events.iter().any(|(_, event)| matches!(event, StoreEvent::Closed)), "{:?}", world.events);
+}
