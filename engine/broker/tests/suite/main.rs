@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ending;
+mod fetching;
 mod floods;
 mod memory;
 mod timeouts;
@@ -35,7 +36,14 @@ type Ends = Rc<RefCell<Vec<Result<BrokerEnd, StartError>>>>;
 struct Broker {
     sim: Sim,
     node: Node,
+    start: Start,
     ends: Ends,
+}
+
+/// What a shard does, and to whom it tells how it ended.
+async fn run(reactor: Reactor, mesh: Mesh<ShardMessage>, start: Start, ends: Ends) {
+    let end = run_shard(reactor, mesh, start).await;
+    ends.borrow_mut().push(end);
 }
 
 impl Broker {
@@ -61,15 +69,18 @@ impl Broker {
         };
         let mut sim = Sim::new(seed, options);
         let ends = Ends::default();
-        let of_shards = Rc::clone(&ends);
-        let node = sim.start_node("broker", SHARDS, move |reactor: Reactor, mesh: Mesh<ShardMessage>| {
-            let (start, ends) = (start.clone(), Rc::clone(&of_shards));
-            async move {
-                let end = run_shard(reactor, mesh, start).await;
-                ends.borrow_mut().push(end);
-            }
-        });
-        Self { sim, node, ends }
+        let program = {
+            let (start, ends) = (start.clone(), Rc::clone(&ends));
+            move |reactor, mesh| run(reactor, mesh, start.clone(), Rc::clone(&ends))
+        };
+        let node = sim.start_node("broker", SHARDS, program);
+        Self { sim, node, start, ends }
+    }
+
+    fn kill_and_restart(&mut self) {
+        self.sim.kill(self.node);
+        let (start, ends) = (self.start.clone(), Rc::clone(&self.ends));
+        self.sim.restart(self.node, SHARDS, move |reactor, mesh| run(reactor, mesh, start.clone(), Rc::clone(&ends)));
     }
 
     fn address(&self) -> SocketAddr {
@@ -157,12 +168,17 @@ fn fetch(wait_ms: i32) -> FetchRequest {
     FetchRequest { max_wait_ms: wait_ms, min_bytes: 1, topics: vec![topic], ..FetchRequest::default() }
 }
 
+/// A batch for each partition of the topic.
 fn produce(value_bytes: usize) -> ProduceRequest {
+    produce_to(PARTITIONS, value_bytes)
+}
+
+fn produce_to(partitions: i32, value_bytes: usize) -> ProduceRequest {
     let mut batch = BatchBuilder::new();
     let value = vec![7; value_bytes];
     batch.push(&Record { timestamp: Millis::new(1), key: None, value: Some(&value), headers: &[] });
     let partition = |index| PartitionProduceData { index, records: Some(batch.build()) };
-    let partition_data = (0..PARTITIONS).map(partition).collect();
+    let partition_data = (0..partitions).map(partition).collect();
     let topic = TopicProduceData { name: TOPIC.to_owned(), partition_data, ..TopicProduceData::default() };
     ProduceRequest { acks: -1, timeout_ms: 1000, topic_data: vec![topic], ..ProduceRequest::default() }
 }
