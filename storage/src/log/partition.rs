@@ -8,7 +8,7 @@ use crate::batch::BatchHeader;
 use crate::config::{Durability, LogConfig};
 use crate::io::{FileRef, IoErrorKind};
 use crate::journal::format::PartitionKey;
-use crate::limits::ROT_RANGES_MAX;
+use crate::limits::{ROT_RANGES_MAX, SEGMENT_WRITE_BYTES_MAX};
 use crate::log::epochs::LeaderEpochs;
 use crate::log::mark::Mark;
 use crate::log::producers::Producers;
@@ -146,6 +146,13 @@ impl Partition {
     pub(crate) fn segment_mut(&mut self, base: Offset) -> Option<&mut Segment> {
         let at = self.segment_with_base(base)?;
         self.segments.get_mut(at)
+    }
+
+    /// Where the next write to the segment at this place may end: it is bounded, unless a single batch is larger.
+    pub(crate) fn next_write_end(&self, at: usize, written: Mark) -> u64 {
+        let segment = &self.segments[at];
+        let first = segment.tail.border_at_least(written.position + 1, self.segment_end_offset(at)).position;
+        segment.bytes.min(first.max(written.position + SEGMENT_WRITE_BYTES_MAX))
     }
 
     /// First offset behind the segment at this place.

@@ -56,16 +56,33 @@ impl Store {
             return Err(refusal);
         }
         if self.is_full_for(bytes) {
+            self.make_room();
             return Err(AppendError::Backpressure);
         }
         Ok(self.append_checked(id, batch, leader_epoch, now))
     }
 
     /// Whether an append of so many bytes would get an answer other than [`AppendError::Backpressure`]. Tells before a batch
-    /// is validated whether that is worth while.
-    pub fn has_room(&self, id: PartitionId, bytes: usize) -> bool {
+    /// is validated whether that is worth while, and has room made if it is not.
+    pub fn has_room(&mut self, id: PartitionId, bytes: usize) -> bool {
+        let is_full = self.is_full_for(bytes);
+        if !is_full {
+            self.writeback.want_room(false);
+            return true;
+        }
         let fenced = self.get(id).map(|partition| partition.fenced);
-        fenced.is_none_or(|fenced| self.check_writable(fenced).is_err()) || !self.is_full_for(bytes)
+        if fenced.is_none_or(|fenced| self.check_writable(fenced).is_err()) {
+            return true;
+        }
+        self.make_room();
+        false
+    }
+
+    /// Has everything written back that an append may wait for. Told once, so that asking again wakes nobody.
+    fn make_room(&mut self) {
+        if self.writeback.want_room(true) {
+            self.stirred = true;
+        }
     }
 
     fn is_full_for(&self, bytes: usize) -> bool {

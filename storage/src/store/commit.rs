@@ -191,7 +191,11 @@ impl Store {
                     self.requeue_first(id);
                     break;
                 }
-                // Its file is not ready, or is being written: it comes with a later group.
+                // Its file is not ready, or is being written, or what the journal has goes there first: it comes with a
+                // later group.
+                if partition.written.offset < partition.committed.offset {
+                    self.request_flush(id);
+                }
                 self.wait_for_file(id);
                 continue;
             };
@@ -349,7 +353,7 @@ fn can_write_directly(partition: &Partition) -> bool {
     let written = partition.normal(partition.written);
     let Some(at) = partition.segment_with_base(written.segment) else { return false };
     let segment = &partition.segments[at];
-    let to = segment.bytes.min(written.position + SEGMENT_WRITE_BYTES_MAX);
+    let to = partition.next_write_end(at, written);
     partition.busy == Busy::Idle && segment.has_room(to) && segment.tail.missing_block(written.position).is_none()
 }
 

@@ -3,6 +3,7 @@
 mod fences;
 mod lookups;
 mod reads;
+mod stalls;
 
 use std::time::Duration;
 

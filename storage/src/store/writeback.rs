@@ -34,6 +34,8 @@ pub(crate) struct Writeback {
     pub(super) starved: BTreeSet<PartitionId>,
     /// Records before this sequence are old when that time has come.
     old: Option<(Nanos, u64)>,
+    /// An append waits until less is unwritten.
+    room_wanted: bool,
     /// No new journal file before this time.
     journal_retry: Nanos,
 }
@@ -42,6 +44,11 @@ impl Writeback {
     /// A flush that had its turn has nothing to write for now.
     pub(super) fn give_turn_back(&mut self) {
         self.under_way -= 1;
+    }
+
+    /// Remembers whether an append waits for room. Answers whether that is news that it does.
+    pub(super) fn want_room(&mut self, is_wanted: bool) -> bool {
+        !std::mem::replace(&mut self.room_wanted, is_wanted) && is_wanted
     }
 
     /// Whether no flush has its turn or waits for it.
@@ -110,7 +117,7 @@ impl Store {
             return;
         }
         self.request_old();
-        if self.unwritten_bytes > self.config.unwritten_bytes_max / 2 {
+        if self.writeback.room_wanted || self.unwritten_bytes > self.config.unwritten_bytes_max / 2 {
             let free = WRITEBACK_IN_FLIGHT_MAX.saturating_sub(self.writeback.under_way + self.writeback.requests.len());
             self.request_oldest(free, u64::MAX);
             self.hurry_lazy();
@@ -206,7 +213,7 @@ impl Store {
             let (written, segment_bytes) = (partition.written, partition.config.segment_bytes);
             let at = partition.segment_with_base(written.segment).expect("what is written lies in a segment");
             let segment = &partition.segments[at];
-            let needed = segment.bytes.min(written.position + SEGMENT_WRITE_BYTES_MAX);
+            let needed = partition.next_write_end(at, written);
             if !segment.has_room(needed) {
                 let allocate = crate::log::segment::allocation_for(needed, segment_bytes);
                 if exhausted && !self.writeback.starved.is_empty() {
