@@ -163,8 +163,13 @@ impl Connection {
         let now = self.shard.now();
         let mut conn = self.conn.borrow_mut();
         match ended {
-            Ok(false) => take(&mut conn, now),
-            Ok(true) => conn.received_end(),
+            Ok(is_end) => {
+                // At the end too: the chunk that was lent has what came before.
+                take(&mut conn, now);
+                if is_end {
+                    conn.received_end();
+                }
+            }
             Err(error) => conn.close(CloseReason::SocketFailed(error.to_string())),
         }
     }
