@@ -137,7 +137,7 @@ fn checksum() -> f64 {
 
 fn copy() -> f64 {
     // Too many for the processor's caches, as what a broker copies is.
-    let mut to = vec![vec![7; PIECE_BYTES]; 64];
+    let mut to = vec![vec![7_u8; PIECE_BYTES]; 64];
     let from = to.clone();
     let cost = per_gigabyte(PIECES, |at| {
         let at = at % from.len();
