@@ -16,6 +16,7 @@
 
 mod close;
 mod receive;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod transmit;
@@ -25,6 +26,7 @@ pub use receive::{
     DIRECT_BYTES_MAX, DIRECT_BYTES_MIN, FRAME_GROWTH_FACTOR, FRAME_PROOF_BYTES, INPUT_CHUNK_BYTES_MAX,
     SMALL_FRAME_BYTES_MAX,
 };
+pub use spare::SpareChunks;
 pub use transmit::{Body, COPIED_SLICE_BYTES_MAX, TRANSMIT_BYTES_MAX, TRANSMIT_PIECES_MAX};
 
 use crate::error::ErrorCode;
@@ -175,17 +177,17 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// A connection that was accepted at `now`.
-    pub fn new(limits: ConnLimits, apis: Arc<ServedApis>, now: Nanos) -> Self {
+    /// A connection that was accepted at `now`. It takes memory of `spares` while something is under way.
+    pub fn new(limits: ConnLimits, apis: Arc<ServedApis>, spares: SpareChunks, now: Nanos) -> Self {
         Self {
             limits,
             apis,
-            receiver: Receiver::new(),
+            receiver: Receiver::new(spares.clone()),
             frames: VecDeque::new(),
             bytes_in_flight: 0,
             slots: VecDeque::new(),
             first_seq: 0,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(spares),
             answered_bytes: 0,
             sending_bytes: 0,
             client_id: Arc::from(""),
@@ -398,7 +400,12 @@ impl Conn {
     pub fn transmit(&mut self, now: Nanos) -> Option<Vec<Slice>> {
         let before = self.outbox.bytes();
         self.sending_bytes = 0;
-        let pieces = self.outbox.transmit()?;
+        let Some(pieces) = self.outbox.transmit() else {
+            if self.in_flight() == 0 {
+                self.receiver.rest();
+            }
+            return None;
+        };
         self.sending_bytes = before - self.outbox.bytes();
         self.active_at = now;
         Some(pieces)

@@ -60,7 +60,7 @@ impl Connection {
         apis: Arc<ServedApis>,
     ) -> Rc<Self> {
         let limits = shard.settings().connection;
-        let conn = RefCell::new(Conn::new(limits, apis, shard.now()));
+        let conn = RefCell::new(Conn::new(limits, apis, shard.spare_chunks(), shard.now()));
         let connection = Rc::new(Self {
             shard: shard.clone(),
             socket,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use ringlog_cluster::placement::placement;
+use ringlog_net::conn::SpareChunks;
 use ringlog_reactor::{Mesh, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
 
@@ -30,6 +31,7 @@ struct Inner {
     settings: Rc<Settings>,
     state: RefCell<State>,
     frames: FrameMemory,
+    spare_chunks: SpareChunks,
     answers: Answers,
     calls: Calls,
     requests: Requests,
@@ -68,6 +70,7 @@ impl Shard {
             settings: Rc::new(settings),
             state: RefCell::new(state),
             frames,
+            spare_chunks: SpareChunks::default(),
             answers,
             calls: Calls::new(limits.calls),
             requests: Requests::new(limits.requests),
@@ -107,6 +110,11 @@ impl Shard {
 
     pub(crate) fn frames(&self) -> &FrameMemory {
         &self.0.frames
+    }
+
+    /// What its connections share of small memory.
+    pub(crate) fn spare_chunks(&self) -> SpareChunks {
+        self.0.spare_chunks.clone()
     }
 
     pub(crate) fn answers(&self) -> &Answers {

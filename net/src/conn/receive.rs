@@ -9,6 +9,7 @@
 //! wait, unread.
 
 use super::close::CloseReason;
+use super::spare::SpareChunks;
 use ringlog_buffer::{BLOCK_BYTES, Chunk, Slice};
 
 /// Frames up to this size are cut out of the input chunk.
@@ -75,13 +76,21 @@ struct LargeFrame {
 #[derive(Debug)]
 pub(super) struct Receiver {
     state: State,
-    /// `None` until the first small frame begins.
+    /// `None` until a small frame begins, and again once the connection has nothing under way.
     input: Option<Chunk>,
+    spares: SpareChunks,
 }
 
 impl Receiver {
-    pub(super) fn new() -> Self {
-        Self { state: BETWEEN_FRAMES, input: None }
+    pub(super) fn new(spares: SpareChunks) -> Self {
+        Self { state: BETWEEN_FRAMES, input: None, spares }
+    }
+
+    /// Gives up the input chunk between frames, if nothing of it is in use.
+    pub(super) fn rest(&mut self) {
+        if matches!(self.state, State::Size { .. }) {
+            self.spares.give(&mut self.input);
+        }
     }
 
     /// Takes all of `bytes` and hands every frame that they complete to `sink`. On an error the stream cannot be
@@ -137,19 +146,16 @@ impl Receiver {
     /// Makes `bytes` bytes fit behind what is in the input chunk, and answers where they begin. A chunk that nobody reads
     /// any more is used again from its start; otherwise the next one is larger, for the connection is busy.
     fn make_room(&mut self, bytes: usize) -> usize {
-        let old_capacity = match &mut self.input {
-            Some(input) => {
-                // Starting over keeps a quiet connection in memory that is warm in the core's cache.
-                input.try_clear();
-                if input.spare_len() >= bytes {
-                    return input.len();
-                }
-                input.capacity()
+        let old_capacity = self.input.as_ref().map_or(0, Chunk::capacity);
+        if let Some(input) = &mut self.input {
+            // Starting over keeps a quiet connection in memory that is warm in the core's cache.
+            input.try_clear();
+            if input.spare_len() >= bytes {
+                return input.len();
             }
-            None => 0,
-        };
+        }
         let capacity = (2 * old_capacity).clamp(BLOCK_BYTES.max(bytes), INPUT_CHUNK_BYTES_MAX);
-        self.input = Some(Chunk::with_capacity(capacity));
+        self.input = Some(self.spares.take(capacity).unwrap_or_else(|| Chunk::with_capacity(capacity)));
         0
     }
 

@@ -14,7 +14,7 @@ fn apis() -> Arc<ServedApis> {
 }
 
 fn conn() -> Conn {
-    Conn::new(ConnLimits::default(), apis(), START)
+    Conn::new(ConnLimits::default(), apis(), SpareChunks::default(), START)
 }
 
 /// A request as a client sends it, size field included.
@@ -195,7 +195,7 @@ fn only_a_connection_with_nothing_to_do_is_idle() {
 #[test]
 fn with_enough_in_flight_the_socket_is_not_read() {
     let limits = ConnLimits { requests_in_flight_max: 2, ..ConnLimits::default() };
-    let mut conn = Conn::new(limits, apis(), START);
+    let mut conn = Conn::new(limits, apis(), SpareChunks::default(), START);
     conn.received(&metadata(1), START);
     assert!(matches!(conn.want(), Want::Pool));
     conn.received(&metadata(2), START);
@@ -206,7 +206,7 @@ fn with_enough_in_flight_the_socket_is_not_read() {
     assert!(matches!(conn.want(), Want::Pool));
 
     let limits = ConnLimits { request_bytes_in_flight_max: 34, ..ConnLimits::default() };
-    let mut conn = Conn::new(limits, apis(), START);
+    let mut conn = Conn::new(limits, apis(), SpareChunks::default(), START);
     conn.received(&metadata(1), START);
     assert!(matches!(conn.want(), Want::Pool), "one request has 17 bytes");
     conn.received(&metadata(2), START);
@@ -216,7 +216,7 @@ fn with_enough_in_flight_the_socket_is_not_read() {
 #[test]
 fn requests_that_came_at_once_are_taken_up_to_the_limit() {
     let limits = ConnLimits { requests_in_flight_max: 2, ..ConnLimits::default() };
-    let mut conn = Conn::new(limits, apis(), START);
+    let mut conn = Conn::new(limits, apis(), SpareChunks::default(), START);
     let all: Vec<u8> = (0..5).flat_map(metadata).collect();
     conn.received(&all, START);
     let (first, second) = (next(&mut conn), next(&mut conn));
@@ -301,13 +301,38 @@ fn memory_is_asked_for_in_proportion_to_what_has_arrived() {
 }
 
 #[test]
+fn a_connection_with_nothing_under_way_keeps_no_memory() {
+    let spares = SpareChunks::default();
+    let connection = || Conn::new(ConnLimits::default(), apis(), spares.clone(), START);
+    let mut quiet: Vec<Conn> = (0..3).map(|_| connection()).collect();
+    for conn in &mut quiet {
+        conn.received(&metadata(1), START);
+        let request = next(conn);
+        conn.respond(request.seq, body(b"answer"));
+        let pieces = conn.transmit(START).expect("an answer");
+        assert!(conn.transmit(START).is_none());
+        assert_eq!(conn.receiver.own_bytes(), 4096, "the request is still in use");
+        drop((request, pieces));
+        assert!(conn.transmit(START).is_none());
+        assert_eq!(conn.receiver.own_bytes(), 0);
+    }
+    assert_eq!(spares.bytes(), 2 * 4096, "each of them used the two chunks of the one before");
+    // In the middle of a frame it keeps what has arrived.
+    quiet[0].received(&metadata(2)[..9], START);
+    assert!(quiet[0].transmit(START).is_none());
+    assert_eq!((quiet[0].receiver.own_bytes(), spares.bytes()), (4096, 4096));
+    quiet[0].received(&metadata(2)[9..], START);
+    assert_eq!(next(&mut quiet[0]).header.correlation_id, 2);
+}
+
+#[test]
 fn long_queues_leave_in_several_transmissions() {
     let limits = ConnLimits {
         requests_in_flight_max: usize::MAX,
         response_bytes_in_flight_max: usize::MAX,
         ..ConnLimits::default()
     };
-    let mut conn = Conn::new(limits, apis(), START);
+    let mut conn = Conn::new(limits, apis(), SpareChunks::default(), START);
     let shared = Slice::from(&[1; 1024][..]);
     for correlation_id in 0..3000 {
         conn.received(&metadata(correlation_id), START);
@@ -363,7 +388,7 @@ impl Session {
             bodies.push_back((correlation_id, body));
         }
         let expected = vec![Vec::new(); bodies.len()];
-        let conn = Conn::new(limits, apis(), START);
+        let conn = Conn::new(limits, apis(), SpareChunks::default(), START);
         let (taken, output) = (Vec::new(), Vec::new());
         Self { dice, conn, unsent, position: 0, bodies, taken, expected, output, granted_bytes: 0 }
     }
@@ -515,7 +540,7 @@ fn a_client_that_reads_no_answers_is_not_read_either() {
 #[test]
 fn bytes_of_answers_that_are_not_sent_hold_requests_up() {
     let limits = ConnLimits { response_bytes_in_flight_max: 100, ..ConnLimits::default() };
-    let mut conn = Conn::new(limits, apis(), START);
+    let mut conn = Conn::new(limits, apis(), SpareChunks::default(), START);
     let all: Vec<u8> = (0..4).flat_map(metadata).collect();
     conn.received(&all, START);
     let (first, second, third) = (next(&mut conn), next(&mut conn), next(&mut conn));

@@ -1,5 +1,6 @@
 //! From responses to bytes on the socket: order, size fields, headers, and as few pieces as pay off.
 
+use super::spare::SpareChunks;
 use crate::header::ResponseHeader;
 use ringlog_buffer::{BLOCK_BYTES, Chunk, Slice};
 use std::collections::VecDeque;
@@ -129,11 +130,17 @@ pub(crate) struct Outbox {
     ready: VecDeque<Ready>,
     /// Bytes of the bodies in `ready`.
     bytes: usize,
-    /// Where sizes, headers and encoded bytes are copied to. Used again once everything in it was sent.
+    /// Where sizes, headers and encoded bytes are copied to. Used again once everything in it was sent; `None` while there
+    /// is nothing to send.
     chunk: Option<Chunk>,
+    spares: SpareChunks,
 }
 
 impl Outbox {
+    pub(super) fn new(spares: SpareChunks) -> Self {
+        Self { spares, ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, header: ResponseHeader, body: Body) {
         self.bytes += body.len();
         self.ready.push_back(Ready { header: Some(header), body });
@@ -163,11 +170,12 @@ impl Outbox {
     pub(crate) fn transmit(&mut self) -> Option<Vec<Slice>> {
         let count = self.next_count();
         if count == 0 {
+            self.spares.give(&mut self.chunk);
             return None;
         }
         let batch = || self.ready.iter().take(count);
         let copied_bytes = batch().map(Ready::copied_len).sum();
-        let mut gather = Gather::new(chunk_with_room(&mut self.chunk, copied_bytes));
+        let mut gather = Gather::new(chunk_with_room(&mut self.chunk, copied_bytes, &self.spares));
         for ready in self.ready.drain(..count) {
             self.bytes -= ready.body.len();
             if let Some(header) = ready.header {
@@ -199,14 +207,14 @@ impl Outbox {
     }
 }
 
-/// The chunk itself if `bytes` fit behind what it holds, else a new one in its place.
-fn chunk_with_room(kept: &mut Option<Chunk>, bytes: usize) -> &mut Chunk {
+/// The chunk itself if `bytes` fit behind what it holds, else another one in its place.
+fn chunk_with_room<'a>(kept: &'a mut Option<Chunk>, bytes: usize, spares: &SpareChunks) -> &'a mut Chunk {
     let fits = kept.as_mut().is_some_and(|chunk| {
         chunk.try_clear();
         chunk.spare_len() >= bytes
     });
     if !fits {
-        *kept = Some(Chunk::with_capacity(bytes.max(BLOCK_BYTES)));
+        *kept = Some(spares.take(bytes).unwrap_or_else(|| Chunk::with_capacity(bytes.max(BLOCK_BYTES))));
     }
     kept.as_mut().expect("was put there just now")
 }

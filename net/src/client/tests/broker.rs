@@ -1,6 +1,6 @@
 //! A broker in memory, as far as the client's tests need one: it answers through the server's own connection machine.
 
-use crate::conn::{Body, Conn, ConnLimits, Request, Response, Want};
+use crate::conn::{Body, Conn, ConnLimits, Request, Response, SpareChunks, Want};
 use crate::error::ErrorCode;
 use crate::header::{ServedApi, ServedApis};
 use crate::messages::{
@@ -58,7 +58,7 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn new(broker: usize, apis: Arc<ServedApis>, now: Nanos) -> Self {
-        Self { broker, conn: Conn::new(ConnLimits::default(), apis, now) }
+        Self { broker, conn: Conn::new(ConnLimits::default(), apis, SpareChunks::default(), now) }
     }
 
     /// Takes bytes and performs what they ask for. `None` when the connection is cut.

@@ -6,7 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use ringlog_buffer::Chunk;
 use ringlog_fuzz::choices::Choices;
 use ringlog_net::conn::{
-    Body, CloseReason, Conn, ConnLimits, FRAME_GROWTH_FACTOR, INPUT_CHUNK_BYTES_MAX, Request, Response, Want,
+    Body, CloseReason, Conn, ConnLimits, FRAME_GROWTH_FACTOR, INPUT_CHUNK_BYTES_MAX, Request, Response,
+    SpareChunks, Want,
 };
 use ringlog_net::header::{ServedApi, ServedApis};
 use ringlog_net::messages::ApiKey;
@@ -137,7 +138,7 @@ fuzz_target!(|data: &[u8]| {
         idle: Some(Duration::from_secs(1)),
     };
     let mut session = Session {
-        conn: Conn::new(limits, APIS.with(Arc::clone), Nanos::default()),
+        conn: Conn::new(limits, APIS.with(Arc::clone), SpareChunks::default(), Nanos::default()),
         now: Nanos::default(),
         received_bytes: 0,
         granted_bytes: 0,
