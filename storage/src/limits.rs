@@ -46,10 +46,10 @@ pub const SEGMENT_ALLOCATE_STEP_BYTES_MAX: u64 = 16 << 20;
 pub const CHUNK_BYTES_MIN: usize = 4096;
 
 /// Capacity up to which the tail chunks of a busy partition double.
-pub const CHUNK_BYTES_MAX: usize = 1 << 20;
+pub const CHUNK_BYTES_MAX: usize = 2 << 20;
 
-/// Bytes of memory of tails that are kept for the next appends.
-pub const CHUNK_POOL_BYTES_MAX: usize = 8 << 20;
+/// Parts of batches from this size on are copied past the processor's caches: they go to the disk from where they lie.
+pub const UNCACHED_BYTES_MIN: usize = 256 << 10;
 
 /// Entries of one segment's sparse index in memory; when it is full every second one goes.
 pub const INDEX_ENTRIES_MAX: usize = 4096;

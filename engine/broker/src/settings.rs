@@ -94,7 +94,9 @@ impl Settings {
         store.journal_bytes_max = u64::try_from(self.broker.journal_bytes).expect("the key's range begins above 0");
         store.tail_bytes_max = (self.shard_memory_bytes / 4).min(TAIL_BYTES_MAX);
         store.cache_bytes_max = (self.shard_memory_bytes / 8).min(CACHE_BYTES_MAX);
-        store.unwritten_bytes_max = u64::try_from(self.shard_memory_bytes / 8).expect("fits 64 bits");
+        // It lies in tails.
+        let unwritten = (self.shard_memory_bytes / 8).min(TAIL_BYTES_MAX);
+        store.unwritten_bytes_max = u64::try_from(unwritten).expect("fits 64 bits");
         store
     }
 }

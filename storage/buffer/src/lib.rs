@@ -8,53 +8,18 @@
 //! way, but promises no alignment, and `O_DIRECT` wants it.
 #![warn(missing_docs)]
 
+mod memory;
 mod pool;
+mod stream;
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, Range};
-use std::ptr::NonNull;
 use std::sync::Arc;
 
+use memory::Memory;
+pub use memory::{BLOCK_BYTES, CAPACITY_BYTES_MAX, HUGE_PAGE_BYTES};
 pub use pool::Pool;
 use pool::Shelf;
-
-/// Alignment of every allocation, in bytes: what `O_DIRECT` asks of memory, file offsets and lengths.
-pub const BLOCK_BYTES: usize = 4096;
-
-/// One aligned, zero-initialised allocation. Its bytes are always initialised, so handing out `&mut [u8]` of the part
-/// behind the writer's position is sound.
-struct Memory {
-    start: NonNull<u8>,
-    capacity: usize,
-}
-
-// SAFETY: a `Memory` owns its allocation. Who may read or write which part is decided by `Chunk` and `Slice`: only the
-// one `Chunk` writes, only at or behind its `len`, and every `Slice` lies wholly before it.
-unsafe impl Send for Memory {}
-// SAFETY: as above; shared access reads only bytes before the writer's `len`, which never change any more.
-unsafe impl Sync for Memory {}
-
-impl Memory {
-    fn layout(capacity: usize) -> Layout {
-        Layout::from_size_align(capacity, BLOCK_BYTES).expect("a capacity is at most CAPACITY_BYTES_MAX")
-    }
-
-    fn new(capacity: usize) -> Self {
-        let layout = Self::layout(capacity);
-        // SAFETY: `Chunk::with_capacity` never asks for zero bytes.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        Self { start, capacity }
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with the same layout, and freed once, when its last owner goes.
-        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.capacity)) }
-    }
-}
 
 /// Memory that a chunk and its slices share. When the last of them goes, it goes back to where it came from.
 struct Block {
@@ -69,11 +34,11 @@ impl Block {
     }
 
     fn start(&self) -> *mut u8 {
-        self.memory().start.as_ptr()
+        self.memory().start()
     }
 
     fn capacity(&self) -> usize {
-        self.memory().capacity
+        self.memory().capacity()
     }
 }
 
@@ -84,9 +49,6 @@ impl Drop for Block {
         }
     }
 }
-
-/// The largest capacity of one chunk, in bytes.
-pub const CAPACITY_BYTES_MAX: usize = 1 << 30;
 
 /// An aligned buffer with one writer. Bytes before [`len`](Self::len) are written and may be shared; the rest is spare.
 pub struct Chunk {
@@ -143,6 +105,12 @@ impl Chunk {
     /// Appends `bytes`. Panics if they do not fit: callers look at [`spare_len`](Self::spare_len) first.
     pub fn append(&mut self, bytes: &[u8]) {
         self.spare_mut()[..bytes.len()].copy_from_slice(bytes);
+        self.advance(bytes.len());
+    }
+
+    /// The same past the processor's caches: for large bytes that are read by a device next, or by nobody for a while.
+    pub fn append_uncached(&mut self, bytes: &[u8]) {
+        stream::copy(&mut self.spare_mut()[..bytes.len()], bytes);
         self.advance(bytes.len());
     }
 

@@ -2,14 +2,18 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{BLOCK_BYTES, Chunk, Memory};
+use crate::Chunk;
+use crate::memory::{BLOCK_BYTES, Memory};
 
 /// Memory smaller than this is not kept: the allocator is good at it.
 const KEPT_BYTES_MIN: usize = 16 * 1024;
 /// What is handed out is at most this many times what was asked for.
 const EXCESS_FACTOR_MAX: usize = 2;
+
+/// As many of those that came back last are looked at for one that fits.
+const LOOKS_MAX: usize = 64;
 
 /// Hands out chunks, and keeps their memory for the next ones when the last slice of them has gone, wherever that is.
 /// Bytes of the spare part of such a chunk are whatever was there before.
@@ -35,7 +39,15 @@ impl Pool {
 
     /// Bytes that nobody uses.
     pub fn free_bytes(&self) -> usize {
-        self.0.free.lock().unwrap_or_else(PoisonError::into_inner).bytes
+        self.0.lock().bytes
+    }
+
+    /// Gives back to the system what nobody has used since the last call.
+    pub fn trim(&self) {
+        let mut free = self.0.lock();
+        let used = free.bytes - free.bytes_min;
+        free.shrink_to(used);
+        free.bytes_min = free.bytes;
     }
 }
 
@@ -50,31 +62,46 @@ pub(crate) struct Shelf {
 struct Free {
     memory: VecDeque<Memory>,
     bytes: usize,
+    /// The fewest bytes since the pool was trimmed.
+    bytes_min: usize,
+}
+
+impl Free {
+    fn shrink_to(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max
+            && let Some(oldest) = self.memory.pop_front()
+        {
+            self.bytes -= oldest.capacity();
+        }
+        self.bytes_min = self.bytes_min.min(self.bytes);
+    }
 }
 
 impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, Free> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The memory that was used last, of those that fit: it is the likeliest to be in a cache.
     fn take(&self, capacity: usize) -> Option<Memory> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.lock();
         let fitting = capacity..=capacity.saturating_mul(EXCESS_FACTOR_MAX).next_multiple_of(BLOCK_BYTES);
-        let at = free.memory.iter().rposition(|memory| fitting.contains(&memory.capacity))?;
-        let memory = free.memory.remove(at)?;
-        free.bytes -= memory.capacity;
+        let from = free.memory.len().saturating_sub(LOOKS_MAX);
+        let at = free.memory.range(from..).rposition(|memory| fitting.contains(&memory.capacity()))?;
+        let memory = free.memory.remove(from + at)?;
+        free.bytes -= memory.capacity();
+        free.bytes_min = free.bytes_min.min(free.bytes);
         Some(memory)
     }
 
     pub(crate) fn put(&self, memory: Memory) {
-        if memory.capacity > self.bytes_max {
+        if memory.capacity() > self.bytes_max {
             return;
         }
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.bytes += memory.capacity;
+        let mut free = self.lock();
+        free.bytes += memory.capacity();
         free.memory.push_back(memory);
-        while free.bytes > self.bytes_max
-            && let Some(oldest) = free.memory.pop_front()
-        {
-            free.bytes -= oldest.capacity;
-        }
+        free.shrink_to(self.bytes_max);
     }
 }
 
@@ -124,11 +151,31 @@ mod tests {
         let chunks = [64, 128, 192].map(|kib| pool.chunk(kib * KIB));
         drop(chunks);
         assert_eq!(pool.free_bytes(), 192 * KIB);
+        pool.trim();
         drop(pool.chunk(512 * KIB));
         assert_eq!(pool.free_bytes(), 192 * KIB, "what is larger than the pool is not kept");
         let chunk = pool.chunk(192 * KIB);
         drop(pool);
         drop(chunk);
+    }
+
+    #[test]
+    fn what_was_not_used_since_the_last_time_is_given_back() {
+        let pool = Pool::new(1024 * KIB);
+        drop([64, 64, 64].map(|kib| pool.chunk(kib * KIB)));
+        pool.trim();
+        assert_eq!(pool.free_bytes(), 192 * KIB, "all of it was in use a moment ago");
+        drop([64, 64].map(|kib| pool.chunk(kib * KIB)));
+        pool.trim();
+        assert_eq!(pool.free_bytes(), 128 * KIB);
+        let used = pool.chunk(64 * KIB);
+        pool.trim();
+        assert_eq!(pool.free_bytes(), 0, "what is used is not there, what is there was not used");
+        drop(used);
+        pool.trim();
+        assert_eq!(pool.free_bytes(), 64 * KIB);
+        pool.trim();
+        assert_eq!(pool.free_bytes(), 0);
     }
 
     #[test]

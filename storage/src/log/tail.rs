@@ -9,29 +9,47 @@ use std::collections::VecDeque;
 
 use ringlog_buffer::{Chunk, Pool, Slice};
 
-use crate::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_POOL_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, UNCACHED_BYTES_MIN};
 use crate::types::Offset;
+
+/// Chunks of every tail that fit the budget together.
+const CHUNKS_PER_TAIL: usize = 4;
 
 /// Memory of tails. What busy partitions give back is kept for the next appends, which do not pay for fresh pages then.
 #[derive(Debug)]
 pub(crate) struct TailMemory {
     pool: Pool,
+    bytes_max: usize,
     /// Capacity of all chunks that tails hold.
     held_bytes: usize,
-}
-
-impl Default for TailMemory {
-    fn default() -> Self {
-        Self { pool: Pool::new(CHUNK_POOL_BYTES_MAX), held_bytes: 0 }
-    }
+    /// Tails that hold chunks.
+    tails: usize,
 }
 
 impl TailMemory {
+    /// Keeps up to `bytes_max` bytes for the next appends: as many as tails may hold, or what is written back at once would
+    /// be fresh pages when it is needed again.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { pool: Pool::new(bytes_max), bytes_max, held_bytes: 0, tails: 0 }
+    }
+
+    /// Gives back to the system what was not used since the last call.
+    pub(crate) fn trim(&mut self) {
+        self.pool.trim();
+    }
+
     /// A chunk of at least `capacity` bytes.
     fn take(&mut self, capacity: usize) -> Chunk {
         let chunk = self.pool.chunk(capacity);
         self.held_bytes += chunk.capacity();
         chunk
+    }
+
+    /// The most that one chunk should have, so that a few of every tail fit the budget.
+    fn chunk_bytes_max(&self) -> usize {
+        let share = self.bytes_max / (CHUNKS_PER_TAIL * self.tails.max(1));
+        // A power of two, as chunks of a pool should be.
+        (1_usize << share.max(1).ilog2()).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
     }
 
     fn give(&mut self, chunk: Chunk) {
@@ -119,7 +137,11 @@ impl Tail {
             while !part.is_empty() {
                 let chunk = self.chunk_with_room(remaining, memory);
                 let (now, later) = part.split_at(part.len().min(chunk.spare_len()));
-                chunk.append(now);
+                if now.len() >= UNCACHED_BYTES_MIN {
+                    chunk.append_uncached(now);
+                } else {
+                    chunk.append(now);
+                }
                 self.end += to_u64(now.len());
                 remaining -= now.len();
                 part = later;
@@ -131,8 +153,10 @@ impl Tail {
         if self.chunks.back().is_none_or(|last| last.chunk.spare_len() == 0) {
             let start = self.end - self.end % BLOCK_BYTES;
             let inside = to_usize(self.end - start);
-            let mut chunk = memory.take(self.next_capacity.max((wanted + inside).next_multiple_of(block_usize())));
-            self.next_capacity = (self.next_capacity * 2).min(CHUNK_BYTES_MAX);
+            memory.tails += usize::from(self.chunks.is_empty());
+            let capacity = self.next_capacity.min(memory.chunk_bytes_max());
+            let mut chunk = memory.take(capacity.max((wanted + inside).next_multiple_of(block_usize())));
+            self.next_capacity = (capacity * 2).min(CHUNK_BYTES_MAX);
             // Where a file is continued within a block, the bytes before it are on the disk; nobody reads these zeros.
             chunk.spare_mut()[..inside].fill(0);
             chunk.advance(inside);
@@ -246,6 +270,7 @@ impl Tail {
         }
         let part = self.chunks.pop_front().expect("there is a chunk that can be freed");
         let freed = part.chunk.capacity();
+        memory.tails -= usize::from(self.chunks.is_empty());
         let start = self.chunks.front().map_or(self.end, |next| next.start);
         while self.entries.front().is_some_and(|entry| entry.position < start) {
             self.entries.pop_front();
@@ -275,14 +300,19 @@ impl Tail {
         }
         self.entries.clear();
         match block {
-            Some(chunk) if !chunk.is_empty() => self.chunks.push_back(TailChunk { start: keep, chunk }),
+            Some(chunk) if !chunk.is_empty() => {
+                self.chunks.push_back(TailChunk { start: keep, chunk });
+                return;
+            }
             Some(chunk) => memory.give(chunk),
             None => self.hole = Self::at(self.end).hole,
         }
+        memory.tails -= 1;
     }
 
     /// Frees everything.
     pub(crate) fn clear(&mut self, memory: &mut TailMemory) {
+        memory.tails -= usize::from(!self.chunks.is_empty());
         for part in std::mem::take(&mut self.chunks) {
             memory.give(part.chunk);
         }

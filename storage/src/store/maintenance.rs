@@ -52,6 +52,11 @@ impl Store {
         done
     }
 
+    /// Gives memory back to the system that nobody has used since the last call.
+    pub fn trim_memory(&mut self) {
+        self.tail_memory.trim();
+    }
+
     /// Deletes the records before `before`, or all below the high watermark for [`Offset::UNKNOWN`] (`DeleteRecords`).
     /// Answers the new log start. What it says survives a restart from the next commit on.
     pub fn delete_records(&mut self, id: PartitionId, before: Offset) -> Result<Offset, ReadError> {

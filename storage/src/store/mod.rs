@@ -176,7 +176,7 @@ impl Store {
             by_dir: BTreeMap::new(),
             recovered,
             events: VecDeque::new(),
-            tail_memory: TailMemory::default(),
+            tail_memory: TailMemory::new(config.tail_bytes_max),
             chunk_order: VecDeque::new(),
             unwritten_bytes: 0,
             journal,

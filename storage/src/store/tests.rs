@@ -480,6 +480,24 @@ fn an_idle_partition_costs_little_memory() {
 }
 
 #[test]
+fn tails_of_many_partitions_share_the_budget() {
+    let mut world = world(Shape { partitions: 32, segment_bytes: 8 << 20, ..Shape::default() });
+    let budget = 2 << 20;
+    world.stores[0].config.tail_bytes_max = budget;
+    world.stores[0].tail_memory = crate::log::tail::TailMemory::new(budget);
+    for _ in 0..40 {
+        for partition in 0..32 {
+            world.append(partition, 8_000);
+        }
+        world.settle(100);
+    }
+    // Every one has written ten times the capacity that its chunks may have.
+    let held = world.stores[0].tail_memory.held_bytes();
+    assert!(held <= budget + 32 * 16 * 1024, "{held} bytes");
+    world.check_all(0);
+}
+
+#[test]
 fn the_largest_default_batch_is_read_once() {
     const LENGTH: usize = (1 << 20) + 12;
     let mut world = world(Shape { partitions: 1, segment_bytes: 8 << 20, ..Shape::default() });

@@ -21,6 +21,7 @@ pub(crate) async fn maintain(shard: Shard) {
             shard.with(|state| state.store.maintain(some.iter().copied(), now));
             shard.reactor().yield_now().await;
         }
+        shard.with(|state| state.store.trim_memory());
     }
 }
 
