@@ -128,20 +128,29 @@ impl Tasks {
         let result = Rc::new(TaskResult { value: RefCell::new(None), waker: Cell::new(None) });
         let sink = Rc::clone(&result);
         // Not an `async` block: that would have room for the future twice, and move it at the first poll.
-        let future = Box::pin(future.map(move |value| {
+        let waker = self.run(future.map(move |value| {
             *sink.value.borrow_mut() = Some(value);
             if let Some(waker) = sink.waker.take() {
                 waker.wake();
             }
         }));
+        Task { result, waker, tasks: Rc::clone(self) }
+    }
+
+    /// Adds a task that nobody waits for, ready to run. Panics over the limit.
+    pub(crate) fn spawn_detached(&self, future: impl Future<Output = ()> + 'static) {
+        self.run(future);
+    }
+
+    fn run(&self, future: impl Future<Output = ()> + 'static) -> Arc<TaskWaker> {
+        let future = Box::pin(future);
         let mut slots = self.slots.borrow_mut();
         assert!(slots.len() < self.limit, "{} tasks are the limit of a shard", self.limit);
         let entry = slots.vacant_entry();
         let waker = self.queued_waker(entry.key());
         self.queue.with_local(|local| local.push_back(Arc::clone(&waker)));
-        let task = Task { result, waker: Arc::clone(&waker), tasks: Rc::clone(self) };
-        entry.insert(Slot { future: Some(future), waker, cancelled: false });
-        task
+        entry.insert(Slot { future: Some(future), waker: Arc::clone(&waker), cancelled: false });
+        waker
     }
 
     /// A waker for the task of this index, as one that is in the queue.

@@ -28,7 +28,7 @@ pub(crate) async fn drive(shard: Shard, files: Rc<Files>) {
         let step = shard.with(|state| state.take_store_work(shard.now(), &mut operations));
         for io in operations.drain(..) {
             under_way.set(under_way.get() + 1);
-            shard.reactor().spawn(perform(shard.clone(), Rc::clone(&files), Rc::clone(&under_way), io));
+            shard.reactor().spawn_detached(perform(shard.clone(), Rc::clone(&files), Rc::clone(&under_way), io));
         }
         if step.closed {
             shard.closed().ring();
