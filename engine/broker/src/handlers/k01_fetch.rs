@@ -20,7 +20,7 @@ use crate::message::{Call, Message, Reply};
 use crate::partition::read::{self, ReadCall, ReadItem, ReadOutcome};
 use crate::partition::watch::{WatchId, Watcher};
 use crate::shard::Shard;
-use plan::{Plan, topic_ref};
+use plan::{FetchedPartition, Plan, topic_ref};
 
 /// The longest that a fetch waits, whatever it asks for.
 const WAIT_MAX: Duration = Duration::from_mins(5);
@@ -148,19 +148,20 @@ impl Fetch {
     }
 
     fn respond(&self, plan: Plan, outcomes: Vec<ReadOutcome>) -> Response {
-        let (session_id, mut answers) = match plan.finish(&self.shard, outcomes) {
+        let (session_id, partitions, outcomes) = match plan.finish(&self.shard, outcomes) {
             Ok(told) => told,
             Err(code) => return respond_error(self.version, code),
         };
         let encodes = "the version is served, and what is announced is written";
-        let topics = answers.chunk_by(of_one_topic).count();
+        let topics = partitions.chunk_by(of_one_topic).count();
         let head = FetchResponseHead { throttle_time_ms: 0, error: ErrorCode::None, session_id };
         let mut writer = FetchResponseWriter::new(self.version, head, topics).expect(encodes);
-        for partitions in answers.chunk_by_mut(of_one_topic) {
+        let mut outcomes = outcomes.into_iter();
+        for partitions in partitions.chunk_by(of_one_topic) {
             writer.topic(topic_ref(&partitions[0].0.topic), partitions.len()).expect(encodes);
-            for (key, outcome) in partitions {
+            for ((key, _), mut outcome) in partitions.iter().zip(&mut outcomes) {
                 let records = std::mem::take(&mut outcome.records);
-                writer.partition(&self.partition_data(key, outcome), records).expect(encodes);
+                writer.partition(&self.partition_data(key, &outcome), records).expect(encodes);
             }
         }
         Response::Send(writer.finish(&[]).expect(encodes))
@@ -205,7 +206,7 @@ fn keep_within(outcomes: impl Iterator<Item = ReadOutcome>, bytes_max: usize) ->
     outcomes.map(keep).collect()
 }
 
-fn of_one_topic((one, _): &(PartitionKey, ReadOutcome), (other, _): &(PartitionKey, ReadOutcome)) -> bool {
+fn of_one_topic((one, _): &FetchedPartition, (other, _): &FetchedPartition) -> bool {
     one.topic == other.topic
 }
 
@@ -269,8 +270,8 @@ impl Wait {
 mod tests {
     use super::*;
     use ringlog_buffer::Slice;
-    use ringlog_cluster::fetch_session::TopicKey;
-    use ringlog_storage::types::PartitionIndex;
+    use ringlog_cluster::fetch_session::{PartitionFetch, TopicKey};
+    use ringlog_storage::types::{LeaderEpoch, Offset, PartitionIndex};
 
     fn outcome(bytes: usize) -> ReadOutcome {
         let records = if bytes == 0 { Vec::new() } else { vec![Slice::from(&vec![0; bytes][..])] };
@@ -294,16 +295,23 @@ mod tests {
     }
 
     #[test]
-    fn answers_in_a_row_are_grouped_by_topic() {
+    fn partitions_in_a_row_are_grouped_by_topic() {
         let check = |topics: &[&str], counts: &[usize]| {
-            let answers: Vec<_> = (0..)
+            let fetch = PartitionFetch {
+                fetch_offset: Offset::ZERO,
+                log_start_offset: Offset::UNKNOWN,
+                current_leader_epoch: LeaderEpoch::UNKNOWN,
+                last_fetched_epoch: LeaderEpoch::UNKNOWN,
+                bytes_max: 0,
+            };
+            let partitions: Vec<FetchedPartition> = (0..)
                 .zip(topics)
                 .map(|(index, topic)| {
                     let topic = TopicKey::Name((*topic).into());
-                    (PartitionKey { topic, partition: PartitionIndex::new(index) }, outcome(0))
+                    (PartitionKey { topic, partition: PartitionIndex::new(index) }, fetch)
                 })
                 .collect();
-            let lengths: Vec<_> = answers.chunk_by(of_one_topic).map(<[_]>::len).collect();
+            let lengths: Vec<_> = partitions.chunk_by(of_one_topic).map(<[_]>::len).collect();
             assert_eq!(lengths, counts, "{topics:?}");
         };
         check(&[], &[]);
