@@ -11,6 +11,9 @@ use crate::types::{LeaderEpoch, Millis, Offset, ProducerEpoch};
 pub struct PartitionId(u32);
 
 impl PartitionId {
+    /// The least one: where ranges of them begin.
+    pub const MIN: Self = Self(0);
+
     /// Wraps the bare number.
     pub(crate) const fn new(value: u32) -> Self {
         Self(value)

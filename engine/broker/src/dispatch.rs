@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use futures_util::FutureExt as _;
 use ringlog_net::conn::{Body, CloseReason, Request, Response};
 use ringlog_net::header::{ServedApi, ServedApis};
 use ringlog_net::messages::{self, ApiKey};
@@ -23,8 +24,14 @@ pub(crate) enum Handled {
 }
 
 impl Handled {
+    /// The response, if it needs no wait, or else what waits for it: a task is worth having only then.
     pub(crate) fn later(response: impl Future<Output = Response> + 'static) -> Self {
-        Self::Later(Box::pin(response))
+        let mut response: Pin<Box<dyn Future<Output = Response>>> = Box::pin(response);
+        // Whoever gets it polls it at least once more, so that no wake is missed.
+        match (&mut response).now_or_never() {
+            Some(response) => Self::Now(response),
+            None => Self::Later(response),
+        }
     }
 }
 

@@ -70,9 +70,8 @@ enum Disk {
     Failed,
 }
 
-/// What the store wants done.
+/// What the store wants, besides operations.
 pub(crate) struct StoreWork {
-    pub(crate) operations: Vec<Io>,
     /// When it wants to be asked again at the latest.
     pub(crate) deadline: Option<Nanos>,
     /// It will want nothing any more.
@@ -126,14 +125,14 @@ impl State {
         std::mem::take(&mut self.wakes)
     }
 
-    /// Operations for the disk.
-    pub(crate) fn take_store_work(&mut self, now: Nanos) -> StoreWork {
+    /// Puts operations for the disk into `operations`, which is empty.
+    pub(crate) fn take_store_work(&mut self, now: Nanos, operations: &mut Vec<Io>) -> StoreWork {
         let store = &mut self.store;
-        let operations: Vec<_> = std::iter::from_fn(|| store.poll_io(now)).take(OPERATIONS_PER_TURN).collect();
+        operations.extend(std::iter::from_fn(|| store.poll_io(now)).take(OPERATIONS_PER_TURN));
         let deadline = if operations.len() == OPERATIONS_PER_TURN { Some(now) } else { store.next_deadline() };
         // Asking may have made events: something was due.
         self.hand_on_events();
-        StoreWork { operations, deadline, closed: self.closed }
+        StoreWork { deadline, closed: self.closed }
     }
 
     /// Brings the result of an operation.

@@ -140,8 +140,8 @@ pub struct PartitionAnswer {
 pub struct SessionAnswer {
     /// `FetchResponse.SessionId`.
     pub session_id: i32,
-    /// For each partition that was read, whether it is in the response.
-    pub is_sent: Vec<bool>,
+    /// For each partition that was read, whether it is in the response; `None` where all of them are.
+    pub is_sent: Option<Vec<bool>>,
 }
 
 /// Why a request is answered by an error alone. The client then begins a session anew.
@@ -267,16 +267,16 @@ impl FetchSessions {
     pub fn finish(
         &mut self,
         fetch: &SessionFetch,
-        answers: &[PartitionAnswer],
+        answers: impl ExactSizeIterator<Item = PartitionAnswer>,
         now: Nanos,
         random: &mut dyn FnMut() -> u32,
     ) -> Result<SessionAnswer, SessionError> {
         assert_eq!(fetch.partitions.len(), answers.len(), "one answer for each partition");
-        let whole = |session_id| SessionAnswer { session_id, is_sent: vec![true; answers.len()] };
+        let whole = |session_id| SessionAnswer { session_id, is_sent: None };
         match fetch.state {
             State::Sessionless => Ok(whole(NO_SESSION)),
             State::Opening { fetcher, naming } => {
-                let is_room = !answers.is_empty() && self.make_room(fetcher, answers.len(), now);
+                let is_room = answers.len() > 0 && self.make_room(fetcher, answers.len(), now);
                 let session_id =
                     if is_room { self.open(fetcher, naming, fetch, answers, now, random) } else { NO_SESSION };
                 Ok(whole(session_id))
@@ -288,9 +288,9 @@ impl FetchSessions {
                     Err(SessionError::WrongEpoch { session_id, has: session.epoch, given: epoch })
                 }
                 Some(session) => {
-                    let told = |((key, _), answer): (&(PartitionKey, _), &PartitionAnswer)| session.tell(key, answer);
+                    let told = |((key, _), answer): (&(PartitionKey, _), _)| session.tell(key, &answer);
                     let is_sent = fetch.partitions.iter().zip(answers).map(told).collect();
-                    Ok(SessionAnswer { session_id, is_sent })
+                    Ok(SessionAnswer { session_id, is_sent: Some(is_sent) })
                 }
             },
         }
@@ -334,7 +334,7 @@ impl FetchSessions {
         fetcher: Fetcher,
         naming: TopicNaming,
         fetch: &SessionFetch,
-        answers: &[PartitionAnswer],
+        answers: impl Iterator<Item = PartitionAnswer>,
         now: Nanos,
         random: &mut dyn FnMut() -> u32,
     ) -> i32 {
@@ -351,7 +351,7 @@ impl FetchSessions {
         };
         session.change(fetch.partitions.clone(), &[]);
         for ((key, _), answer) in fetch.partitions.iter().zip(answers) {
-            session.tell(key, answer);
+            session.tell(key, &answer);
         }
         self.partition_count += session.queue.len();
         self.sessions.insert(session_id, session);

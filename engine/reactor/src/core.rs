@@ -143,6 +143,10 @@ impl Core {
         self.tasks.spawn(future)
     }
 
+    pub(crate) fn spawn_detached(&self, future: impl Future<Output = ()> + 'static) {
+        self.tasks.spawn_detached(future);
+    }
+
     /// One turn of the loop: ready tasks, then the backend, waiting only if nothing is ready and the caller still
     /// `may_wait` after the tasks have run, then what has ended and which timers are due. Answers whether tasks are
     /// ready for the next turn. Never inlined: by its name the benchmarks find what is a shard's own work.

@@ -40,6 +40,11 @@ impl Reactor {
         self.core.spawn(future)
     }
 
+    /// Starts a task that nobody waits for, which costs less. Panics over [`Limits::tasks`](crate::Limits::tasks).
+    pub fn spawn_detached(&self, future: impl Future<Output = ()> + 'static) {
+        self.core.spawn_detached(future);
+    }
+
     /// The limits of this shard.
     pub fn limits(&self) -> &Limits {
         &self.core.limits

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use futures_util::FutureExt;
 use slab::Slab;
 
 use crate::backend::Bell;
@@ -94,11 +95,16 @@ struct Slot {
     cancelled: bool,
 }
 
+/// Wakers of ended tasks that are kept for the next ones.
+const SPARE_WAKERS_MAX: usize = 64;
+
 /// The tasks of one shard.
 pub(crate) struct Tasks {
     slots: RefCell<Slab<Slot>>,
     queue: Arc<RunQueue>,
     limit: usize,
+    /// Wakers that nobody else has any more.
+    spare_wakers: RefCell<Vec<Arc<TaskWaker>>>,
 }
 
 impl Tasks {
@@ -109,7 +115,7 @@ impl Tasks {
             woken_from_afar: AtomicBool::new(false),
             bell: OnceLock::new(),
         };
-        Self { slots: RefCell::new(Slab::new()), queue: Arc::new(queue), limit }
+        Self { slots: RefCell::new(Slab::new()), queue: Arc::new(queue), limit, spare_wakers: RefCell::default() }
     }
 
     /// The bell that a waker on another thread rings.
@@ -121,26 +127,51 @@ impl Tasks {
     pub(crate) fn spawn<T: 'static>(self: &Rc<Self>, future: impl Future<Output = T> + 'static) -> Task<T> {
         let result = Rc::new(TaskResult { value: RefCell::new(None), waker: Cell::new(None) });
         let sink = Rc::clone(&result);
-        let future = Box::pin(async move {
-            let value = future.await;
+        // Not an `async` block: that would have room for the future twice, and move it at the first poll.
+        let waker = self.run(future.map(move |value| {
             *sink.value.borrow_mut() = Some(value);
             if let Some(waker) = sink.waker.take() {
                 waker.wake();
             }
-        });
+        }));
+        Task { result, waker, tasks: Rc::clone(self) }
+    }
+
+    /// Adds a task that nobody waits for, ready to run. Panics over the limit.
+    pub(crate) fn spawn_detached(&self, future: impl Future<Output = ()> + 'static) {
+        self.run(future);
+    }
+
+    fn run(&self, future: impl Future<Output = ()> + 'static) -> Arc<TaskWaker> {
+        let future = Box::pin(future);
         let mut slots = self.slots.borrow_mut();
         assert!(slots.len() < self.limit, "{} tasks are the limit of a shard", self.limit);
         let entry = slots.vacant_entry();
-        let waker = Arc::new(TaskWaker {
-            index: entry.key(),
+        let waker = self.queued_waker(entry.key());
+        self.queue.with_local(|local| local.push_back(Arc::clone(&waker)));
+        entry.insert(Slot { future: Some(future), waker: Arc::clone(&waker), cancelled: false });
+        waker
+    }
+
+    /// A waker for the task of this index, as one that is in the queue.
+    fn queued_waker(&self, index: usize) -> Arc<TaskWaker> {
+        let waker = TaskWaker {
+            index,
             queued: AtomicBool::new(true),
             woken_from_afar: AtomicBool::new(false),
             queue: Arc::clone(&self.queue),
-        });
-        self.queue.with_local(|local| local.push_back(Arc::clone(&waker)));
-        let task = Task { result, waker: Arc::clone(&waker), tasks: Rc::clone(self) };
-        entry.insert(Slot { future: Some(future), waker, cancelled: false });
-        task
+        };
+        let Some(mut spare) = self.spare_wakers.borrow_mut().pop() else { return Arc::new(waker) };
+        *Arc::get_mut(&mut spare).expect("nobody else has a spare waker") = waker;
+        spare
+    }
+
+    /// Keeps the waker of a task that has ended, unless somebody may still wake it: that must not reach another task.
+    fn retire(&self, mut waker: Arc<TaskWaker>) {
+        let mut spare = self.spare_wakers.borrow_mut();
+        if Arc::get_mut(&mut waker).is_some() && spare.len() < SPARE_WAKERS_MAX {
+            spare.push(waker);
+        }
     }
 
     pub(crate) fn has_ready(&self) -> bool {
@@ -161,8 +192,9 @@ impl Tasks {
             let slot = slots.remove(index);
             drop(slots);
             // Outside the borrow: what a future owns may wake or spawn when it is dropped.
-            drop(slot);
             drop(future);
+            drop(waker);
+            self.retire(slot.waker);
         } else {
             slot.future = Some(future);
         }

@@ -111,9 +111,24 @@ impl<'a> FetchView<'a> {
         let topics = Array::decode(r, layout)?;
         let forgotten_topics = if version >= 7 { Array::decode(r, layout)? } else { Array::empty(r, layout) };
         let rack_id = if version >= 11 { r.opt_str(layout.flexible, false)?.ok_or(DecodeError::Null)? } else { "" };
-        let mut view = Self {
-            cluster_id: None,
-            replica_state: ReplicaState { replica_id, replica_epoch: -1 },
+        let (mut cluster_id, mut replica_state) = (None, ReplicaState { replica_id, replica_epoch: -1 });
+        if layout.flexible {
+            r.tagged_fields(|tag, r| {
+                match tag {
+                    0 => cluster_id = r.opt_str(true, true)?,
+                    1 if version >= 15 => {
+                        let replica_id = BrokerId::new(r.i32()?);
+                        replica_state = ReplicaState { replica_id, replica_epoch: r.i64()? };
+                        r.tagged_fields(|_, _| Ok(false))?;
+                    }
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            })?;
+        }
+        Ok(Self {
+            cluster_id,
+            replica_state,
             max_wait_ms,
             min_bytes,
             max_bytes,
@@ -123,24 +138,7 @@ impl<'a> FetchView<'a> {
             topics,
             forgotten_topics,
             rack_id,
-        };
-        if layout.flexible {
-            r.tagged_fields(|tag, r| view.tagged_field(tag, r, version))?;
-        }
-        Ok(view)
-    }
-
-    fn tagged_field(&mut self, tag: u32, r: &mut Reader<'a>, version: i16) -> Result<bool, DecodeError> {
-        match tag {
-            0 => self.cluster_id = r.opt_str(true, true)?,
-            1 if version >= 15 => {
-                let replica_id = BrokerId::new(r.i32()?);
-                self.replica_state = ReplicaState { replica_id, replica_epoch: r.i64()? };
-                r.tagged_fields(|_, _| Ok(false))?;
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
+        })
     }
 
     /// Which records the reader wants to see; like Kafka, every level but 1 counts as 0.

@@ -195,6 +195,15 @@ impl RecordHeader {
         crate::batch::crc32c(&[&self.encode(0), payload])
     }
 
+    /// Puts the header in front of its payload, which is in `record` already; answers the CRC.
+    pub(crate) fn seal(&self, record: &mut [u8]) -> u32 {
+        assert_eq!(record.len(), HEADER_BYTES + self.payload_bytes, "the record is the header and its payload");
+        record[..HEADER_BYTES].copy_from_slice(&self.encode(0));
+        let crc = crate::batch::crc32c(&[record]);
+        record[..HEADER_BYTES].copy_from_slice(&self.encode(crc));
+        crc
+    }
+
     /// Bytes of the whole record in its file: whole blocks.
     pub(crate) fn file_bytes(&self) -> u64 {
         record_bytes(self.payload_bytes)

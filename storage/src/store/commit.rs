@@ -35,6 +35,8 @@ pub(crate) struct Commit {
     blocked: bool,
     /// Memory of the last record.
     spare: Option<Slice>,
+    /// Memory of the last group's members; there are none in it.
+    spare_members: Vec<Member>,
     /// Bytes that went straight to segments since the last checkpoint.
     pub(crate) direct_bytes: u64,
 }
@@ -156,7 +158,7 @@ impl Store {
     fn choose_members(&mut self) -> (Vec<Member>, usize) {
         let record_max = record_payload_max(self.journal.file_bytes());
         let mut payload_bytes = self.commit.notices.len().min(record_max / ENTRY_HEADER_BYTES) * ENTRY_HEADER_BYTES;
-        let mut members: Vec<Member> = Vec::new();
+        let mut members = std::mem::take(&mut self.commit.spare_members);
         let mut direct_writes = 0;
         let mut left = self.commit.queue.len().min(GROUP_PARTITIONS_MAX);
         while left > 0 {
@@ -233,10 +235,9 @@ impl Store {
         let bytes = to_usize(record_bytes(payload_bytes));
         let spare = self.commit.spare.take().and_then(Slice::try_into_chunk);
         let mut chunk = spare.filter(|chunk| chunk.capacity() >= bytes).unwrap_or_else(|| Chunk::with_capacity(bytes));
-        let (head, rest) = chunk.spare_mut()[..bytes].split_at_mut(HEADER_BYTES);
-        let (payload, padding) = rest.split_at_mut(payload_bytes);
+        let (record, padding) = chunk.spare_mut()[..bytes].split_at_mut(HEADER_BYTES + payload_bytes);
         padding.fill(0);
-        let mut out = Payload { rest: payload };
+        let mut out = Payload { rest: &mut record[HEADER_BYTES..] };
         let notices = self.commit.notices.len().min(payload_bytes / ENTRY_HEADER_BYTES);
         for ((kind, key), from) in std::iter::from_fn(|| self.commit.notices.pop_first()).take(notices) {
             out.put(&Entry { kind, key, from, to_offset: from.offset, bytes: 0 }.encode());
@@ -254,9 +255,7 @@ impl Store {
             payload_bytes,
             crc: 0,
         };
-        let crc = header.crc_with(payload);
-        head.copy_from_slice(&header.encode(crc));
-        self.previous_crc = crc;
+        self.previous_crc = header.seal(record);
         chunk.advance(bytes);
         let record = chunk.freeze();
         self.commit.spare = Some(record.clone());
@@ -298,7 +297,7 @@ impl Store {
         if group.outstanding > 0 {
             return;
         }
-        let group = self.commit.in_flight.take().expect("it is there");
+        let mut group = self.commit.in_flight.take().expect("it is there");
         for member in &group.members {
             if self.fenced.is_none() {
                 self.journaled_at(member.id, group.sequence);
@@ -308,6 +307,8 @@ impl Store {
             }
             self.operation_ended(member.id);
         }
+        group.members.clear();
+        self.commit.spare_members = group.members;
         if self.fenced.is_none() {
             for removed in group.removals {
                 self.operation_ended(removed);

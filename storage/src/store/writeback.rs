@@ -441,8 +441,8 @@ impl Store {
             return;
         }
         let starved = self.journal.is_starved();
-        let dir = self.journal.dir();
         let Some(path) = self.journal.file_to_make() else { return };
+        let dir = self.journal.dir();
         let file = self.queue.file(path);
         let bytes = self.journal.file_bytes();
         let mut script = vec![

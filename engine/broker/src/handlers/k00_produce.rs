@@ -42,7 +42,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     Ok(Handled::later(async move {
         let outcomes = begun.outcomes().await;
         if acks == ACKS_NONE {
-            return answer_nothing(&outcomes);
+            return answer_nothing(outcomes);
         }
         let view = ProduceView::decode(&body, version).expect("was decoded before");
         respond(&view, version, outcomes)
@@ -62,25 +62,31 @@ fn refusal(view: &ProduceView<'_>) -> Option<ErrorCode> {
 struct Plan {
     /// In the order of the request.
     places: Vec<Place>,
-    groups: Vec<(usize, Vec<AppendItem>)>,
+    /// What this shard owns.
+    here: Vec<AppendItem>,
+    /// What others own.
+    there: Vec<(usize, Vec<AppendItem>)>,
 }
 
 #[derive(Clone, Copy)]
 enum Place {
     Failed(ErrorCode),
-    /// The item of this index in the group of this index.
-    In(usize, usize),
+    /// The next item of this shard.
+    Here,
+    /// The next item of the other shard at this index.
+    There(usize),
 }
 
 impl Plan {
     fn refuse(view: &ProduceView<'_>, code: ErrorCode) -> Self {
         let partitions = view.topics.iter().flat_map(|topic| topic.partitions.iter());
-        Self { places: partitions.map(|_| Place::Failed(code)).collect(), groups: Vec::new() }
+        let places = partitions.map(|_| Place::Failed(code)).collect();
+        Self { places, here: Vec::new(), there: Vec::new() }
     }
 
     fn new(shard: &Shard, view: &ProduceView<'_>, body: &Slice, version: i16) -> Self {
         let image = shard.with(|state| state.image.clone());
-        let mut plan = Self { places: Vec::new(), groups: Vec::new() };
+        let mut plan = Self { places: Vec::new(), here: Vec::new(), there: Vec::new() };
         for topic in view.topics.iter() {
             let found = find_topic(&image, topic.topic);
             for partition in topic.partitions.iter() {
@@ -88,9 +94,7 @@ impl Plan {
                 let place = match (key, partition.records) {
                     (Err(code), _) => Place::Failed(code),
                     (Ok(_), None) => Place::Failed(ErrorCode::InvalidRecord),
-                    (Ok(key), Some(range)) => {
-                        plan.add(shard.owner(key), AppendItem { key, records: body.slice(range), version })
-                    }
+                    (Ok(key), Some(range)) => plan.add(shard, AppendItem { key, records: body.slice(range), version }),
                 };
                 plan.places.push(place);
             }
@@ -98,75 +102,72 @@ impl Plan {
         plan
     }
 
-    fn add(&mut self, owner: usize, item: AppendItem) -> Place {
-        let group = self.groups.iter().position(|(of, _)| *of == owner).unwrap_or_else(|| {
-            self.groups.push((owner, Vec::new()));
-            self.groups.len() - 1
+    fn add(&mut self, shard: &Shard, item: AppendItem) -> Place {
+        let owner = shard.owner(item.key);
+        if owner == shard.index() {
+            self.here.push(item);
+            return Place::Here;
+        }
+        let index = self.there.iter().position(|(of, _)| *of == owner).unwrap_or_else(|| {
+            self.there.push((owner, Vec::new()));
+            self.there.len() - 1
         });
-        let items = &mut self.groups[group].1;
-        items.push(item);
-        Place::In(group, items.len() - 1)
+        self.there[index].1.push(item);
+        Place::There(index)
     }
 
     async fn begin(self, shard: &Shard, wait_max: Duration) -> Begun {
-        let mut groups = Vec::with_capacity(self.groups.len());
-        for (owner, items) in self.groups {
-            groups.push(if owner == shard.index() {
-                Group::Here(append::begin(shard, items, wait_max))
-            } else {
-                Group::There(shard.call(owner, Call::Append(items, wait_max)).await)
-            });
+        let here = (!self.here.is_empty()).then(|| append::begin(shard, self.here, wait_max));
+        let mut there = Vec::with_capacity(self.there.len());
+        for (owner, items) in self.there {
+            there.push(shard.call(owner, Call::Append(items, wait_max)).await);
         }
-        Begun { places: self.places, groups }
+        Begun { places: self.places, here, there }
     }
 }
 
 /// Appends under way.
 struct Begun {
     places: Vec<Place>,
-    groups: Vec<Group>,
-}
-
-enum Group {
-    Here(append::Begun),
-    There(PendingCall),
+    here: Option<append::Begun>,
+    there: Vec<PendingCall>,
 }
 
 impl Begun {
     /// In the order of the request.
-    async fn outcomes(self) -> Vec<AppendOutcome> {
-        let mut groups: Vec<Vec<Option<AppendOutcome>>> = Vec::with_capacity(self.groups.len());
-        for group in self.groups {
-            let outcomes = match group {
-                Group::Here(begun) => begun.outcomes().await,
-                Group::There(call) => match call.reply().await {
-                    Reply::Append(outcomes) => outcomes,
-                    other => unreachable!("a call to append is answered by outcomes, not {other:?}"),
-                },
-            };
-            groups.push(outcomes.into_iter().map(Some).collect());
-        }
-        let outcome = |place| match place {
-            Place::Failed(code) => Err(AppendFailure::from(code)),
-            Place::In(group, index) => {
-                let outcome: &mut Option<AppendOutcome> = &mut groups[group][index];
-                outcome.take().expect("every place is looked at once")
-            }
+    async fn outcomes(self) -> impl Iterator<Item = AppendOutcome> {
+        let here = match self.here {
+            Some(begun) => begun.outcomes().await,
+            None => Vec::new(),
         };
-        self.places.into_iter().map(outcome).collect()
+        let mut there = Vec::with_capacity(self.there.len());
+        for call in self.there {
+            there.push(match call.reply().await {
+                Reply::Append(outcomes) => outcomes.into_iter(),
+                other => unreachable!("a call to append is answered by outcomes, not {other:?}"),
+            });
+        }
+        let mut here = here.into_iter();
+        self.places.into_iter().map(move |place| {
+            let outcome = match place {
+                Place::Failed(code) => return Err(AppendFailure::from(code)),
+                Place::Here => here.next(),
+                Place::There(index) => there[index].next(),
+            };
+            outcome.expect("a shard answers every item")
+        })
     }
 }
 
 /// With `acks=0` the client waits for nothing; an error can be told only by closing the connection.
-fn answer_nothing(outcomes: &[AppendOutcome]) -> Response {
-    let failure = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
+fn answer_nothing(mut outcomes: impl Iterator<Item = AppendOutcome>) -> Response {
+    let failure = outcomes.find_map(Result::err);
     failure.map_or(Response::Nothing, |failure| Response::Close(CloseReason::ProduceWithoutAcksFailed(failure.code)))
 }
 
-fn respond(view: &ProduceView<'_>, version: i16, outcomes: Vec<AppendOutcome>) -> Response {
+fn respond(view: &ProduceView<'_>, version: i16, mut outcomes: impl Iterator<Item = AppendOutcome>) -> Response {
     let encodes = "the version is served, and arrays are as long as those of the request";
     let mut writer = ProduceResponseWriter::new(version, view.topics.len()).expect(encodes);
-    let mut outcomes = outcomes.into_iter();
     for topic in view.topics.iter() {
         writer.topic(topic.topic, topic.partitions.len()).expect(encodes);
         for (partition, outcome) in topic.partitions.iter().zip(&mut outcomes) {

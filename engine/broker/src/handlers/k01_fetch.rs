@@ -20,7 +20,7 @@ use crate::message::{Call, Message, Reply};
 use crate::partition::read::{self, ReadCall, ReadItem, ReadOutcome};
 use crate::partition::watch::{WatchId, Watcher};
 use crate::shard::Shard;
-use plan::{Plan, topic_ref};
+use plan::{FetchedPartition, Plan, topic_ref};
 
 /// The longest that a fetch waits, whatever it asks for.
 const WAIT_MAX: Duration = Duration::from_mins(5);
@@ -100,39 +100,39 @@ impl Fetch {
 
     /// One look at every partition, in the order of the request.
     async fn read(&self, plan: &Plan, bytes_max: usize, wait: &mut Wait) -> Vec<ReadOutcome> {
-        let mut groups: BTreeMap<usize, Vec<ReadItem>> = BTreeMap::new();
+        let mut here = Vec::new();
+        let mut there: BTreeMap<usize, Vec<ReadItem>> = BTreeMap::new();
         let mut place = |item: Result<ReadItem, ErrorCode>| {
             let item = item?;
             let owner = self.shard.owner(item.key);
-            groups.entry(owner).or_default().push(item);
+            if owner == self.shard.index() { &mut here } else { there.entry(owner).or_default() }.push(item);
             Ok(owner)
         };
         let refused = |item| if self.from_replica { Err(ErrorCode::NotLeaderOrFollower) } else { item };
         let places: Vec<Result<usize, ErrorCode>> = plan.items().map(refused).map(&mut place).collect();
         let watch = wait.watch();
-        let mut gathered = BTreeMap::new();
-        let (mut here, mut there) = (None, Vec::new());
-        for (owner, items) in groups {
-            let call = ReadCall { items, bytes_max, watch };
-            if owner == self.shard.index() {
-                here = Some(read::begin(&self.shard, &call, owner));
-            } else {
-                wait.watched_at(owner);
-                there.push((owner, self.shard.call(owner, Call::Read(call)).await));
-            }
+        let here = ReadCall { items: here, bytes_max, watch };
+        let here = (!here.items.is_empty()).then(|| read::begin(&self.shard, &here, self.shard.index()));
+        let mut calls = Vec::with_capacity(there.len());
+        for (owner, items) in there {
+            wait.watched_at(owner);
+            calls.push((owner, self.shard.call(owner, Call::Read(ReadCall { items, bytes_max, watch })).await));
         }
-        if let Some(begun) = here {
-            gathered.insert(self.shard.index(), begun.outcomes().await.into_iter());
+        let mut here = match here {
+            Some(begun) => begun.outcomes().await,
+            None => Vec::new(),
         }
-        for (owner, call) in there {
+        .into_iter();
+        let mut there = BTreeMap::new();
+        for (owner, call) in calls {
             let Reply::Read(outcomes) = call.reply().await else {
                 unreachable!("a call to read is answered by outcomes")
             };
-            gathered.insert(owner, outcomes.into_iter());
+            there.insert(owner, outcomes.into_iter());
         }
         let mut next = |owner| {
-            let outcome = gathered.get_mut(&owner).and_then(Iterator::next).expect("a shard answers every item");
-            self.with_gone_topic(outcome)
+            let of_owner = if owner == self.shard.index() { Some(&mut here) } else { there.get_mut(&owner) };
+            self.with_gone_topic(of_owner.and_then(Iterator::next).expect("a shard answers every item"))
         };
         let outcomes = places.into_iter().map(|place| place.map_or_else(ReadOutcome::failed, &mut next));
         keep_within(outcomes, bytes_max)
@@ -148,22 +148,20 @@ impl Fetch {
     }
 
     fn respond(&self, plan: Plan, outcomes: Vec<ReadOutcome>) -> Response {
-        let (session_id, answers) = match plan.finish(&self.shard, outcomes) {
+        let (session_id, partitions, outcomes) = match plan.finish(&self.shard, outcomes) {
             Ok(told) => told,
             Err(code) => return respond_error(self.version, code),
         };
         let encodes = "the version is served, and what is announced is written";
-        let topics = topics_of(&answers);
+        let topics = partitions.chunk_by(of_one_topic).count();
         let head = FetchResponseHead { throttle_time_ms: 0, error: ErrorCode::None, session_id };
-        let mut writer = FetchResponseWriter::new(self.version, head, topics.len()).expect(encodes);
-        let mut answers = answers.into_iter();
-        for count in topics {
-            for (index, (key, mut outcome)) in answers.by_ref().take(count).enumerate() {
-                if index == 0 {
-                    writer.topic(topic_ref(&key.topic), count).expect(encodes);
-                }
+        let mut writer = FetchResponseWriter::new(self.version, head, topics).expect(encodes);
+        let mut outcomes = outcomes.into_iter();
+        for partitions in partitions.chunk_by(of_one_topic) {
+            writer.topic(topic_ref(&partitions[0].0.topic), partitions.len()).expect(encodes);
+            for ((key, _), mut outcome) in partitions.iter().zip(&mut outcomes) {
                 let records = std::mem::take(&mut outcome.records);
-                writer.partition(&self.partition_data(&key, &outcome), records).expect(encodes);
+                writer.partition(&self.partition_data(key, &outcome), records).expect(encodes);
             }
         }
         Response::Send(writer.finish(&[]).expect(encodes))
@@ -208,9 +206,8 @@ fn keep_within(outcomes: impl Iterator<Item = ReadOutcome>, bytes_max: usize) ->
     outcomes.map(keep).collect()
 }
 
-/// How many answers in a row belong to one topic.
-fn topics_of(answers: &[(PartitionKey, ReadOutcome)]) -> Vec<usize> {
-    answers.chunk_by(|(a, _), (b, _)| a.topic == b.topic).map(<[_]>::len).collect()
+fn of_one_topic((one, _): &FetchedPartition, (other, _): &FetchedPartition) -> bool {
+    one.topic == other.topic
 }
 
 fn respond_error(version: i16, error: ErrorCode) -> Response {
@@ -273,8 +270,8 @@ impl Wait {
 mod tests {
     use super::*;
     use ringlog_buffer::Slice;
-    use ringlog_cluster::fetch_session::TopicKey;
-    use ringlog_storage::types::PartitionIndex;
+    use ringlog_cluster::fetch_session::{PartitionFetch, TopicKey};
+    use ringlog_storage::types::{LeaderEpoch, Offset, PartitionIndex};
 
     fn outcome(bytes: usize) -> ReadOutcome {
         let records = if bytes == 0 { Vec::new() } else { vec![Slice::from(&vec![0; bytes][..])] };
@@ -298,16 +295,24 @@ mod tests {
     }
 
     #[test]
-    fn answers_in_a_row_are_grouped_by_topic() {
+    fn partitions_in_a_row_are_grouped_by_topic() {
         let check = |topics: &[&str], counts: &[usize]| {
-            let answers: Vec<_> = (0..)
+            let fetch = PartitionFetch {
+                fetch_offset: Offset::ZERO,
+                log_start_offset: Offset::UNKNOWN,
+                current_leader_epoch: LeaderEpoch::UNKNOWN,
+                last_fetched_epoch: LeaderEpoch::UNKNOWN,
+                bytes_max: 0,
+            };
+            let partitions: Vec<FetchedPartition> = (0..)
                 .zip(topics)
                 .map(|(index, topic)| {
                     let topic = TopicKey::Name((*topic).into());
-                    (PartitionKey { topic, partition: PartitionIndex::new(index) }, outcome(0))
+                    (PartitionKey { topic, partition: PartitionIndex::new(index) }, fetch)
                 })
                 .collect();
-            assert_eq!(topics_of(&answers), counts, "{topics:?}");
+            let lengths: Vec<_> = partitions.chunk_by(of_one_topic).map(<[_]>::len).collect();
+            assert_eq!(lengths, counts, "{topics:?}");
         };
         check(&[], &[]);
         check(&["a"], &[1]);

@@ -13,7 +13,7 @@ use ringlog_storage::answer::{AppendError, AppendOrigin, Appended, PartitionId};
 use ringlog_storage::batch::validate::{InvalidRecord, ProduceError, validate_produced};
 use ringlog_storage::types::{Millis, Nanos, Offset};
 
-use super::commit::CommitCount;
+use super::commit::{CommitCount, Counts};
 use super::table::PartitionKey;
 use crate::produce_rules::produce_rules;
 use crate::shard::Shard;
@@ -65,9 +65,15 @@ impl From<ErrorCode> for AppendFailure {
 #[derive(Debug)]
 pub(crate) struct Request {
     entries: RefCell<Vec<Entry>>,
-    count: Rc<CommitCount>,
+    count: CommitCount,
     /// When the client wants an answer at the latest.
     deadline: Nanos,
+}
+
+impl Counts for Request {
+    fn count(&self) -> &CommitCount {
+        &self.count
+    }
 }
 
 #[derive(Debug)]
@@ -120,7 +126,7 @@ pub(crate) struct Begun {
 pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>, wait_max: Duration) -> Begun {
     let entries = RefCell::new(Vec::with_capacity(items.len()));
     let deadline = shard.now().saturating_add(wait_max);
-    let request = Rc::new(Request { entries, count: Rc::default(), deadline });
+    let request = Rc::new(Request { entries, count: CommitCount::default(), deadline });
     let now = shard.wall_clock();
     let waiting = shard.with(|state| {
         for (index, item) in items.into_iter().enumerate() {
@@ -181,7 +187,7 @@ pub(crate) fn retry_deferred(state: &mut State, now: Millis) {
 }
 
 /// `None` when the store has no room. That is asked for first: a batch that waits is validated once, when there is some.
-fn append(state: &mut State, item: &AppendItem, request: &Request, now: Millis) -> Option<Entry> {
+fn append(state: &mut State, item: &AppendItem, request: &Rc<Request>, now: Millis) -> Option<Entry> {
     let Some(id) = state.table.id(item.key) else {
         return Some(Entry::Failed(ErrorCode::UnknownTopicOrPartition.into()));
     };
@@ -202,7 +208,7 @@ fn append(state: &mut State, item: &AppendItem, request: &Request, now: Millis) 
     match state.store.append(id, (&produced).into(), AppendOrigin::Client, leader_epoch, now) {
         Ok(appended) => {
             if !appended.committed {
-                state.table.get_mut(id).expect("was there just now").commits.push(appended.last_offset, &request.count);
+                state.table.get_mut(id).expect("was there just now").commits.push(appended.last_offset, request);
             }
             Some(Entry::Appended(id, appended))
         }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -65,29 +66,41 @@ impl CommitCount {
     }
 }
 
+/// What counts its appends.
+pub(crate) trait Counts: fmt::Debug {
+    /// Those that are not committed yet.
+    fn count(&self) -> &CommitCount;
+}
+
+impl Counts for CommitCount {
+    fn count(&self) -> &CommitCount {
+        self
+    }
+}
+
 /// The appends to one partition that wait, in the order of their arrival.
 #[derive(Debug, Default)]
-pub(crate) struct Commits(VecDeque<(Offset, Rc<CommitCount>)>);
+pub(crate) struct Commits(VecDeque<(Offset, Rc<dyn Counts>)>);
 
 impl Commits {
     /// Counts one append, whose last record is at `last_offset`.
-    pub(crate) fn push(&mut self, last_offset: Offset, count: &Rc<CommitCount>) {
-        count.begin();
-        self.0.push_back((last_offset, Rc::clone(count)));
+    pub(crate) fn push(&mut self, last_offset: Offset, whose: &Rc<impl Counts + 'static>) {
+        whose.count().begin();
+        self.0.push_back((last_offset, Rc::clone(whose) as Rc<dyn Counts>));
     }
 
     /// Settles what lies below the new high watermark. A duplicate may stand behind a later batch, and then settles
     /// together with it.
     pub(crate) fn advanced(&mut self, high_watermark: Offset) {
-        while let Some((_, count)) = self.0.pop_front_if(|(last_offset, _)| *last_offset < high_watermark) {
-            count.settle_one();
+        while let Some((_, whose)) = self.0.pop_front_if(|(last_offset, _)| *last_offset < high_watermark) {
+            whose.count().settle_one();
         }
     }
 
     /// Settles everything: the partition is fenced or gone, and nothing more will be committed.
     pub(crate) fn end(&mut self) {
-        for (_, count) in self.0.drain(..) {
-            count.settle_one();
+        for (_, whose) in self.0.drain(..) {
+            whose.count().settle_one();
         }
     }
 }

@@ -18,16 +18,17 @@ const SLEEP_MAX: Duration = Duration::from_mins(1);
 /// Runs until the store is closed.
 pub(crate) async fn drive(shard: Shard, files: Rc<Files>) {
     let under_way = Rc::new(Cell::new(0));
+    let mut operations = Vec::with_capacity(OPERATIONS_PER_TURN);
     loop {
         if under_way.get() + OPERATIONS_PER_TURN > STORE_OPERATIONS_MAX {
             // Every operation that ends rings.
             shard.driver_bell().wait().await;
             continue;
         }
-        let step = shard.with(|state| state.take_store_work(shard.now()));
-        for io in step.operations {
+        let step = shard.with(|state| state.take_store_work(shard.now(), &mut operations));
+        for io in operations.drain(..) {
             under_way.set(under_way.get() + 1);
-            shard.reactor().spawn(perform(shard.clone(), Rc::clone(&files), Rc::clone(&under_way), io));
+            shard.reactor().spawn_detached(perform(shard.clone(), Rc::clone(&files), Rc::clone(&under_way), io));
         }
         if step.closed {
             shard.closed().ring();

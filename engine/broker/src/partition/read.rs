@@ -98,12 +98,18 @@ impl ReadOutcome {
 pub(crate) struct Begun {
     shard: Shard,
     watcher: Option<Watcher>,
-    entries: Vec<Entry>,
+    /// What is known by now of every item.
+    outcomes: Vec<ReadOutcome>,
+    from_disk: Vec<DiskRead>,
 }
 
-enum Entry {
-    Done(ReadOutcome),
-    Disk(PartitionId, ReadOutcome, Limit, oneshot::Receiver<Result<ReadBatches, ReadError>>),
+/// What the disk is to bring of one item.
+struct DiskRead {
+    /// Of the item.
+    index: usize,
+    id: PartitionId,
+    limit: Limit,
+    receiver: oneshot::Receiver<Result<ReadBatches, ReadError>>,
 }
 
 /// Which limit a read has.
@@ -118,11 +124,16 @@ enum Limit {
 /// Reads what is in memory, and begins to read the rest, for a fetch that the shard `from` received.
 pub(crate) fn begin(shard: &Shard, call: &ReadCall, from: usize) -> Begun {
     let watcher = call.watch.map(|watch| Watcher { shard: from, watch });
-    let entries = shard.with(|state| {
+    let mut begun =
+        Begun { shard: shard.clone(), watcher, outcomes: Vec::with_capacity(call.items.len()), from_disk: Vec::new() };
+    shard.with(|state| {
         let mut budget = Budget { bytes: call.bytes_max, first: MinOneBatch::Yes };
-        call.items.iter().map(|item| read(state, item, &mut budget, watcher)).collect()
+        for item in &call.items {
+            let outcome = read(state, item, &mut budget, &mut begun);
+            begun.outcomes.push(outcome);
+        }
     });
-    Begun { shard: shard.clone(), watcher, entries }
+    begun
 }
 
 struct Budget {
@@ -130,14 +141,15 @@ struct Budget {
     first: MinOneBatch,
 }
 
-fn read(state: &mut State, item: &ReadItem, budget: &mut Budget, watcher: Option<Watcher>) -> Entry {
+/// Reads the next item.
+fn read(state: &mut State, item: &ReadItem, budget: &mut Budget, begun: &mut Begun) -> ReadOutcome {
     let (id, offsets) = match locate(state, item.key, item.current_leader_epoch) {
         Ok(located) => located,
-        Err(code) => return Entry::Done(ReadOutcome::failed(code)),
+        Err(code) => return ReadOutcome::failed(code),
     };
     let outcome = ReadOutcome::empty(&offsets);
     if let Some(diverging) = diverging(state, id, item) {
-        return Entry::Done(ReadOutcome { diverging: Some(diverging), ..outcome });
+        return ReadOutcome { diverging: Some(diverging), ..outcome };
     }
     let limits = ReadLimits {
         bytes_max: item.bytes_max.min(budget.bytes),
@@ -147,33 +159,34 @@ fn read(state: &mut State, item: &ReadItem, budget: &mut Budget, watcher: Option
     let limit = if item.bytes_max <= budget.bytes { Limit::OfPartition(item.bytes_max) } else { Limit::OfFetch };
     let has_data = item.offset >= offsets.log_start && item.offset < offsets.high_watermark;
     if limits.bytes_max == 0 && limits.min_one_batch == MinOneBatch::No && has_data {
-        return Entry::Done(outcome.with(ReadBatches { end: ReadEnd::Limit, ..ReadBatches::default() }, limit));
+        return outcome.with(ReadBatches { end: ReadEnd::Limit, ..ReadBatches::default() }, limit);
     }
     match state.store.read(id, item.offset, limits) {
         Ok(StoreRead::Ready(batches)) => {
-            if let Some(watcher) = watcher.filter(|_| batches.end == ReadEnd::CaughtUp) {
+            if let Some(watcher) = begun.watcher.filter(|_| batches.end == ReadEnd::CaughtUp) {
                 state.watched.add(id, watcher, offsets.high_watermark);
             }
             if batches.bytes > 0 {
                 budget.first = MinOneBatch::No;
                 budget.bytes = budget.bytes.saturating_sub(batches.bytes);
             }
-            Entry::Done(outcome.with(batches, limit))
+            outcome.with(batches, limit)
         }
         Ok(StoreRead::Disk(read)) => {
             budget.first = MinOneBatch::No;
             budget.bytes = budget.bytes.saturating_sub(limits.bytes_max);
             let (sender, receiver) = oneshot::channel();
             state.reads.insert(read, sender);
-            Entry::Disk(id, outcome, limit, receiver)
+            begun.from_disk.push(DiskRead { index: begun.outcomes.len(), id, limit, receiver });
+            outcome
         }
         Err(ReadError::Backpressure) => {
-            if let Some(watcher) = watcher {
+            if let Some(watcher) = begun.watcher {
                 state.watched.add_crowded_out(watcher);
             }
-            Entry::Done(outcome)
+            outcome
         }
-        Err(error) => Entry::Done(failed(&error, outcome)),
+        Err(error) => failed(&error, outcome),
     }
 }
 
@@ -213,24 +226,19 @@ fn failed(error: &ReadError, outcome: ReadOutcome) -> ReadOutcome {
 impl Begun {
     /// The outcomes, in the order of the items, once the disk has brought what was asked of it.
     pub(crate) async fn outcomes(self) -> Vec<ReadOutcome> {
-        let Self { shard, watcher, entries } = self;
-        let mut outcomes = Vec::with_capacity(entries.len());
-        for entry in entries {
-            outcomes.push(match entry {
-                Entry::Done(outcome) => outcome,
-                Entry::Disk(id, outcome, limit, receiver) => {
-                    match receiver.await.expect("the state keeps who waits for a read until it has ended") {
-                        Ok(batches) => {
-                            let seen = outcome.high_watermark;
-                            if let Some(watcher) = watcher.filter(|_| batches.end == ReadEnd::CaughtUp) {
-                                shard.with(|state| watch(state, id, watcher, seen));
-                            }
-                            outcome.with(batches, limit)
-                        }
-                        Err(error) => failed(&error, outcome),
+        let Self { shard, watcher, mut outcomes, from_disk } = self;
+        for DiskRead { index, id, limit, receiver } in from_disk {
+            let outcome = outcomes[index].clone();
+            outcomes[index] = match receiver.await.expect("the state keeps who waits for a read until it has ended") {
+                Ok(batches) => {
+                    let seen = outcome.high_watermark;
+                    if let Some(watcher) = watcher.filter(|_| batches.end == ReadEnd::CaughtUp) {
+                        shard.with(|state| watch(state, id, watcher, seen));
                     }
+                    outcome.with(batches, limit)
                 }
-            });
+                Err(error) => failed(&error, outcome),
+            };
         }
         outcomes
     }

@@ -1,7 +1,7 @@
 //! Fetches that wait for data: who is woken when a partition's high watermark moves.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use ringlog_storage::answer::PartitionId;
@@ -62,7 +62,7 @@ pub(crate) struct Watcher {
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     by_partition: BTreeMap<(PartitionId, Watcher), Offset>,
-    by_watcher: BTreeMap<Watcher, Vec<PartitionId>>,
+    by_watcher: BTreeSet<(Watcher, PartitionId)>,
     crowded_out: CrowdedOut,
 }
 
@@ -77,9 +77,8 @@ struct CrowdedOut {
 impl Watched {
     /// Wakes `watcher` once the high watermark of `partition` lies beyond `seen`.
     pub(crate) fn add(&mut self, partition: PartitionId, watcher: Watcher, seen: Offset) {
-        if self.by_partition.insert((partition, watcher), seen).is_none() {
-            self.by_watcher.entry(watcher).or_default().push(partition);
-        }
+        self.by_partition.insert((partition, watcher), seen);
+        self.by_watcher.insert((watcher, partition));
     }
 
     /// Those to wake now that the high watermark of `partition` is `high_watermark`. Each is forgotten altogether.
@@ -130,7 +129,9 @@ impl Watched {
         if let Some(turn) = self.crowded_out.turns.remove(&watcher) {
             self.crowded_out.by_turn.remove(&turn);
         }
-        for partition in self.by_watcher.remove(&watcher).unwrap_or_default() {
+        let first = (watcher, PartitionId::MIN);
+        while let Some(&(of, partition)) = self.by_watcher.range(first..).next().filter(|(of, _)| *of == watcher) {
+            self.by_watcher.remove(&(of, partition));
             self.by_partition.remove(&(partition, watcher));
         }
     }

@@ -63,16 +63,17 @@ impl Shard {
     ) -> Result<(i32, Vec<String>), SessionError> {
         let fetch = self.sessions.begin(request, self.now)?;
         let names: Vec<String> = fetch.partitions.iter().map(|(key, _)| name(key).to_owned()).collect();
-        let answers: Vec<_> = names.iter().map(|name| answer(name)).collect();
+        let answers = names.iter().map(|name| answer(name));
         let ids = &mut self.ids;
         let mut random = || {
             *ids += 2;
             *ids
         };
-        let done = self.sessions.finish(&fetch, &answers, self.now, &mut random)?;
+        let done = self.sessions.finish(&fetch, answers, self.now, &mut random)?;
         let total: usize = self.sessions.sessions.values().map(|session| session.queue.len()).sum();
         assert_eq!(self.sessions.partition_count(), total, "the count is kept");
-        let sent = names.into_iter().zip(done.is_sent).filter(|(_, is_sent)| *is_sent).map(|(name, _)| name);
+        let is_sent = done.is_sent.unwrap_or_else(|| vec![true; names.len()]);
+        let sent = names.into_iter().zip(is_sent).filter(|(_, is_sent)| *is_sent).map(|(name, _)| name);
         Ok((done.session_id, sent.collect()))
     }
 
@@ -146,7 +147,7 @@ fn requests_that_do_not_fit_the_session() {
 
     let waiting = shard.sessions.begin(request(1, 2, &[]), shard.now).expect("the session goes on");
     assert!(shard.fetch(request(1, 3, &[]), |_| quiet(0)).is_ok());
-    let late = shard.sessions.finish(&waiting, &[quiet(0)], shard.now, &mut || 1);
+    let late = shard.sessions.finish(&waiting, [quiet(0)].into_iter(), shard.now, &mut || 1);
     assert_eq!(late.expect_err("a newer request has overtaken it").code(), ErrorCode::InvalidFetchSessionEpoch);
 }
 
@@ -171,8 +172,8 @@ fn a_session_that_is_evicted_while_its_request_waits_is_answered_whole() {
     let waiting = shard.sessions.begin(request(1, 1, &[]), shard.now).expect("the session goes on");
     shard.pass(120);
     assert_eq!(shard.open(&[("b", 0)]), 2);
-    let answer = shard.sessions.finish(&waiting, &[quiet(0)], shard.now, &mut || 1);
-    assert_eq!(answer, Ok(SessionAnswer { session_id: 1, is_sent: vec![true] }));
+    let answer = shard.sessions.finish(&waiting, [quiet(0)].into_iter(), shard.now, &mut || 1);
+    assert_eq!(answer, Ok(SessionAnswer { session_id: 1, is_sent: None }));
 }
 
 #[test]
@@ -207,8 +208,9 @@ fn epochs_and_ids_have_their_edges() {
     assert_eq!((next_epoch(EPOCH_OPENS), next_epoch(i32::MAX)), (1, 1));
     let mut sessions = FetchSessions::new(10);
     let fetch = sessions.begin(request(0, 0, &[("a", 0)]), Nanos::new(0)).expect("opening cannot fail");
-    let none = sessions.finish(&fetch, &[quiet(0)], Nanos::new(0), &mut || 1).expect("opening cannot fail");
+    let none = sessions.finish(&fetch, [quiet(0)].into_iter(), Nanos::new(0), &mut || 1).expect("opening cannot fail");
     assert_eq!(none.session_id, NO_SESSION, "no usable id came up");
-    let most = sessions.finish(&fetch, &[quiet(0)], Nanos::new(0), &mut || u32::MAX).expect("opening cannot fail");
+    let most =
+        sessions.finish(&fetch, [quiet(0)].into_iter(), Nanos::new(0), &mut || u32::MAX).expect("opening cannot fail");
     assert_eq!(most.session_id, i32::MAX);
 }

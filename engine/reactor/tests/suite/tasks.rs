@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::future::{Future, pending, poll_fn};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use ringlog_reactor::Elapsed;
@@ -15,6 +15,8 @@ on_every_backend! {
     Setup::shards(1);
     a_task_gives_its_result,
     a_dropped_task_runs_on,
+    a_detached_task_runs,
+    a_waker_outlives_its_task_and_wakes_no_other,
     a_canceled_task_drops_what_it_holds,
     a_task_may_cancel_itself,
     timers_fire_in_the_order_of_their_deadlines,
@@ -39,6 +41,40 @@ async fn a_dropped_task_runs_on(here: Here) {
     drop(here.reactor.spawn(async move { flag.set(true) }));
     here.reactor.yield_now().await;
     assert!(ran.get());
+}
+
+async fn a_detached_task_runs(here: Here) {
+    let ran = Rc::new(Cell::new(false));
+    let flag = Rc::clone(&ran);
+    here.reactor.spawn_detached(async move { flag.set(true) });
+    here.reactor.yield_now().await;
+    assert!(ran.get());
+}
+
+async fn a_waker_outlives_its_task_and_wakes_no_other(here: Here) {
+    let (wakers, polls) = (Rc::<RefCell<Vec<Waker>>>::default(), Rc::new(Cell::new(0)));
+    for _ in 0..2 {
+        let wakers = Rc::clone(&wakers);
+        here.reactor.spawn_detached(poll_fn(move |context| {
+            wakers.borrow_mut().push(context.waker().clone());
+            Poll::Ready(())
+        }));
+    }
+    here.reactor.yield_now().await;
+    // The first one stays in somebody's hands; the second one may serve again.
+    wakers.borrow_mut().pop();
+    for _ in 0..2 {
+        let polls = Rc::clone(&polls);
+        here.reactor.spawn_detached(poll_fn(move |_| {
+            polls.set(polls.get() + 1);
+            Poll::Pending
+        }));
+    }
+    here.reactor.yield_now().await;
+    assert_eq!(polls.get(), 2);
+    wakers.borrow().iter().for_each(Waker::wake_by_ref);
+    here.reactor.yield_now().await;
+    assert_eq!(polls.get(), 2);
 }
 
 async fn a_canceled_task_drops_what_it_holds(here: Here) {

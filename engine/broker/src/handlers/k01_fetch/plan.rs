@@ -15,6 +15,9 @@ use crate::random::random_bits;
 use crate::shard::Shard;
 use crate::topics::{find_partition, find_topic};
 
+/// A partition, and what was asked of it.
+pub(super) type FetchedPartition = (PartitionKey, PartitionFetch);
+
 /// What a fetch is to bring.
 pub(super) struct Plan {
     fetch: SessionFetch,
@@ -45,20 +48,25 @@ impl Plan {
         self.fetch.partitions.is_empty()
     }
 
-    /// Notes in the session what is about to be told, and answers its id and the partitions of which something is told.
+    /// Notes in the session what is about to be told, and answers its id and the partitions of which something is told,
+    /// with the outcome of each.
     pub(super) fn finish(
         self,
         shard: &Shard,
-        outcomes: Vec<ReadOutcome>,
-    ) -> Result<(i32, Vec<(PartitionKey, ReadOutcome)>), ErrorCode> {
-        let answers: Vec<_> = outcomes.iter().map(answer).collect();
+        mut outcomes: Vec<ReadOutcome>,
+    ) -> Result<(i32, Vec<FetchedPartition>, Vec<ReadOutcome>), ErrorCode> {
         let now = shard.now();
         let mut random = || u32::try_from(random_bits(shard.reactor()) >> 96).expect("32 bits are left");
-        let told = shard.with(|state| state.sessions.finish(&self.fetch, &answers, now, &mut random));
+        let told =
+            shard.with(|state| state.sessions.finish(&self.fetch, outcomes.iter().map(answer), now, &mut random));
         let told = told.map_err(ringlog_cluster::fetch_session::SessionError::code)?;
-        let keys = self.fetch.partitions.into_iter().map(|(key, _)| key);
-        let sent = keys.zip(outcomes).zip(told.is_sent).filter(|(_, is_sent)| *is_sent).map(|(answer, _)| answer);
-        Ok((told.session_id, sent.collect()))
+        let mut partitions = self.fetch.partitions;
+        if let Some(is_sent) = told.is_sent {
+            let (mut of_partitions, mut of_outcomes) = (is_sent.iter(), is_sent.iter());
+            partitions.retain(|_| of_partitions.next() == Some(&true));
+            outcomes.retain(|_| of_outcomes.next() == Some(&true));
+        }
+        Ok((told.session_id, partitions, outcomes))
     }
 }
 
