@@ -75,8 +75,8 @@ impl Connection {
             waits: RefCell::default(),
         });
         let (reader, writer) = (Rc::clone(&connection), Rc::clone(&connection));
-        connection.shard.reactor().spawn(async move { reader.read().await });
-        connection.shard.reactor().spawn(async move { writer.write().await });
+        connection.shard.reactor().spawn_detached(async move { reader.read().await });
+        connection.shard.reactor().spawn_detached(async move { writer.write().await });
         connection
     }
 
@@ -210,7 +210,7 @@ impl Connection {
                 Handled::Now(response) => self.respond(request, response),
                 Handled::Later(response) => {
                     let connection = Rc::clone(self);
-                    self.shard.reactor().spawn(async move { connection.respond(request, response.await) });
+                    self.shard.reactor().spawn_detached(async move { connection.respond(request, response.await) });
                 }
             }
         }
