@@ -9,7 +9,7 @@ use slab::Slab;
 
 use ringlog_buffer::Slice;
 use ringlog_net::error::ErrorCode;
-use ringlog_storage::answer::{AppendError, AppendOrigin, Appended, PartitionId};
+use ringlog_storage::answer::{AppendError, AppendOrigin, Appended, NewBatch, PartitionId};
 use ringlog_storage::batch::validate::{InvalidRecord, ProduceError, validate_produced};
 use ringlog_storage::types::{Millis, Nanos, Offset};
 
@@ -98,6 +98,8 @@ impl Deferred {
 #[derive(Debug)]
 struct DeferredItem {
     item: AppendItem,
+    /// The room that it waits for: what it takes in the log, once that is known.
+    bytes: usize,
     request: Rc<Request>,
     index: usize,
 }
@@ -130,13 +132,17 @@ pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>, wait_max: Duration) -
     let now = shard.wall_clock();
     let waiting = shard.with(|state| {
         for (index, item) in items.into_iter().enumerate() {
-            let entry = if state.deferred.0.is_empty() { append(state, &item, &request, now) } else { None };
-            let deferred = entry.is_none();
-            request.entries.borrow_mut().push(entry.unwrap_or(Entry::Deferred));
-            if deferred {
+            let bytes = item.records.len();
+            let appended = match state.deferred.0.is_empty() {
+                true => append(state, &item, bytes, &request, now),
+                false => Err(NoRoom(bytes)),
+            };
+            let entry = appended.unwrap_or_else(|NoRoom(bytes)| {
                 request.count.begin();
-                state.deferred.0.push_back(DeferredItem { item, request: Rc::clone(&request), index });
-            }
+                state.deferred.0.push_back(DeferredItem { item, bytes, request: Rc::clone(&request), index });
+                Entry::Deferred
+            });
+            request.entries.borrow_mut().push(entry);
         }
         request.count.is_open().then(|| state.appends.0.insert(Rc::clone(&request)))
     });
@@ -176,44 +182,61 @@ fn note_refused(state: &mut State, item: &AppendItem, wall_clock: Millis) {
 
 /// Appends what was deferred, for as long as there is room.
 pub(crate) fn retry_deferred(state: &mut State, now: Millis) {
-    while let Some(DeferredItem { item, request, index }) = state.deferred.0.pop_front() {
-        let Some(entry) = append(state, &item, &request, now) else {
-            state.deferred.0.push_front(DeferredItem { item, request, index });
-            return;
-        };
-        request.entries.borrow_mut()[index] = entry;
-        request.count.settle_one();
+    while let Some(DeferredItem { item, bytes, request, index }) = state.deferred.0.pop_front() {
+        match append(state, &item, bytes, &request, now) {
+            Ok(entry) => {
+                request.entries.borrow_mut()[index] = entry;
+                request.count.settle_one();
+            }
+            Err(NoRoom(bytes)) => {
+                state.deferred.0.push_front(DeferredItem { item, bytes, request, index });
+                return;
+            }
+        }
     }
 }
 
-/// `None` when the store has no room. That is asked for first: a batch that waits is validated once, when there is some.
-fn append(state: &mut State, item: &AppendItem, request: &Rc<Request>, now: Millis) -> Option<Entry> {
+/// The store has no room for so many bytes.
+struct NoRoom(usize);
+
+/// Whether there is room for `bytes` is asked for first: a batch that waits is validated when there is some. It may turn
+/// out larger than it came, where the topic has another compression; then there must be room for that before it is looked
+/// at again, or nothing else would ever have its turn.
+fn append(
+    state: &mut State,
+    item: &AppendItem,
+    bytes: usize,
+    request: &Rc<Request>,
+    now: Millis,
+) -> Result<Entry, NoRoom> {
     let Some(id) = state.table.id(item.key) else {
-        return Some(Entry::Failed(ErrorCode::UnknownTopicOrPartition.into()));
+        return Ok(Entry::Failed(ErrorCode::UnknownTopicOrPartition.into()));
     };
     let slot = state.table.get(id).expect("every id of the table has its slot");
-    if !state.store.has_room(id, item.records.len()) {
-        return None;
+    if !state.store.has_room(id, bytes) {
+        return Err(NoRoom(bytes));
     }
     let (config, leader_epoch) = (&slot.config, slot.leader_epoch);
     let rules = produce_rules(config, item.version);
     let produced = match validate_produced(&item.records, &rules, now, &mut state.codecs) {
         Ok(produced) => produced,
-        Err(error) => return Some(Entry::Failed(invalid(&error))),
+        Err(error) => return Ok(Entry::Failed(invalid(&error))),
     };
     if produced.header().is_transactional() {
         // No transaction can be open: nobody has been given a transactional id.
-        return Some(Entry::Failed(ErrorCode::InvalidTxnState.into()));
+        return Ok(Entry::Failed(ErrorCode::InvalidTxnState.into()));
     }
-    match state.store.append(id, (&produced).into(), AppendOrigin::Client, leader_epoch, now) {
+    let batch = NewBatch::from(&produced);
+    let batch_bytes = batch.bytes();
+    match state.store.append(id, batch, AppendOrigin::Client, leader_epoch, now) {
         Ok(appended) => {
             if !appended.committed {
                 state.table.get_mut(id).expect("was there just now").commits.push(appended.last_offset, request);
             }
-            Some(Entry::Appended(id, appended))
+            Ok(Entry::Appended(id, appended))
         }
-        Err(AppendError::Backpressure) => None,
-        Err(error) => Some(Entry::Failed(refused(&error))),
+        Err(AppendError::Backpressure) => Err(NoRoom(batch_bytes)),
+        Err(error) => Ok(Entry::Failed(refused(&error))),
     }
 }
 

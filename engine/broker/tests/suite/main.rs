@@ -174,7 +174,10 @@ fn produce(value_bytes: usize) -> ProduceRequest {
 }
 
 fn produce_to(partitions: i32, value_bytes: usize) -> ProduceRequest {
-    let mut batch = BatchBuilder::new();
+    produce_batch(partitions, value_bytes, BatchBuilder::new())
+}
+
+fn produce_batch(partitions: i32, value_bytes: usize, mut batch: BatchBuilder) -> ProduceRequest {
     let value = vec![7; value_bytes];
     batch.push(&Record { timestamp: Millis::new(1), key: None, value: Some(&value), headers: &[] });
     let partition = |index| PartitionProduceData { index, records: Some(batch.build()) };

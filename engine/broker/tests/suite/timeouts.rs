@@ -5,7 +5,10 @@ use std::time::Duration;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::produce::{ProduceRequest, ProduceResponse};
 
-use crate::{Broker, PARTITIONS, ask, connect, create_topic, produce, receive, send};
+use ringlog_storage::batch::BatchBuilder;
+use ringlog_storage::batch::codec::Codec;
+
+use crate::{Broker, PARTITIONS, ask, connect, create_topic, produce, produce_batch, receive, send};
 
 /// A shard has room for four such batches that are not on the disk.
 const VALUE_BYTES: usize = 900_000;
@@ -54,4 +57,35 @@ fn a_produce_request_is_answered_in_its_time() {
         });
         assert!(broker.stop() < Duration::from_secs(1));
     }
+}
+
+/// A batch that comes compressed and is kept plain waits for the room that it takes then. Time stands still while a shard
+/// finds it too large again and again.
+#[test]
+fn a_batch_that_grows_waits_for_the_room_that_it_needs() {
+    let mut broker = Broker::start(1, &["compression.type=uncompressed"]);
+    let address = broker.address();
+    broker.sim.block_on("setup", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        create_topic(&socket).await;
+        assert_eq!(codes(&ask(&socket, &produce(10), 7).await), [0; 8]);
+    });
+    let disk = broker.sim.disk(broker.node);
+    let flush_latency = Duration::from_micros(50)..=Duration::from_micros(200);
+    disk.set_options(|options| options.flush_latency = STALL..=STALL);
+    broker.sim.block_on("producer", move |reactor| async move {
+        let sockets = [connect(&reactor, address).await, connect(&reactor, address).await];
+        // All of these have room, and some of those have none, of whose coming nothing can be seen.
+        send(&sockets[0], &produce(400_000), 7).await;
+        let grows = produce_batch(PARTITIONS, 1_000_000, BatchBuilder::new().compression(Codec::Gzip));
+        send(&sockets[1], &grows, 7).await;
+        for socket in &sockets {
+            let answer = reactor.timeout(receive::<ProduceRequest>(socket, 7), Duration::from_secs(3)).await;
+            let answer = answer.expect("answered in time").expect("the connection stays");
+            assert_eq!(codes(&answer), [ErrorCode::RequestTimedOut.code(); 8]);
+        }
+    });
+    disk.set_options(|options| options.flush_latency = flush_latency);
+    broker.sim.run_for(2 * STALL);
+    assert!(broker.stop() < Duration::from_secs(1));
 }
