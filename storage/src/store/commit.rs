@@ -10,7 +10,7 @@ use ringlog_buffer::{Chunk, Slice};
 
 use super::{Purpose, Space, Store};
 use crate::answer::PartitionId;
-use crate::io::{IoErrorKind, IoOp, WriteDurability};
+use crate::io::{FileRef, IoErrorKind, IoOp, WriteDurability};
 use crate::journal::format::record_bytes;
 use crate::journal::format::{ENTRY_HEADER_BYTES, Entry, EntryKind, HEADER_BYTES, PartitionKey, RecordHeader};
 use crate::limits::{
@@ -29,8 +29,8 @@ pub(crate) struct Commit {
     /// Facts for the next record that are not batches. Bounded: of every kind one per partition.
     notices: BTreeMap<(EntryKind, PartitionKey), Mark>,
     in_flight: Option<Group>,
-    /// Removed partitions that wait for the record that tells it.
-    pub(crate) removals: Vec<PartitionId>,
+    /// What waits until all notices are durable.
+    pub(crate) after_notices: Vec<AfterNotice>,
     /// The journal is full: nothing is tried until a checkpoint has freed some of it.
     blocked: bool,
     /// Memory of the last record.
@@ -48,8 +48,18 @@ struct Group {
     /// Operations out.
     outstanding: usize,
     members: Vec<Member>,
-    /// Removed partitions that the record tells of.
-    removals: Vec<PartitionId>,
+    /// What waits for the notices that the record holds.
+    after_notices: Vec<AfterNotice>,
+}
+
+/// What must not happen before the journal tells why: recovery would look for what is gone, or meet what it does not know.
+/// Each counts as an operation of its partition.
+#[derive(Debug)]
+pub(crate) enum AfterNotice {
+    /// The folder of a removed partition goes on its way.
+    Removed(PartitionId),
+    /// A segment whose records are deleted goes on its way.
+    Retired(PartitionId, FileRef),
 }
 
 /// A partition's part of a group.
@@ -148,10 +158,10 @@ impl Store {
             self.queue_commit(member.id);
         }
         self.next_sequence += 1;
-        // Their notices stand in this record, unless there are very many: then they wait for the last of those.
+        // Its notices stand in this record, unless there are very many: then it waits for the last of those.
         let told = self.commit.notices.is_empty();
-        let removals = if told { std::mem::take(&mut self.commit.removals) } else { Vec::new() };
-        self.commit.in_flight = Some(Group { sequence, outstanding, members, removals });
+        let after_notices = if told { std::mem::take(&mut self.commit.after_notices) } else { Vec::new() };
+        self.commit.in_flight = Some(Group { sequence, outstanding, members, after_notices });
     }
 
     /// Who takes part, how far, and on which road; and the bytes of the record's entries.
@@ -310,8 +320,11 @@ impl Store {
         group.members.clear();
         self.commit.spare_members = group.members;
         if self.fenced.is_none() {
-            for removed in group.removals {
-                self.operation_ended(removed);
+            for due in group.after_notices {
+                match due {
+                    AfterNotice::Removed(id) => self.operation_ended(id),
+                    AfterNotice::Retired(id, file) => self.retire(id, &file),
+                }
             }
         }
     }

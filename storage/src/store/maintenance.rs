@@ -1,7 +1,9 @@
 //! What is done from time to time: retention, deleted records, producers that went idle, memory of idle partitions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::commit::AfterNotice;
 use super::{Purpose, Store, index};
 use crate::answer::{PartitionId, ReadError};
 use crate::io::{FileRef, IoOp};
@@ -93,24 +95,31 @@ impl Store {
             }
             let mut first = partition.segments.pop_front().expect("there are two");
             first.tail.clear(&mut self.tail_memory);
-            let delay = std::time::Duration::from_millis(partition.config.file_delete_delay_ms);
-            let due = self.clock.saturating_add(delay);
-            self.doom_file(&first.file, due);
+            partition.operations += 1;
+            self.commit.after_notices.push(AfterNotice::Retired(id, first.file));
             deleted += 1;
         }
         deleted
     }
 
-    fn doom_file(&mut self, file: &FileRef, due: crate::types::Nanos) {
+    /// Sends the files of a deleted segment on their way. Those of a removed partition go with its folder.
+    pub(super) fn retire(&mut self, id: PartitionId, file: &FileRef) {
         self.queue.start(IoOp::Close { file: file.clone() }, Purpose::Delete);
-        let stem = file.path.strip_suffix(".log").expect("a segment's file ends so");
-        for path in [file.path.to_string(), format!("{stem}.index")] {
-            // Renamed at once, so that a restart does not take it for a segment.
-            let gone = format!("{path}.deleted");
-            let (from, to): (Arc<str>, Arc<str>) = (path.into(), gone.as_str().into());
-            self.queue.start(IoOp::Rename { from, to }, Purpose::Delete);
-            self.deletions.insert((due, Doomed::File(gone)));
+        let partition = self.known(id);
+        if !partition.removing {
+            let delay = Duration::from_millis(partition.config.file_delete_delay_ms);
+            let due = self.clock.saturating_add(delay);
+            let stem = file.path.strip_suffix(".log").expect("a segment's file ends so");
+            for path in [file.path.to_string(), format!("{stem}.index")] {
+                // Renamed at once, so that a restart does not take it for a segment.
+                let gone = format!("{path}.deleted");
+                let (from, to): (Arc<str>, Arc<str>) = (path.into(), gone.as_str().into());
+                self.known(id).operations += 1;
+                self.queue.start(IoOp::Rename { from, to }, Purpose::RenameRetired(id));
+                self.deletions.insert((due, Doomed::File(gone)));
+            }
         }
+        self.operation_ended(id);
     }
 
     /// Deletes what has waited long enough.

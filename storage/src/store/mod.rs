@@ -69,6 +69,8 @@ pub(crate) enum Purpose {
     Checkpoint,
     /// Renames the folder of a removed partition.
     RenameRemoved(PartitionId),
+    /// Renames a file of a deleted segment.
+    RenameRetired(PartitionId),
     /// Deletes the files of a removed partition, or deleted segments; closes what is not needed any more.
     Delete,
     /// Reads for a fetch or a lookup.
@@ -245,6 +247,8 @@ impl Store {
             Purpose::MakeJournalFile(file) => self.journal_file_made(file, result.map(drop)),
             Purpose::Checkpoint => self.checkpoint_written(result.map(drop)),
             Purpose::RenameRemoved(partition) => self.removed_renamed(partition, result.map(drop)),
+            // What could not be renamed stays, and no later file has its name.
+            Purpose::RenameRetired(partition) => self.operation_ended(partition),
             // What could not be deleted is tried again after a restart; to close a file always succeeds.
             Purpose::Delete => {}
             Purpose::Read(read) => self.read_done(read, result.map(bytes_read)),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::commit::AfterNotice;
 use super::maintenance::Doomed;
 use super::{Purpose, Store, index};
 use crate::answer::{EpochEnd, PartitionId, PartitionOffsets, StoreEvent};
@@ -210,7 +211,7 @@ impl Store {
         self.unwritten_bytes = self.unwritten_bytes.saturating_sub(unwritten);
         // Its folder stays until the journal tells that it is removed: recovery must not meet another one there.
         partition.operations += 1;
-        self.commit.removals.push(id);
+        self.commit.after_notices.push(AfterNotice::Removed(id));
     }
 
     /// Counts down what is out for the partition's files; a removed one goes on its way when nothing is.

@@ -57,3 +57,28 @@ fn trap_19_what_is_durable_in_a_segment_that_cannot_be_sealed_is_kept() {
     world.start(1);
     assert!(world.models[&0].log.last().is_some_and(|last| last.last.next() >= acked));
 }
+
+/// That records are deleted is told by the journal before their files go, or a restart would look for them.
+#[test]
+fn a_segment_goes_when_it_is_durable_that_its_records_are_deleted() {
+    let mut world = world(Shape { partitions: 1, ..Shape::default() });
+    for _ in 0..12 {
+        assert!(world.append(0, 20_000));
+        world.settle(100);
+    }
+    let (shard, id) = world.ids[&0];
+    world.disk.fault = fail_journal;
+    let before = world.models[&0].log[8].base;
+    assert_eq!(world.stores[shard].delete_records(id, before), Ok(before));
+    world.settle(200);
+    world.disk.fault = |_| None;
+    world.crash(true);
+    world.start(1);
+    // All of it is there again, as nobody was told durably that it is gone.
+    world.check_all(0);
+    let (shard, id) = world.ids[&0];
+    assert_eq!(world.stores[shard].delete_records(id, before), Ok(before));
+    world.settle(200);
+    world.check_all(0);
+    assert_eq!(world.stores[shard].partition(id).expect("open").log_start, before);
+}
