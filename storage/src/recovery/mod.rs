@@ -7,6 +7,7 @@
 //!
 //! The work is bounded by the journals and by what was written straight to segments between two checkpoints.
 
+mod deleted;
 mod facts;
 mod outcome;
 mod redo;
@@ -88,6 +89,8 @@ pub struct Recovery {
     survey: Survey,
     redo: Redo,
     files: BTreeMap<(PartitionKey, Offset), FileRef>,
+    /// Segments whose files have no use any more.
+    deleted: Vec<(PartitionKey, Offset)>,
     scans: BTreeMap<PartitionKey, TailScan>,
     to_scan: VecDeque<PartitionKey>,
     news: Vec<RecoveryNews>,
@@ -114,6 +117,7 @@ impl Recovery {
             survey: Survey::default(),
             redo: Redo::default(),
             files: BTreeMap::new(),
+            deleted: Vec::new(),
             scans: BTreeMap::new(),
             to_scan: VecDeque::new(),
             news: Vec::new(),
@@ -222,6 +226,7 @@ impl Recovery {
             Phase::Survey => {
                 if !self.walk_on() {
                     self.forget_removed();
+                    self.forget_deleted();
                     self.begin_pass();
                     self.phase = Phase::Drain;
                 }
@@ -472,9 +477,13 @@ impl Recovery {
     }
 
     fn begin_scans(&mut self) {
-        let touched =
-            self.survey.partitions.iter().filter(|(key, facts)| facts.touched && self.states.contains_key(key));
-        self.to_scan = touched.map(|(key, _)| *key).collect();
+        self.to_scan = self.touched().collect();
+    }
+
+    /// Partitions of which something was written behind what the checkpoint tells.
+    fn touched(&self) -> impl Iterator<Item = PartitionKey> {
+        let touched = self.survey.partitions.iter().filter(|(_, facts)| facts.touched).map(|(key, _)| *key);
+        touched.filter(|key| self.states.contains_key(key))
     }
 
     /// Takes the scans further. Answers false when all have ended.
@@ -531,13 +540,8 @@ impl Recovery {
             script.extend([IoOp::SyncDir { path: "journal".into() }, IoOp::SyncDir { path: "".into() }]);
             self.queue.start_script(script, Purpose::Step("journal".into()));
         }
-        let touched: Vec<PartitionKey> = self
-            .survey
-            .partitions
-            .iter()
-            .filter(|(key, facts)| facts.touched && self.states.contains_key(key))
-            .map(|(key, _)| *key)
-            .collect();
+        self.remove_deleted();
+        let touched: Vec<PartitionKey> = self.touched().collect();
         for key in touched {
             let (_, state) = &self.states[&key];
             let end = state.durable;

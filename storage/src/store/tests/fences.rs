@@ -1,5 +1,7 @@
 //! What a fence means for batches that were appended before it.
 
+use std::time::Duration;
+
 use super::{fail_journal, fail_segment_writes, fail_syncs, world};
 use crate::answer::{AppendError, AppendOrigin, Appended, NewBatch, StorageError};
 use crate::batch::BatchView;
@@ -81,4 +83,43 @@ fn a_segment_goes_when_it_is_durable_that_its_records_are_deleted() {
     world.settle(200);
     world.check_all(0);
     assert_eq!(world.stores[shard].partition(id).expect("open").log_start, before);
+}
+
+/// The checkpoint still has segments that were deleted after it, not even sealed.
+#[test]
+fn a_restart_does_not_look_for_segments_that_are_gone() {
+    for files_are_gone in [true, false] {
+        let mut world = world(Shape { partitions: 1, journal_files: 32, ..Shape::default() });
+        for number in 0..12 {
+            assert!(world.append(0, 20_000));
+            world.settle(100);
+            if number == 0 {
+                // This one's has the first segment as it is now.
+                world.crash(true);
+                world.start(1);
+                world.stores[0].config.direct_bytes_per_checkpoint = u64::MAX;
+            }
+        }
+        let (shard, id) = world.ids[&0];
+        // As on the way to a checkpoint that is not written any more.
+        world.stores[shard].known(id).sync_wanted = true;
+        world.stores[shard].request_flush(id);
+        world.settle(200);
+        let before = world.models[&0].log[8].base;
+        assert_eq!(world.stores[shard].delete_records(id, before), Ok(before));
+        world.settle(200);
+        if files_are_gone {
+            world.now = world.now.saturating_add(Duration::from_mins(2));
+            world.settle(200);
+        }
+        world.crash(true);
+        world.start(1);
+        let (shard, id) = world.ids[&0];
+        assert_eq!(world.stores[shard].partition(id).expect("open").log_start, before);
+        assert!(world.append(0, 20_000));
+        world.settle(300);
+        let model = &world.models[&0];
+        assert_eq!(Some(model.acked), model.log.last().map(|stored| stored.last.next()));
+        world.check_all(0);
+    }
 }

@@ -1,0 +1,85 @@
+//! Segments whose records are all deleted: their files may be gone already, and nothing of them is wanted any more.
+
+use std::collections::BTreeSet;
+
+use super::{Purpose, Recovery, dir_of, file_name};
+use crate::checkpoint::{PartitionState, SegmentState};
+use crate::io::IoOp;
+use crate::log::mark::Mark;
+use crate::types::Offset;
+
+impl Recovery {
+    /// Once the journals have told where logs start.
+    pub(super) fn forget_deleted(&mut self) {
+        for (key, (_, state)) in &mut self.states {
+            let mut none = BTreeSet::new();
+            let journaled = self.survey.partitions.get_mut(key).map_or(&mut none, |facts| &mut facts.segments);
+            let gone = forget(state, journaled);
+            self.deleted.extend(gone.into_iter().map(|base| (*key, base)));
+        }
+    }
+
+    /// Removes what there still is of their files.
+    pub(super) fn remove_deleted(&mut self) {
+        for (key, base) in std::mem::take(&mut self.deleted) {
+            let (_, state) = &self.states[&key];
+            for kind in ["log", "index"] {
+                let file = self.queue.file(format!("{}/{}", dir_of(state), file_name(base, kind)));
+                let path = file.path.clone();
+                self.queue.start(IoOp::RemoveFile { file }, Purpose::Step(path));
+            }
+        }
+    }
+}
+
+/// Takes such segments out of what the checkpoint knows of a partition, and out of those that the journals name. Answers
+/// which they were.
+fn forget(state: &mut PartitionState, journaled: &mut BTreeSet<Offset>) -> BTreeSet<Offset> {
+    let known: BTreeSet<Offset> = state.segments.iter().map(|segment| segment.base).chain(journaled.clone()).collect();
+    // The segment in which the log starts.
+    let Some(first) = known.range(..=state.log_start).next_back().copied() else { return BTreeSet::new() };
+    journaled.retain(|base| *base >= first);
+    state.segments.retain(|segment| segment.base >= first);
+    state.rot.retain(|range| range.next_good > state.log_start);
+    if state.segments.is_empty() {
+        state.segments.push(SegmentState::empty(first));
+    }
+    if state.durable.segment < first {
+        state.durable = Mark::at_segment(first);
+    }
+    known.range(..first).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::format::PartitionKey;
+    use crate::types::{PartitionIndex, Uuid};
+
+    fn offsets(offsets: &[i64]) -> BTreeSet<Offset> {
+        offsets.iter().copied().map(Offset::new).collect()
+    }
+
+    #[test]
+    fn what_lies_wholly_before_the_log_start_is_forgotten() {
+        let key = PartitionKey { topic_id: Uuid::from_u128(7), partition: PartitionIndex::new(0) };
+        for (log_start, gone, left) in [
+            (0, &[][..], &[0, 10, 20, 30][..]),
+            (9, &[], &[0, 10, 20, 30]),
+            (10, &[0], &[10, 20, 30]),
+            (25, &[0, 10], &[20, 30]),
+            (99, &[0, 10, 20], &[30]),
+        ] {
+            let mut state = PartitionState::empty(key, "topic".into(), Offset::ZERO);
+            state.segments.push(SegmentState::empty(Offset::new(10)));
+            state.durable = Mark { segment: Offset::new(10), position: 5, offset: Offset::new(12) };
+            state.log_start = Offset::new(log_start);
+            let mut journaled = offsets(&[10, 20, 30]);
+            assert_eq!(forget(&mut state, &mut journaled), offsets(gone), "{log_start}");
+            let bases = state.segments.iter().map(|segment| segment.base);
+            assert_eq!(bases.chain(journaled).collect::<BTreeSet<_>>(), offsets(left), "{log_start}");
+            let first = offsets(left).first().copied().expect("the log has a begin");
+            assert!(state.durable.segment >= first && state.segments[0].base >= first);
+        }
+    }
+}
