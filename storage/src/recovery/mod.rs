@@ -541,8 +541,7 @@ impl Recovery {
             self.queue.start_script(script, Purpose::Step("journal".into()));
         }
         self.remove_deleted();
-        let touched: Vec<PartitionKey> = self.touched().collect();
-        for key in touched {
+        for key in self.touched().collect::<Vec<_>>() {
             let (_, state) = &self.states[&key];
             let end = state.durable;
             let kept: BTreeSet<Offset> = state.segments.iter().map(|segment| segment.base).collect();
@@ -577,16 +576,14 @@ impl Recovery {
     }
 
     fn write_base(&mut self) {
-        let partitions: Vec<PartitionState> = self.states.values().map(|(_, state)| state.clone()).collect();
         let base = Checkpoint {
             generation: self.generation_seen,
             cut: 0,
             drained_generation: self.generation_seen,
             removed: Vec::new(),
-            partitions,
+            partitions: self.states.values().map(|(_, state)| state.clone()).collect(),
         };
-        let data = Slice::from(encode(&base).as_slice());
-        let script = replacement(&mut self.queue, BASE_CHECKPOINT, data);
+        let script = replacement(&mut self.queue, BASE_CHECKPOINT, encode(&base).as_slice().into());
         self.queue.start_script(script, Purpose::Step(BASE_CHECKPOINT.into()));
     }
 }

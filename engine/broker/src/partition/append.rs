@@ -133,9 +133,10 @@ pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>, wait_max: Duration) -
     let waiting = shard.with(|state| {
         for (index, item) in items.into_iter().enumerate() {
             let bytes = item.records.len();
-            let appended = match state.deferred.0.is_empty() {
-                true => append(state, &item, bytes, &request, now),
-                false => Err(NoRoom(bytes)),
+            let appended = if state.deferred.0.is_empty() {
+                append(state, &item, bytes, &request, now)
+            } else {
+                Err(NoRoom(bytes))
             };
             let entry = appended.unwrap_or_else(|NoRoom(bytes)| {
                 request.count.begin();
