@@ -11,6 +11,8 @@ use ringlog_reactor::sim::{
     Client as SimClient, DiskEffect, DiskFault, DiskOperation, Errno, Node, Random, Sim, Trigger,
 };
 use ringlog_reactor::{Mesh, Reactor, Signal};
+use ringlog_storage::RecoveryError;
+use ringlog_storage::io::IoErrorKind;
 use ringlog_storage::types::Millis;
 
 use crate::Outcome;
@@ -231,13 +233,16 @@ impl World {
         self.sim.restart(self.node, self.plan.shards, main(&self.start, &self.ends));
     }
 
-    /// A broker that could not start, or go on, on a faulty disk is started again on a good one.
+    /// A broker that could not start, or go on, on a faulty disk is started again on a good one; so is one that could not
+    /// start on a full disk.
     fn restart_if_ended(&mut self) {
         if self.sim.is_running(self.node) {
             return;
         }
         self.note(&format!("it has ended: {:?}", self.ends.borrow()));
-        assert!(self.disk_failed, "the broker has ended by itself: {:?}", self.ends.borrow());
+        let found_no_space =
+            self.disk_was_full && self.ends.borrow().iter().any(|end| end.as_ref().is_err_and(wants_space));
+        assert!(self.disk_failed || found_no_space, "the broker has ended by itself: {:?}", self.ends.borrow());
         self.repair_disk();
         self.shared.ledger.borrow_mut().crashed();
         self.restart();
@@ -368,6 +373,11 @@ fn start(plan: &Plan) -> Start {
         store_sizes: Some(plan.sizes.clone()),
         on_listening: Arc::new(|_| {}),
     }
+}
+
+/// Whether a start failed for want of space, which it says.
+fn wants_space(error: &StartError) -> bool {
+    matches!(error, StartError::Recovery { error: RecoveryError::Io { reason: IoErrorKind::NoSpace, .. }, .. })
 }
 
 /// What every shard of the broker runs.
