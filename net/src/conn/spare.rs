@@ -43,7 +43,8 @@ impl SpareChunks {
     }
 
     /// Bytes of chunks that wait for a connection.
-    pub fn bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
         self.0.borrow().bytes
     }
 }
