@@ -19,7 +19,7 @@ const HEADER: &str = "\
 # bench/gate --raise REASON alone. The scenes are those of bench/src/scene.rs, the paths those of bench/src/paths.rs:
 #   turns, operations   of the broker's shard, in the simulator; on a ring each turn is one io_uring_enter
 #   allocations         of the broker in the simulator, which itself does not count
-#   copied-bytes        by memcpy and its kin, of the broker in the simulator; the kernel's copies do not count
+#   copied-bytes        by memcpy and its kin, of the broker in the simulator; neither the kernel's nor streaming ones count
 #   instructions        of the broker in the simulator and, few, of the client; of a pure path
 #   enters, syscalls    of the broker's thread on a ring of the kernel, one request in flight
 ";
