@@ -47,12 +47,14 @@ pub(crate) struct Producer {
     /// Oldest first; the first `count` are in use.
     batches: [RememberedBatch; PRODUCER_BATCHES_MAX],
     count: usize,
+    /// Last offset of the newest batch before those.
+    forgotten: Offset,
 }
 
 impl Producer {
     pub(crate) fn new(epoch: ProducerEpoch, seen: Millis) -> Self {
         let nothing = RememberedBatch::before(Sequence::NONE);
-        Self { epoch, seen, batches: [nothing; PRODUCER_BATCHES_MAX], count: 0 }
+        Self { epoch, seen, batches: [nothing; PRODUCER_BATCHES_MAX], count: 0, forgotten: Offset::UNKNOWN }
     }
 
     pub(crate) fn batches(&self) -> &[RememberedBatch] {
@@ -61,6 +63,7 @@ impl Producer {
 
     pub(crate) fn push(&mut self, batch: RememberedBatch) {
         if self.count == PRODUCER_BATCHES_MAX {
+            self.forgotten = self.batches[0].last_offset;
             self.batches.rotate_left(1);
             self.count -= 1;
         }
@@ -187,7 +190,8 @@ impl Producers {
 
 impl Producers {
     /// Forgets batches at or behind `end`, which may never become durable; not the producers. Of one whose batches all go,
-    /// the place in its sequence stays: the oldest of them continued what stands before `end`.
+    /// the place in its sequence stays: the oldest of them continued what stands before `end`. Where older ones lie between,
+    /// its place is not known: nothing but a begin follows, until batches that did become durable are noted again.
     pub(crate) fn trim_end(&mut self, end: Offset) {
         for producer in self.by_id.values_mut() {
             let kept = producer.batches().iter().filter(|batch| batch.base_offset < end).count();
@@ -195,7 +199,8 @@ impl Producers {
             // They are in order of offsets, so those to forget are the last ones.
             producer.count = kept;
             if let Some(oldest) = oldest.filter(|_| kept == 0) {
-                producer.push(RememberedBatch::before(oldest.base_sequence));
+                let next = if producer.forgotten < end { oldest.base_sequence } else { Sequence::new(0) };
+                producer.push(RememberedBatch::before(next));
             }
         }
     }

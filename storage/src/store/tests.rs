@@ -135,6 +135,20 @@ fn trap_05_a_producer_whose_last_batches_are_lost_keeps_its_place_in_the_sequenc
 }
 
 #[test]
+fn trap_05_a_producer_that_lost_more_than_is_remembered_does_not_go_on_behind_a_gap() {
+    let mut producers = Producers::default();
+    for batch in 0..8 {
+        note(&mut producers, batch * 3, 0, i64::from(batch) * 3);
+    }
+    // Batches 3 to 7 are remembered; batch 2 did not become durable either.
+    producers.trim_end(Offset::new(6));
+    for sequence in [6, 9, 24] {
+        assert!(matches!(verdict(&producers, sequence, 0), Verdict::Gap { .. }), "{sequence}");
+    }
+    assert_eq!(verdict(&producers, 0, 1), Verdict::New, "a new epoch begins");
+}
+
+#[test]
 fn trap_03_a_refused_first_batch_keeps_its_place_before_those_on_their_way() {
     let mut producers = Producers::default();
     let bytes = batch(30, 1, producer(0, Sequence::new(0)), 5);
