@@ -309,6 +309,7 @@ fn start(
         cluster_id: None,
         addresses: vec![address],
         shard_memory_bytes: MEMORY_BYTES,
+        open_files_max: 0,
         store_sizes: None,
         on_listening: Arc::new(on_listening),
     })

@@ -28,6 +28,9 @@ pub struct StoreConfig {
     /// From this many pending bytes on, a partition's batches go to its segment and not through the journal. What a
     /// record of the journal has no room for does so in any case.
     pub direct_bytes_min: u64,
+    /// Time from the begin of one commit to that of the next. What comes meanwhile is written together, unless it is as much
+    /// as `direct_bytes_min`: that does not wait.
+    pub commit_interval: Duration,
     /// Tail chunks kept in memory, written back or not. Above it, written chunks go, oldest first.
     pub tail_bytes_max: usize,
     /// Bytes appended and not yet in their segments, at which appends are refused until some are.
@@ -48,6 +51,7 @@ impl StoreConfig {
             journal_bytes_max: 256 << 20,
             journal_file_bytes: 16 << 20,
             direct_bytes_min: 256 << 10,
+            commit_interval: Duration::ZERO,
             tail_bytes_max: 64 << 20,
             unwritten_bytes_max: 48 << 20,
             cache_bytes_max: 32 << 20,

@@ -48,6 +48,10 @@ pub const CHUNK_BYTES_MIN: usize = 4096;
 /// Capacity up to which the tail chunks of a busy partition double.
 pub const CHUNK_BYTES_MAX: usize = 2 << 20;
 
+/// Chunks double for as long as each is full after so many milliseconds: huge pages, which take their time to be zeroed, are
+/// for partitions that use them up.
+pub const CHUNK_FILL_MS_MAX: u64 = 100;
+
 /// Parts of batches from this size on are copied past the processor's caches: they go to the disk from where they lie.
 pub const UNCACHED_BYTES_MIN: usize = 256 << 10;
 

@@ -341,6 +341,15 @@ impl World {
         }
     }
 
+    /// Performs what the first store asks for, until it asks for nothing. No time passes.
+    pub(crate) fn go_on(&mut self) {
+        while let Some(io) = self.stores[0].poll_io(self.now) {
+            let result = self.disk.perform(&io.op);
+            self.stores[0].io_done(io.id, result, self.now);
+        }
+        self.take_events(0);
+    }
+
     /// Appends a batch of the partition's first producer. Answers whether it was accepted.
     pub(crate) fn append(&mut self, partition: u32, value_bytes: usize) -> bool {
         self.append_of(0, partition, value_bytes)

@@ -47,6 +47,8 @@ pub struct Start {
     pub addresses: Vec<SocketAddr>,
     /// Memory that one shard may use, in bytes.
     pub shard_memory_bytes: usize,
+    /// Files that one shard may keep open.
+    pub open_files_max: usize,
     /// Sizes of the stores in the place of those that follow from the memory; `None` outside of simulations.
     pub store_sizes: Option<StoreSizes>,
     /// Called once, on shard 0, when clients are served: with the addresses in force.
@@ -142,9 +144,9 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     let new_ids = (random_id(reactor), random_id(reactor));
     let taken = directory::take(reactor, path, start.broker.node_id, start.cluster_id.as_deref(), new_ids).await?;
     let settings = Settings::new(start, &taken.meta);
-    let files = Rc::new(Files::new(reactor.clone(), settings.data_directory.clone()));
+    let files = Rc::new(Files::new(reactor.clone(), &settings));
     let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
-    let recovered = recovery::recover(reactor, &settings.data_directory, shards)
+    let recovered = recovery::recover(reactor, &settings, shards)
         .await
         .map_err(|error| StartError::Recovery { directory: start.broker.data_directory.clone(), error })?;
     let mut recovered = recovered.into_iter();
@@ -157,6 +159,11 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
         mesh.send(other, ShardMessage(Message::Boot(Some(Box::new(boot))))).await;
     }
     controller::publish_first(&shard, image).await;
+    // Not before: a shard that has the image asks the others for partitions of it.
+    for other in 1..mesh.shards() {
+        shard.post(other, Message::Serve);
+    }
+    shard.serving().ring();
     (start.on_listening)(&addresses);
     let signal = reactor.clone();
     let stopping = shard.clone();
@@ -177,7 +184,7 @@ async fn run_other(reactor: &Reactor, mesh: &Mesh<ShardMessage>, boot: Boot) -> 
     for address in addresses {
         listeners.push(acceptor::listen(reactor, &settings.broker, address).await.map_err(listen_error(address))?);
     }
-    let files = Rc::new(Files::new(reactor.clone(), settings.data_directory.clone()));
+    let files = Rc::new(Files::new(reactor.clone(), &settings));
     let shard = begin(reactor, mesh, settings, recovered, &files);
     Ok(serve(&shard, listeners).await)
 }
@@ -222,10 +229,11 @@ fn begin(
     shard
 }
 
-/// Serves until the shard is told to stop; then finishes what is in flight and, when all shards have, closes the store.
+/// Serves from when it may until the shard is told to stop; then finishes what is in flight and, when all shards have, closes the store.
 async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     let reactor = shard.reactor();
     let connections = Rc::new(Connections::default());
+    shard.serving().wait().await;
     for (index, listener) in listeners.into_iter().enumerate() {
         reactor.spawn(acceptor::accept(shard.clone(), listener, index, Rc::clone(&connections)));
     }

@@ -15,6 +15,7 @@ pub(crate) async fn serve(shard: Shard) {
         match message {
             Message::Call { id, call } => begin(&shard, from, id, call),
             Message::Boot(_) => unreachable!("a shard boots once, before it serves"),
+            Message::Serve => shard.serving().ring(),
             Message::Reply { id, reply } => shard.replied(id, reply),
             Message::Wake(watch) => shard.with(|state| state.watches.wake(watch)),
             Message::Unwatch(watch) => shard.with(|state| state.watched.remove(Watcher { shard: from, watch })),

@@ -28,6 +28,8 @@ pub(crate) enum Message {
     },
     /// Starts a shard; without anything to start with, it ends instead. Comes first, and once.
     Boot(Option<Box<Boot>>),
+    /// Take connections: every shard has the image that the broker starts with.
+    Serve,
     /// Answers a call.
     Reply {
         /// That of the call.

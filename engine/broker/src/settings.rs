@@ -51,6 +51,8 @@ pub struct Settings {
     pub answer_bytes_max: usize,
     /// Memory of one shard, in bytes; the store's parts are sized from it.
     pub shard_memory_bytes: usize,
+    /// Files that one shard may keep open.
+    pub open_files_max: usize,
     /// Sizes of the stores, where they do not follow from the memory.
     pub store_sizes: Option<StoreSizes>,
 }
@@ -80,6 +82,7 @@ impl Settings {
             frame_bytes_max,
             answer_bytes_max,
             shard_memory_bytes,
+            open_files_max: start.open_files_max,
             store_sizes: start.store_sizes.clone(),
         }
     }
@@ -92,6 +95,8 @@ impl Settings {
         }
         let mut store = StoreConfig::new(shard);
         store.journal_bytes_max = u64::try_from(self.broker.journal_bytes).expect("the key's range begins above 0");
+        let interval_us = u64::try_from(self.broker.commit_interval_us).expect("the key's range begins at 0");
+        store.commit_interval = Duration::from_micros(interval_us);
         store.tail_bytes_max = (self.shard_memory_bytes / 4).min(TAIL_BYTES_MAX);
         store.cache_bytes_max = (self.shard_memory_bytes / 8).min(CACHE_BYTES_MAX);
         // It lies in tails.

@@ -38,6 +38,7 @@ struct Inner {
     /// What there was no room for in the mesh, by destination.
     unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
+    serving: Event,
     stopping: Event,
     drained: Event,
     closing: Event,
@@ -76,6 +77,7 @@ impl Shard {
             requests: Requests::new(limits.requests),
             unsent,
             driver_bell: Event::default(),
+            serving: Event::default(),
             stopping: Event::default(),
             drained: Event::default(),
             closing: Event::default(),
@@ -132,6 +134,11 @@ impl Shard {
     /// Rings when the store is closed.
     pub(crate) fn closed(&self) -> &Event {
         &self.0.closed
+    }
+
+    /// Rings when the shard is to take connections.
+    pub(crate) fn serving(&self) -> &Event {
+        &self.0.serving
     }
 
     /// Rings when the shard is told to stop serving clients.

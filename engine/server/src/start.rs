@@ -84,7 +84,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let shard_memory_bytes = shard_memory_bytes.map_err(anyhow::Error::msg)?;
     let addresses = addresses::resolve(&broker.listeners)?;
     addresses::check_free(&broker.listeners, &addresses)?;
-    let limits = limits(raise_descriptors(), cores.len());
+    let descriptors = raise_descriptors();
+    let limits = limits(descriptors, cores.len());
     let (tell, told) = mpsc::channel();
     let listening = tell.clone();
     let start = Start {
@@ -96,6 +97,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
             .filter(|id| !id.is_empty()),
         addresses,
         shard_memory_bytes,
+        open_files_max: files_of_shard(descriptors, cores.len()),
         store_sizes: None,
         on_listening: Arc::new(move |addresses| {
             // The main thread listens until every shard has ended.
@@ -221,10 +223,15 @@ fn raise_descriptors() -> u64 {
     descriptors
 }
 
-/// The reactor's limits: half of the descriptors are for sockets, so that accepting waits before files cannot be opened.
+/// Files that each shard keeps open: together half of the descriptors.
+fn files_of_shard(descriptors: u64, shards: usize) -> usize {
+    usize::try_from(descriptors / 2).unwrap_or(usize::MAX) / shards
+}
+
+/// The reactor's limits: a third of the descriptors is for sockets, so that accepting waits before files cannot be opened.
 fn limits(descriptors: u64, shards: usize) -> Limits {
     let limits = Limits::default();
-    let of_shard = usize::try_from(descriptors / 2).unwrap_or(usize::MAX) / shards;
+    let of_shard = usize::try_from(descriptors / 3).unwrap_or(usize::MAX) / shards;
     Limits { sockets: limits.sockets.min(of_shard.max(SOCKETS_MIN)), ..limits }
 }
 
@@ -272,7 +279,8 @@ mod tests {
     #[test]
     fn descriptors_are_shared_with_files() {
         assert_eq!(limits(1 << 20, 2).sockets, Limits::default().sockets);
-        assert_eq!(limits(4096, 4).sockets, 512);
+        assert_eq!(limits(4096, 4).sockets, 341);
+        assert_eq!(files_of_shard(4096, 4), 512);
         assert_eq!(limits(100, 4).sockets, SOCKETS_MIN);
     }
 

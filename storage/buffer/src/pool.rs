@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::Chunk;
 use crate::memory::{BLOCK_BYTES, Memory};
 
-/// Memory smaller than this is not kept: the allocator is good at it.
-const KEPT_BYTES_MIN: usize = 16 * 1024;
+/// What is smaller than this is a part of an allocation: aligned to blocks, small ones one by one would leave as much between
+/// them as they hold.
+const WHOLE_BYTES_MIN: usize = 16 * 1024;
+/// Bytes of an allocation that is handed out in parts.
+const PARTED_BYTES: usize = 256 * 1024;
 /// What is handed out is at most this many times what was asked for.
 const EXCESS_FACTOR_MAX: usize = 2;
 
@@ -28,13 +31,9 @@ impl Pool {
 
     /// An empty chunk of at least `capacity` bytes.
     pub fn chunk(&self, capacity: usize) -> Chunk {
-        if capacity < KEPT_BYTES_MIN {
-            return Chunk::with_capacity(capacity);
-        }
-        match self.0.take(capacity) {
-            Some(memory) => Chunk::over(memory, Some(Arc::clone(&self.0))),
-            None => Chunk::over(Memory::new(capacity.next_multiple_of(BLOCK_BYTES)), Some(Arc::clone(&self.0))),
-        }
+        let capacity = capacity.max(1).next_multiple_of(BLOCK_BYTES);
+        let memory = self.0.take(capacity).unwrap_or_else(|| self.0.make(capacity));
+        Chunk::over(memory, Some(Arc::clone(&self.0)))
     }
 
     /// Bytes that nobody uses.
@@ -94,6 +93,17 @@ impl Shelf {
         Some(memory)
     }
 
+    /// Fresh memory; if that is much more than is wanted, what remains is for those who ask next.
+    fn make(&self, capacity: usize) -> Memory {
+        if capacity >= WHOLE_BYTES_MIN || self.bytes_max < PARTED_BYTES {
+            return Memory::untouched(capacity);
+        }
+        let mut parts = Memory::untouched(PARTED_BYTES).into_parts(capacity);
+        let first = parts.next().expect("more than one fits");
+        parts.for_each(|part| self.put(part));
+        first
+    }
+
     pub(crate) fn put(&self, memory: Memory) {
         if memory.capacity() > self.bytes_max {
             return;
@@ -141,8 +151,26 @@ mod tests {
         assert_eq!(pool.chunk(120 * KIB).capacity(), 120 * KIB);
         assert_eq!(pool.chunk(120 * KIB).capacity(), 120 * KIB, "the one that was used last");
         assert_eq!(pool.chunk(128 * KIB).capacity(), 256 * KIB);
-        drop(pool.chunk(KEPT_BYTES_MIN - 1));
-        assert_eq!(pool.free_bytes(), 376 * KIB, "what is small is not kept");
+    }
+
+    #[test]
+    fn small_memory_is_made_many_at_a_time() {
+        let pool = Pool::new(1024 * KIB);
+        let mut chunks: Vec<Chunk> = (0..64).map(|_| pool.chunk(4 * KIB)).collect();
+        assert_eq!(pool.free_bytes(), 0, "one allocation was just enough");
+        for (at, chunk) in (0..).zip(&mut chunks) {
+            chunk.spare_mut().fill(at);
+        }
+        for (at, chunk) in (0..).zip(&mut chunks) {
+            assert!(chunk.spare_mut().iter().all(|byte| *byte == at), "chunk {at} shares its bytes");
+        }
+        let other = pool.chunk(5 * KIB);
+        assert_eq!((other.capacity(), pool.free_bytes()), (8 * KIB, 248 * KIB));
+        drop(chunks);
+        assert_eq!(pool.free_bytes(), 504 * KIB);
+        let bounded = Pool::new(16 * KIB);
+        drop(bounded.chunk(1));
+        assert_eq!(bounded.free_bytes(), 4 * KIB, "a small pool has no more than was asked for");
     }
 
     #[test]

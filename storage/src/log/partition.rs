@@ -13,6 +13,7 @@ use crate::log::epochs::LeaderEpochs;
 use crate::log::mark::Mark;
 use crate::log::producers::Producers;
 use crate::log::segment::Segment;
+use crate::log::tail::TailMemory;
 use crate::types::{Millis, Nanos, Offset, TopicPartition};
 
 /// What its files are busy with; at most one thing at a time.
@@ -95,6 +96,10 @@ pub(crate) struct Partition {
     pub(crate) data_syncing: bool,
     /// A commit waits for room in the segment's file.
     pub(crate) room_wanted: bool,
+    /// It stands among those with something to write and no flush.
+    pub(crate) unwritten_noted: bool,
+    /// It stands among those whose chunks can be freed.
+    pub(crate) is_evictable: bool,
     /// It stands in the queue of the next commit.
     pub(crate) queued: bool,
     /// It stands among the lazily flushed ones, due at this time.
@@ -219,6 +224,23 @@ impl Partition {
         self.end = Mark::at_segment(segment.base);
         self.segments.push_back(segment);
         self.unsealed += 1;
+    }
+
+    /// Whether [`evict_chunk`](Self::evict_chunk) would free anything.
+    pub(crate) fn can_evict(&self) -> bool {
+        self.segments.iter().find(|segment| segment.tail.holds_any()).is_some_and(|segment| {
+            let written = self.written.position_in(segment.base, u64::MAX);
+            segment.tail.releasable(written) || (written >= segment.bytes && segment.base < self.end.segment)
+        })
+    }
+
+    /// Frees the first chunk, if it is written and is not being filled.
+    pub(crate) fn evict_chunk(&mut self, memory: &mut TailMemory) {
+        let Some(segment) = self.segments.iter_mut().find(|segment| segment.tail.holds_any()) else { return };
+        let written = self.written.position_in(segment.base, u64::MAX);
+        if segment.tail.release(written, memory) == 0 && written >= segment.bytes && segment.base < self.end.segment {
+            segment.tail.clear(memory);
+        }
     }
 
     /// Whether something of the log waits to be committed.

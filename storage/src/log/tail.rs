@@ -6,11 +6,12 @@
 //! a copy: the disk never reads memory that a later append may touch.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use ringlog_buffer::{Chunk, Pool, Slice};
 
-use crate::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, UNCACHED_BYTES_MIN};
-use crate::types::Offset;
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_FILL_MS_MAX, UNCACHED_BYTES_MIN};
+use crate::types::{Nanos, Offset};
 
 /// Chunks of every tail that fit the budget together.
 const CHUNKS_PER_TAIL: usize = 4;
@@ -91,7 +92,9 @@ pub(crate) struct Tail {
     /// Batches that are wholly in memory.
     entries: VecDeque<TailEntry>,
     end: u64,
-    next_capacity: usize,
+    /// Capacity and time of the last chunk.
+    capacity: usize,
+    chunk_began: Nanos,
     hole: Hole,
 }
 
@@ -110,12 +113,30 @@ impl Tail {
     /// The tail of a file that holds `end` bytes, none of which are in memory.
     pub(crate) fn at(end: u64) -> Self {
         let hole = if end.is_multiple_of(BLOCK_BYTES) { Hole::None } else { Hole::OnDisk };
-        Self { chunks: VecDeque::new(), entries: VecDeque::new(), end, next_capacity: CHUNK_BYTES_MIN, hole }
+        Self {
+            chunks: VecDeque::new(),
+            entries: VecDeque::new(),
+            end,
+            capacity: CHUNK_BYTES_MIN,
+            chunk_began: Nanos::default(),
+            hole,
+        }
     }
 
     /// The tail of the file that follows: it begins with chunks as large as this one has grown to.
     pub(crate) fn successor(&self) -> Self {
-        Self { next_capacity: self.next_capacity, ..Self::at(0) }
+        Self { capacity: self.capacity, chunk_began: self.chunk_began, ..Self::at(0) }
+    }
+
+    /// Capacity of the last chunk.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Whether there are chunks.
+    pub(crate) fn holds_any(&self) -> bool {
+        !self.chunks.is_empty()
     }
 
     /// Capacity of the chunks.
@@ -129,13 +150,13 @@ impl Tail {
     }
 
     /// Appends one batch, given in parts.
-    pub(crate) fn append(&mut self, offset: Offset, parts: &[&[u8]], memory: &mut TailMemory) {
+    pub(crate) fn append(&mut self, offset: Offset, parts: &[&[u8]], now: Nanos, memory: &mut TailMemory) {
         self.entries.push_back(TailEntry { offset, position: self.end });
         let mut remaining: usize = parts.iter().map(|part| part.len()).sum();
         for part in parts {
             let mut part = *part;
             while !part.is_empty() {
-                let chunk = self.chunk_with_room(remaining, memory);
+                let chunk = self.chunk_with_room(remaining, now, memory);
                 let (now, later) = part.split_at(part.len().min(chunk.spare_len()));
                 if now.len() >= UNCACHED_BYTES_MIN {
                     chunk.append_uncached(now);
@@ -149,14 +170,16 @@ impl Tail {
         }
     }
 
-    fn chunk_with_room(&mut self, wanted: usize, memory: &mut TailMemory) -> &mut Chunk {
+    fn chunk_with_room(&mut self, wanted: usize, now: Nanos, memory: &mut TailMemory) -> &mut Chunk {
         if self.chunks.back().is_none_or(|last| last.chunk.spare_len() == 0) {
             let start = self.end - self.end % BLOCK_BYTES;
             let inside = to_usize(self.end - start);
             memory.tails += usize::from(self.chunks.is_empty());
-            let capacity = self.next_capacity.min(memory.chunk_bytes_max());
+            let is_busy = now.since(self.chunk_began) < Duration::from_millis(CHUNK_FILL_MS_MAX);
+            let grown = if is_busy { (self.capacity * 2).min(CHUNK_BYTES_MAX) } else { self.capacity };
+            let capacity = grown.min(memory.chunk_bytes_max());
             let mut chunk = memory.take(capacity.max((wanted + inside).next_multiple_of(block_usize())));
-            self.next_capacity = (capacity * 2).min(CHUNK_BYTES_MAX);
+            (self.capacity, self.chunk_began) = (capacity, now);
             // Where a file is continued within a block, the bytes before it are on the disk; nobody reads these zeros.
             chunk.spare_mut()[..inside].fill(0);
             chunk.advance(inside);
@@ -283,7 +306,7 @@ impl Tail {
     /// Makes an idle tail small: keeps no more than the last, partly filled block. All must be written.
     pub(crate) fn shrink(&mut self, memory: &mut TailMemory) {
         let keep = self.end - self.end % BLOCK_BYTES;
-        self.next_capacity = CHUNK_BYTES_MIN;
+        self.capacity = CHUNK_BYTES_MIN;
         let block = match (&self.hole, self.chunks.back()) {
             (_, None) => return,
             (Hole::None, Some(last)) if last.start <= keep => {

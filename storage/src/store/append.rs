@@ -129,11 +129,7 @@ impl Store {
         let mut head = *batch.header.bytes();
         stamp(&mut head, base_offset, leader_epoch);
         let active = partition.segments.back_mut().expect("a partition has a segment");
-        let held_before = self.tail_memory.held_bytes();
-        active.tail.append(base_offset, &[&head, batch.payload], &mut self.tail_memory);
-        if self.tail_memory.held_bytes() > held_before {
-            self.chunk_order.push_back(id);
-        }
+        active.tail.append(base_offset, &[&head, batch.payload], self.clock, &mut self.tail_memory);
         active.bytes += bytes;
         active.note(base_offset, position, batch.header.max_timestamp());
         partition.end.position += bytes;
@@ -144,6 +140,7 @@ impl Store {
         let records = last_offset.since(base_offset).unsigned_abs() + 1;
         partition.records_since_flush += records;
         self.unwritten_bytes += bytes;
+        self.commit.note_appended(bytes);
         let committed = self.after_append(id);
         let partition = self.partitions[at].as_ref().expect("looked up before");
         Appended {

@@ -19,7 +19,7 @@ use crate::limits::{
 use crate::log::mark::Mark;
 use crate::log::partition::{Busy, Partition};
 use crate::log::tail::{to_u64, to_usize};
-use crate::types::Offset;
+use crate::types::{Nanos, Offset};
 
 /// The group commit of a shard.
 #[derive(Debug, Default)]
@@ -31,6 +31,10 @@ pub(crate) struct Commit {
     in_flight: Option<Group>,
     /// What waits until all notices are durable.
     pub(crate) after_notices: Vec<AfterNotice>,
+    /// When the next group may begin, if little waits for it.
+    not_before: Nanos,
+    /// Bytes appended since the last group began.
+    waiting_bytes: u64,
     /// The journal is full: nothing is tried until a checkpoint has freed some of it.
     blocked: bool,
     /// Memory of the last record.
@@ -85,6 +89,10 @@ impl Commit {
         self.in_flight.is_some() || !self.queue.is_empty() || !self.notices.is_empty()
     }
 
+    pub(crate) fn note_appended(&mut self, bytes: u64) {
+        self.waiting_bytes += bytes;
+    }
+
     pub(crate) fn unblock(&mut self) {
         self.blocked = false;
     }
@@ -124,6 +132,9 @@ impl Store {
         if self.commit.in_flight.is_some() || nothing || self.commit.blocked || self.fenced.is_some() {
             return;
         }
+        if self.clock < self.commit.not_before && self.commit.waiting_bytes < self.config.direct_bytes_min {
+            return;
+        }
         let (members, payload_bytes) = self.choose_members();
         if payload_bytes == 0 {
             return;
@@ -158,10 +169,18 @@ impl Store {
             self.queue_commit(member.id);
         }
         self.next_sequence += 1;
+        self.commit.not_before = self.clock.saturating_add(self.config.commit_interval);
+        self.commit.waiting_bytes = 0;
         // Its notices stand in this record, unless there are very many: then it waits for the last of those.
         let told = self.commit.notices.is_empty();
         let after_notices = if told { std::mem::take(&mut self.commit.after_notices) } else { Vec::new() };
         self.commit.in_flight = Some(Group { sequence, outstanding, members, after_notices });
+    }
+
+    /// When a group that waits for its time may begin.
+    pub(super) fn commit_deadline(&self) -> Option<Nanos> {
+        let waits = self.commit.is_under_way() && self.commit.in_flight.is_none() && !self.commit.blocked;
+        (waits && self.clock < self.commit.not_before).then_some(self.commit.not_before)
     }
 
     /// Who takes part, how far, and on which road; and the bytes of the record's entries.
@@ -347,6 +366,7 @@ impl Store {
         if waiting >= direct_bytes_min || rolled {
             self.request_flush(member.id);
         }
+        self.note_unwritten(member.id);
         self.drive(member.id);
     }
 }

@@ -152,7 +152,6 @@ impl Store {
                 segment.tail.clear(&mut self.tail_memory);
             }
         }
-        self.chunk_order.retain(|other| *other != id);
     }
 }
 

@@ -117,8 +117,8 @@ pub struct Store {
     recovered: BTreeMap<PartitionKey, PartitionState>,
     events: VecDeque<StoreEvent>,
     tail_memory: TailMemory,
-    /// Partitions in the order in which they began chunks: whose chunks go first when memory is short.
-    chunk_order: VecDeque<PartitionId>,
+    /// Partitions with chunks that are written, each once: whose chunks go first when memory is short.
+    evictable: VecDeque<PartitionId>,
     /// Bytes appended and not in a segment yet.
     unwritten_bytes: u64,
     journal: JournalSpace,
@@ -179,7 +179,7 @@ impl Store {
             recovered,
             events: VecDeque::new(),
             tail_memory: TailMemory::new(config.tail_bytes_max),
-            chunk_order: VecDeque::new(),
+            evictable: VecDeque::new(),
             unwritten_bytes: 0,
             journal,
             next_sequence: boot.next_sequence,
@@ -277,7 +277,8 @@ impl Store {
             // The rest would be due for ever: nothing of it is begun any more.
             return deletion;
         }
-        [space, lazy, deletion, self.syncs.deadline(), self.writeback_deadline(), self.checkpoint_deadline()]
+        let (commit, checkpoint) = (self.commit_deadline(), self.checkpoint_deadline());
+        [space, lazy, deletion, commit, checkpoint, self.syncs.deadline(), self.writeback_deadline()]
             .into_iter()
             .flatten()
             .min()

@@ -104,6 +104,8 @@ impl Store {
             flush: Flush::None,
             data_syncing: false,
             room_wanted: false,
+            unwritten_noted: false,
+            is_evictable: false,
             queued: false,
             lazy_due: None,
             recovered: known,
@@ -241,6 +243,13 @@ impl Store {
         for segment in &mut partition.segments {
             segment.tail.clear(&mut self.tail_memory);
             self.queue.start(IoOp::Close { file: segment.file.clone() }, Purpose::Delete);
+        }
+        // Its id will be another one's.
+        if partition.is_evictable {
+            self.evictable.retain(|other| *other != id);
+        }
+        if partition.unwritten_noted {
+            self.writeback.forget_unwritten(id);
         }
         self.free.push(id);
         self.events.push_back(StoreEvent::Removed { partition: id });

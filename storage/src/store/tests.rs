@@ -2,6 +2,7 @@
 
 mod fences;
 mod lookups;
+mod memory;
 mod reads;
 mod stalls;
 
@@ -476,39 +477,6 @@ fn trap_22_without_space_appends_are_refused_until_it_returns() {
     assert_eq!(Some(model.acked), model.log.last().map(|stored| stored.last.next()));
     world.crash(true);
     world.start(1);
-}
-
-#[test]
-fn an_idle_partition_costs_little_memory() {
-    let mut world = world(Shape { partitions: 1, ..Shape::default() });
-    world.append(0, 100);
-    world.settle(50);
-    assert!(world.stores[0].tail_memory.held_bytes() <= 16 << 10);
-    world.append(0, 50_000);
-    world.now = world.now.saturating_add(Duration::from_secs(1));
-    world.settle(300);
-    let (shard, id) = world.ids[&0];
-    world.stores[shard].maintain([id], Millis::new(1_000_000));
-    assert!(world.stores[0].tail_memory.held_bytes() <= 4096, "{}", world.stores[0].tail_memory.held_bytes());
-    world.check_all(0);
-}
-
-#[test]
-fn tails_of_many_partitions_share_the_budget() {
-    let mut world = world(Shape { partitions: 32, segment_bytes: 8 << 20, ..Shape::default() });
-    let budget = 2 << 20;
-    world.stores[0].config.tail_bytes_max = budget;
-    world.stores[0].tail_memory = crate::log::tail::TailMemory::new(budget);
-    for _ in 0..40 {
-        for partition in 0..32 {
-            world.append(partition, 8_000);
-        }
-        world.settle(100);
-    }
-    // Every one has written ten times the capacity that its chunks may have.
-    let held = world.stores[0].tail_memory.held_bytes();
-    assert!(held <= budget + 32 * 16 * 1024, "{held} bytes");
-    world.check_all(0);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::limits::{BLOCK_BYTES, SEGMENT_WRITE_BYTES_MAX, WRITEBACK_IN_FLIGHT_MA
 use crate::log::mark::Mark;
 use crate::log::partition::{Busy, Flush, Partition};
 use crate::log::segment::Seal;
-use crate::log::tail::to_usize;
+use crate::log::tail::{to_u64, to_usize};
 use crate::types::{Nanos, Offset};
 
 /// Chunks looked at in one go when memory is short.
@@ -30,6 +30,8 @@ pub(crate) struct Writeback {
     requests: VecDeque<PartitionId>,
     /// Flushes that have their turn.
     under_way: usize,
+    /// Partitions with something to write and no flush, each once, by the last journal record when they came to stand here.
+    unwritten: VecDeque<(u64, PartitionId)>,
     /// Partitions that could not get space.
     pub(super) starved: BTreeSet<PartitionId>,
     /// Records before this sequence are old when that time has come.
@@ -49,6 +51,11 @@ impl Writeback {
     /// Remembers whether an append waits for room. Answers whether that is news that it does.
     pub(super) fn want_room(&mut self, is_wanted: bool) -> bool {
         !std::mem::replace(&mut self.room_wanted, is_wanted) && is_wanted
+    }
+
+    /// The partition is gone.
+    pub(super) fn forget_unwritten(&mut self, id: PartitionId) {
+        self.unwritten.retain(|(_, other)| *other != id);
     }
 
     /// Whether no flush has its turn or waits for it.
@@ -106,9 +113,20 @@ impl Store {
         }
     }
 
+    /// Notes that something committed is not in its segment yet. A flush, while there is one, finds it by itself.
+    pub(super) fn note_unwritten(&mut self, id: PartitionId) {
+        let last_record = self.next_sequence.saturating_sub(1);
+        let partition = self.known(id);
+        let is_news = partition.flush == Flush::None && !partition.unwritten_noted;
+        if is_news && partition.written.offset < partition.committed.offset {
+            partition.unwritten_noted = true;
+            self.writeback.unwritten.push_back((last_record, id));
+        }
+    }
+
     /// When the oldest journaled data has to be written back.
     pub(super) fn writeback_deadline(&self) -> Option<Nanos> {
-        (!self.journaled.is_empty()).then(|| self.writeback.old.map(|(at, _)| at)).flatten()
+        (!self.writeback.unwritten.is_empty()).then(|| self.writeback.old.map(|(at, _)| at)).flatten()
     }
 
     /// Begins flushes that are due: asked for, old, or in the way of memory.
@@ -118,8 +136,7 @@ impl Store {
         }
         self.request_old();
         if self.writeback.room_wanted || self.unwritten_bytes > self.config.unwritten_bytes_max / 2 {
-            let free = WRITEBACK_IN_FLIGHT_MAX.saturating_sub(self.writeback.under_way + self.writeback.requests.len());
-            self.request_oldest(free, u64::MAX);
+            self.request_oldest(self.free_turns(), u64::MAX);
             self.hurry_lazy();
         }
         self.evict_chunks();
@@ -137,7 +154,7 @@ impl Store {
     fn request_old(&mut self) {
         let next = (self.clock.saturating_add(self.config.writeback_age), self.next_sequence);
         match self.writeback.old {
-            _ if self.journaled.is_empty() => self.writeback.old = None,
+            _ if self.writeback.unwritten.is_empty() => self.writeback.old = None,
             None => self.writeback.old = Some(next),
             Some((at, sequence)) if at <= self.clock => {
                 self.request_oldest(usize::MAX, sequence);
@@ -147,48 +164,51 @@ impl Store {
         }
     }
 
-    /// Asks for the flush of partitions with journaled data before `sequence`, oldest first.
-    fn request_oldest(&mut self, count: usize, sequence: u64) {
-        let waiting: Vec<PartitionId> = self
-            .journaled
-            .range(..(sequence, PartitionId::new(0)))
-            .map(|(_, id)| *id)
-            .filter(|id| {
-                self.get(*id).is_some_and(|partition| {
-                    partition.flush == Flush::None && partition.written.offset < partition.committed.offset
-                })
-            })
-            .take(count)
-            .collect();
-        for id in waiting {
-            self.request_flush(id);
+    /// Flushes that could be begun at once.
+    fn free_turns(&self) -> usize {
+        WRITEBACK_IN_FLIGHT_MAX.saturating_sub(self.writeback.under_way + self.writeback.requests.len())
+    }
+
+    /// Asks for the flush of partitions with something unwritten from records before `sequence`, oldest first.
+    fn request_oldest(&mut self, mut count: usize, sequence: u64) {
+        while count > 0
+            && let Some((_, id)) = self.writeback.unwritten.pop_front_if(|(last_record, _)| *last_record < sequence)
+        {
+            let Some(partition) = self.get_mut(id) else { continue };
+            partition.unwritten_noted = false;
+            if partition.flush == Flush::None && partition.written.offset < partition.committed.offset {
+                self.request_flush(id);
+                count -= 1;
+            }
         }
     }
 
-    /// Frees written chunks, oldest first, while there are more than the budget allows.
+    /// Frees written chunks, those that were written first, while there are more than the budget allows.
     fn evict_chunks(&mut self) {
         for _ in 0..EVICTIONS_PER_TURN {
             if self.tail_memory.held_bytes() <= self.config.tail_bytes_max {
                 return;
             }
-            let Some(id) = self.chunk_order.pop_front() else { return };
+            let Some(id) = self.evictable.pop_front() else {
+                // What is held is unwritten, or is being filled: then writing little by little would free nothing.
+                if self.unwritten_bytes > to_u64(self.config.tail_bytes_max) / 4 {
+                    self.request_oldest(self.free_turns(), u64::MAX);
+                }
+                return;
+            };
             let Some(partition) = self.partitions.get_mut(super::index(id)).and_then(Option::as_mut) else { continue };
-            let written = partition.written;
-            let first = partition.segments.iter_mut().find(|segment| segment.tail.held_bytes() > 0);
-            let Some(segment) = first else { continue };
-            let position = written.position_in(segment.base, u64::MAX);
-            if segment.tail.release(position, &mut self.tail_memory) > 0 {
-                continue;
-            }
-            if position >= segment.bytes && segment.base < partition.end.segment {
-                segment.tail.clear(&mut self.tail_memory);
-                continue;
-            }
-            // It is not written yet, or is still being filled: its turn comes again.
-            self.chunk_order.push_back(id);
-            if partition.written.offset < partition.committed.offset && partition.flush == Flush::None {
-                self.request_flush(id);
-            }
+            partition.is_evictable = false;
+            partition.evict_chunk(&mut self.tail_memory);
+            self.note_evictable(id);
+        }
+    }
+
+    /// Has the partition stand among those that can free a chunk, if it can.
+    fn note_evictable(&mut self, id: PartitionId) {
+        let partition = self.known(id);
+        if !partition.is_evictable && partition.can_evict() {
+            partition.is_evictable = true;
+            self.evictable.push_back(id);
         }
     }
 
@@ -363,6 +383,7 @@ impl Store {
         let bytes = to.position.saturating_sub(partition.written.position_in(to.segment, 0));
         partition.written = partition.written.max(to);
         self.unwritten_bytes = self.unwritten_bytes.saturating_sub(bytes);
+        self.note_evictable(id);
         self.drive(id);
     }
 
@@ -399,6 +420,7 @@ impl Store {
         if std::mem::replace(&mut self.known(id).flush, Flush::None) == Flush::UnderWay {
             self.writeback.give_turn_back();
         }
+        self.note_unwritten(id);
     }
 
     /// What was written to the partition's segments before the sync began is durable.

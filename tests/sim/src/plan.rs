@@ -112,6 +112,7 @@ fn sizes(random: &mut Random) -> StoreSizes {
         journal_file_bytes,
         journal_bytes_max: journal_file_bytes * random.between(3, 8),
         direct_bytes_min: [1, 4 * KIB, 16 * KIB, 64 * KIB, 1 << 40][random.index(5)],
+        commit_interval: Duration::from_micros([0, 0, 300, 5000][random.index(4)]),
         tail_bytes_max: [64 << 10, 256 << 10, 1 << 20][random.index(3)],
         unwritten_bytes_max: [64 * KIB, 256 * KIB, 1024 * KIB][random.index(3)],
         cache_bytes_max: [0, 64 << 10, 1 << 20][random.index(3)],

@@ -370,6 +370,7 @@ fn start(plan: &Plan) -> Start {
         cluster_id: None,
         addresses: vec![([0, 0, 0, 0], PORT).into()],
         shard_memory_bytes: 0,
+        open_files_max: 0,
         store_sizes: Some(plan.sizes.clone()),
         on_listening: Arc::new(|_| {}),
     }

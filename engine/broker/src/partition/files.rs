@@ -13,8 +13,11 @@ use ringlog_storage::io::{
     DirEntry, EntryKind, FileId, FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability,
 };
 
-/// Files that one shard keeps open. Beyond, the one that was used longest ago is closed; it is opened again when needed.
-const OPEN_FILES_MAX: usize = 4096;
+use crate::settings::Settings;
+
+/// Files that one shard keeps open, however few it may. Beyond its limit the one that was used longest ago is closed; it is
+/// opened again when needed.
+const OPEN_FILES_MIN: usize = 16;
 
 /// From so many on files and directories are synced with their whole file system: that costs two flushes or three.
 const SYNCED_TOGETHER_MIN: usize = 4;
@@ -80,11 +83,13 @@ impl<I: Copy + Ord, F: Clone> OpenFiles<I, F> {
 }
 
 impl Files {
-    pub(crate) fn new(reactor: Reactor, root: PathBuf) -> Self {
+    /// The files of one store, or of one recovery: each has ids of its own.
+    pub(crate) fn new(reactor: Reactor, settings: &Settings) -> Self {
+        let open_files_max = settings.open_files_max.max(OPEN_FILES_MIN);
         Self {
             reactor,
-            root,
-            open: RefCell::new(OpenFiles::new(OPEN_FILES_MAX)),
+            root: settings.data_directory.clone(),
+            open: RefCell::new(OpenFiles::new(open_files_max)),
             is_buffered: Cell::new(false),
             read_memory: Pool::new(READ_MEMORY_BYTES_KEPT_MAX),
         }

@@ -1,6 +1,5 @@
 //! Brings the data directory in order before any shard uses it.
 
-use std::path::Path;
 use std::rc::Rc;
 
 use futures_channel::mpsc;
@@ -11,15 +10,15 @@ use ringlog_storage::types::{Millis, PartitionIndex, TopicPartition};
 use ringlog_storage::{RecoveredShard, Recovery, RecoveryError, RecoveryNews};
 
 use super::files::Files;
+use crate::settings::Settings;
 
 /// Drives recovery to its end, tells what an operator should know, and gives every partition to the shard that owns it.
 pub(crate) async fn recover(
     reactor: &Reactor,
-    directory: &Path,
+    settings: &Settings,
     shards: u16,
 ) -> Result<Vec<RecoveredShard>, RecoveryError> {
-    // File ids are those of one recovery or one store: the files of one are closed before the other begins.
-    let files = Rc::new(Files::new(reactor.clone(), directory.to_owned()));
+    let files = Rc::new(Files::new(reactor.clone(), settings));
     let mut recovery = Recovery::new(Millis::new(reactor.wall_clock_ms()));
     let (sender, mut results) = mpsc::unbounded();
     // Recovery bounds what it has under way.

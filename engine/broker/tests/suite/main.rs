@@ -64,6 +64,7 @@ impl Broker {
             cluster_id: None,
             addresses: vec![([0, 0, 0, 0], PORT).into()],
             shard_memory_bytes: 0,
+            open_files_max: 0,
             store_sizes: None,
             on_listening: Arc::new(|_| {}),
         };

@@ -54,6 +54,8 @@ pub struct BrokerConfig {
     pub producer_id_expiration_ms: i64,
     /// `ringlog.backend`.
     pub backend: Backend,
+    /// `ringlog.commit.interval.us`.
+    pub commit_interval_us: i64,
     /// `ringlog.cores`.
     pub cores: Cores,
     /// `ringlog.journal.bytes`.
@@ -128,6 +130,7 @@ impl BrokerConfig {
                 "posix" => Backend::Posix,
                 _ => Backend::Auto,
             },
+            commit_interval_us: layers.integer("ringlog.commit.interval.us"),
             cores: Cores::parse(&layers.text("ringlog.cores")).expect("the key accepts nothing else"),
             journal_bytes: layers.integer("ringlog.journal.bytes"),
             memory_bytes: match layers.value("ringlog.memory") {

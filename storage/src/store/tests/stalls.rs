@@ -15,15 +15,6 @@ fn world() -> World {
     world
 }
 
-/// Performs what the store asks for, until it asks for nothing.
-fn go_on(world: &mut World) {
-    while let Some(io) = world.stores[0].poll_io(world.now) {
-        let result = world.disk.perform(&io.op);
-        world.stores[0].io_done(io.id, result, world.now);
-    }
-    world.take_events(0);
-}
-
 fn assert_all_acked(world: &World) {
     let model = &world.models[&0];
     assert_eq!(model.acked, model.log.last().expect("something was sent").last.next());
@@ -36,10 +27,10 @@ fn a_batch_larger_than_a_write_follows_a_small_one() {
     world.stores[0].config.unwritten_bytes_max = 64 << 20;
     for _ in 0..2 {
         assert!(world.append(0, 100));
-        go_on(&mut world);
+        world.go_on();
         assert_all_acked(&world);
         assert!(world.append(0, LARGE));
-        go_on(&mut world);
+        world.go_on();
         assert_all_acked(&world);
     }
 }
@@ -49,12 +40,12 @@ fn a_refused_append_has_room_made_for_it() {
     let mut world = world();
     for _ in 0..2 {
         assert!(world.append(0, 100));
-        go_on(&mut world);
+        world.go_on();
         assert!(!world.append(0, LARGE), "it is more than may be unwritten");
         assert!(world.stores[0].has_work());
-        go_on(&mut world);
+        world.go_on();
         assert!(world.append(0, LARGE), "nothing is unwritten any more");
-        go_on(&mut world);
+        world.go_on();
         assert_all_acked(&world);
     }
 }

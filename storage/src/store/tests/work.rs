@@ -1,8 +1,10 @@
 //! What tells whoever drives the store that there is something to do.
 
+use std::time::Duration;
+
 use super::{limits, world};
 use crate::answer::ReadOutcome;
-use crate::simulation::Shape;
+use crate::simulation::{Shape, World};
 use crate::types::{Nanos, Offset};
 
 #[test]
@@ -32,4 +34,32 @@ fn a_read_from_memory_is_no_work_and_everything_else_is() {
     while store.poll_io(Nanos::default()).is_some() {}
     store.shutdown();
     assert!(store.has_work());
+}
+
+#[test]
+fn a_commit_waits_for_its_time_unless_much_does() {
+    let mut world = world(Shape { partitions: 1, journal_file_bytes: 1 << 20, ..Shape::default() });
+    // Everything that takes time is done.
+    world.append(0, 100);
+    world.settle(100);
+    let interval = Duration::from_millis(1);
+    world.stores[0].config.commit_interval = interval;
+    let commits = |world: &mut World, bytes: usize, after: Duration| {
+        world.now = world.now.saturating_add(after);
+        assert!(world.append(0, bytes));
+        let before = world.disk.durable_writes;
+        world.go_on();
+        world.disk.durable_writes - before
+    };
+    let second = Duration::from_secs(1);
+    assert_eq!(commits(&mut world, 100, second), 1, "the last one was long ago");
+    let began = world.now;
+    assert_eq!(commits(&mut world, 100, interval / 4), 0);
+    assert_eq!(world.stores[0].next_deadline(), Some(began.saturating_add(interval)));
+    assert_eq!(commits(&mut world, 100, interval / 4), 0);
+    assert_eq!(commits(&mut world, 100, interval / 2), 1, "all three in one");
+    let much = usize::try_from(world.stores[0].config.direct_bytes_min).expect("fits");
+    assert!(commits(&mut world, much, interval / 4) > 0, "so much does not wait");
+    let model = &world.models[&0];
+    assert_eq!(model.acked, model.log.last().expect("sent").last.next());
 }

@@ -2,13 +2,15 @@
 
 use crate::config::key::Effect::Acts;
 use crate::config::key::Scope::{ClusterWide, ReadOnly};
-use crate::config::key::Valid::{AtLeast, AutoOrBytes, Cores, OneOf};
+use crate::config::key::Valid::{AtLeast, AutoOrBytes, Between, Cores, OneOf};
 
 use super::keys;
 
 keys! {
     /// How the broker talks to the kernel: `uring`, `posix` (epoll), or the better one that works.
     "ringlog.backend": String = "auto", OneOf(&["auto", "posix", "uring"]), ReadOnly, Acts;
+    /// Microseconds from one group commit to the next, unless much waits: fewer flushes and bytes for later answers.
+    "ringlog.commit.interval.us": Int = "0", Between(0, 1_000_000), ReadOnly, Acts;
     /// Cores to run a shard on each: `all`, a count, or numbers such as `0-3,6`.
     "ringlog.cores": String = "all", Cores, ReadOnly, Acts;
     /// What an acknowledgement promises of topics that do not say: `sync`, `interval` or `none`.
