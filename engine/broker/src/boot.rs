@@ -229,7 +229,8 @@ fn begin(
     shard
 }
 
-/// Serves from when it may until the shard is told to stop; then finishes what is in flight and, when all shards have, closes the store.
+/// Serves from when it may until the shard is told to stop; then finishes what is in flight and, when all shards have,
+/// closes the store.
 async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     let reactor = shard.reactor();
     let connections = Rc::new(Connections::default());
