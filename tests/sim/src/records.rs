@@ -1,7 +1,7 @@
 //! What is sent: batches whose every byte follows from their number, so that whatever comes back can be told apart.
 
 use ringlog_reactor::sim::Random;
-use ringlog_storage::batch::{BatchBuilder, BatchView, Codec, Decompressor, Producer, Record, Records};
+use ringlog_storage::batch::{BatchBuilder, BatchView, Codec, Compressor, Decompressor, Producer, Record, Records};
 use ringlog_storage::types::Millis;
 
 /// Timestamps of one batch lie within so many milliseconds, and those of the next one begin there.
@@ -73,7 +73,13 @@ fn key_of(number: BatchNumber, index: u32) -> Option<[u8; 8]> {
 }
 
 /// The batch as its producer sends it.
-pub(crate) fn build(start: Millis, number: BatchNumber, form: Form, producer: Producer) -> Vec<u8> {
+pub(crate) fn build(
+    start: Millis,
+    number: BatchNumber,
+    form: Form,
+    producer: Producer,
+    compressor: &mut Compressor,
+) -> Vec<u8> {
     let mut builder = BatchBuilder::new().compression(form.codec).producer(producer);
     for index in 0..form.records {
         let (key, value) = (key_of(number, index), value_of(number, index, form));
@@ -84,7 +90,7 @@ pub(crate) fn build(start: Millis, number: BatchNumber, form: Form, producer: Pr
             headers: &[],
         });
     }
-    builder.build()
+    builder.build_with(compressor)
 }
 
 /// The number in the first record of a batch that a broker may have written anew.

@@ -8,7 +8,7 @@ use ringlog_net::messages::init_producer_id::InitProducerIdRequest;
 use ringlog_net::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
 };
-use ringlog_storage::batch::{Codec, Producer as ProducerFields};
+use ringlog_storage::batch::{Codec, Compressor, Producer as ProducerFields};
 use ringlog_storage::types::{ProducerEpoch, ProducerId, Sequence};
 
 use super::{Client, code};
@@ -57,11 +57,12 @@ pub(crate) struct Producer {
     manner: Manner,
     id: Option<i64>,
     lanes: BTreeMap<Partition, Lane>,
+    compressor: Compressor,
 }
 
 impl Producer {
     pub(crate) fn new(client: Client, manner: Manner) -> Self {
-        Self { client, manner, id: None, lanes: BTreeMap::new() }
+        Self { client, manner, id: None, lanes: BTreeMap::new(), compressor: Compressor::default() }
     }
 
     /// Works until its rounds are over, or everything winds down, and nothing is without an answer.
@@ -193,7 +194,7 @@ impl Producer {
                 ),
             };
             let number = ledger.new_batch(partition, sender, form);
-            let bytes = records::build(ledger.start, number, form, fields);
+            let bytes = records::build(ledger.start, number, form, fields, &mut self.compressor);
             let mark = ledger.mark(partition);
             lane.next_sequence += i32::try_from(form.records).expect("few");
             lane.unresolved.push_back(Unresolved { number, bytes, mark });
