@@ -240,7 +240,8 @@ pub enum ReadError {
     /// No such partition.
     #[error("the store has no such partition")]
     UnknownPartition,
-    /// The offset lies outside of the log.
+    /// The offset lies outside of the log, or what was looked at was deleted while the disk was read: a lookup by time
+    /// then finds something else.
     #[error("the offset is outside of {log_start}..{log_end}")]
     OffsetOutOfRange {
         /// First readable offset.

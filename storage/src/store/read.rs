@@ -123,7 +123,7 @@ impl Store {
     pub fn read(&mut self, id: PartitionId, offset: Offset, limits: ReadLimits) -> Result<ReadOutcome, ReadError> {
         let partition = self.get(id).filter(|partition| !partition.removing).ok_or(ReadError::UnknownPartition)?;
         if offset < partition.log_start || offset > partition.end.offset {
-            return Err(ReadError::OffsetOutOfRange { log_start: partition.log_start, log_end: partition.end.offset });
+            return Err(out_of_range(partition));
         }
         let cap = match limits.up_to {
             ReadUpTo::HighWatermark => partition.high_watermark,
@@ -221,7 +221,8 @@ impl Store {
         let waiting = self.reads.waiting.get_mut(&read).expect("it waits");
         let partition = self.partitions[index(waiting.id)].as_ref().expect("its operations are counted");
         let Some(at) = partition.segment_with_base(waiting.segment) else {
-            return self.end_read(read, Err(ReadError::UnknownPartition));
+            let deleted = out_of_range(partition);
+            return self.end_read(read, Err(deleted));
         };
         let segment = &partition.segments[at];
         if waiting.stage == Stage::Index {
@@ -268,7 +269,8 @@ impl Store {
         };
         let partition = self.partitions[index(waiting.id)].as_ref().expect("looked up above");
         let Some(at) = partition.segment_with_base(waiting.segment) else {
-            return self.end_read(read, Err(ReadError::UnknownPartition));
+            let deleted = out_of_range(partition);
+            return self.end_read(read, Err(deleted));
         };
         let segment = &partition.segments[at];
         let written = partition.written.position_in(segment.base, segment.bytes);
@@ -349,7 +351,8 @@ impl Store {
         let waiting = *self.reads.waiting.get(&read).expect("it waits");
         let partition = self.partitions[index(waiting.id)].as_ref().expect("its operations are counted");
         let Some(at) = partition.segment_with_base(waiting.segment) else {
-            return self.end_read(read, Err(ReadError::UnknownPartition));
+            let deleted = out_of_range(partition);
+            return self.end_read(read, Err(deleted));
         };
         let segment = &partition.segments[at];
         let (end, bytes) = (partition.segment_end_offset(at), segment.bytes);
@@ -451,6 +454,10 @@ impl Store {
         waiting.place = place.unwrap_or(waiting.place);
         self.start_read(read, 0);
     }
+}
+
+fn out_of_range(partition: &Partition) -> ReadError {
+    ReadError::OffsetOutOfRange { log_start: partition.log_start, log_end: partition.end.offset }
 }
 
 /// Where to begin reading a segment; `None` if its index has to be read first.

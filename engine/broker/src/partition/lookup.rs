@@ -60,7 +60,10 @@ const NOTHING: TimestampOffset =
     TimestampOffset { timestamp: Millis::NONE, offset: Offset::UNKNOWN, leader_epoch: LeaderEpoch::UNKNOWN };
 
 /// Lookups under way.
-pub(crate) struct Begun(Vec<Entry>);
+pub(crate) struct Begun {
+    shard: Shard,
+    entries: Vec<(OffsetItem, Entry)>,
+}
 
 enum Entry {
     Done(OffsetOutcome),
@@ -69,7 +72,8 @@ enum Entry {
 
 /// Looks in memory, and begins to look on the disk for the rest.
 pub(crate) fn begin(shard: &Shard, items: &[OffsetItem]) -> Begun {
-    shard.with(|state| Begun(items.iter().map(|item| look_up(state, item)).collect()))
+    let entries = shard.with(|state| items.iter().map(|item| (*item, look_up(state, item))).collect());
+    Begun { shard: shard.clone(), entries }
 }
 
 fn look_up(state: &mut State, item: &OffsetItem) -> Entry {
@@ -113,15 +117,21 @@ fn end(state: &State, id: PartitionId, offset: Offset) -> TimestampOffset {
 impl Begun {
     /// The outcomes, in the order of the items.
     pub(crate) async fn outcomes(self) -> Vec<OffsetOutcome> {
-        let mut outcomes = Vec::with_capacity(self.0.len());
-        for entry in self.0 {
-            outcomes.push(match entry {
-                Entry::Done(outcome) => outcome,
-                Entry::Disk(receiver) => receiver
-                    .await
-                    .expect("the state keeps who waits for a lookup until it has ended")
-                    .map(|found| found.unwrap_or(NOTHING))
-                    .map_err(|error| code(&error)),
+        let mut outcomes = Vec::with_capacity(self.entries.len());
+        for (item, mut entry) in self.entries {
+            outcomes.push(loop {
+                let receiver = match entry {
+                    Entry::Done(outcome) => break outcome,
+                    Entry::Disk(receiver) => receiver,
+                };
+                match receiver.await.expect("the state keeps who waits for a lookup until it has ended") {
+                    Ok(found) => break Ok(found.unwrap_or(NOTHING)),
+                    // Retention was faster: what is left is another log.
+                    Err(ReadError::OffsetOutOfRange { .. }) => {
+                        entry = self.shard.with(|state| look_up(state, &item));
+                    }
+                    Err(error) => break Err(code(&error)),
+                }
             });
         }
         outcomes

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{limits, world};
-use crate::answer::{MinOneBatch, ReadEnd, ReadLimits};
+use crate::answer::{
+    LookupOutcome, MinOneBatch, ReadEnd, ReadError, ReadLimits, ReadOutcome, ReadUpTo, StoreEvent,
+};
 use crate::io::{FileId, IoOp};
 use crate::simulation::{Shape, World};
-use crate::types::Offset;
+use crate::types::{Millis, Offset};
 
 /// Reads a partition to its end, with so many bytes at most at a time: the bytes and the end of each read.
 fn read_all(world: &mut World, bytes_max: usize) -> Vec<(usize, ReadEnd)> {
@@ -107,4 +109,26 @@ fn index_files_are_closed_once_they_are_read() {
             world.models[&0].log.iter().find(|stored| stored.base > at).map_or(Offset::new(i64::MAX), |next| next.base);
     }
     assert_eq!((read, open.len()), (segments, 0));
+}
+
+#[test]
+fn what_is_deleted_while_the_disk_is_read_is_out_of_range() {
+    let mut world = restarted(appended(64 << 10, 15, 10_000));
+    let (shard, id) = world.ids[&0];
+    let end = world.models[&0].acked;
+    let store = &mut world.stores[shard];
+    let read = store.read(id, Offset::ZERO, limits()).expect("it is there");
+    let lookup = store.offset_for_timestamp(id, Millis::new(0), ReadUpTo::HighWatermark).expect("it is there");
+    let (ReadOutcome::Disk(read), LookupOutcome::Disk(lookup)) = (read, lookup) else { panic!("nothing is in memory") };
+    assert_eq!(store.delete_records(id, Offset::UNKNOWN), Ok(end));
+    world.settle(60);
+    let mut errors = Vec::new();
+    for (_, event) in std::mem::take(&mut world.events) {
+        match event {
+            StoreEvent::ReadReady { read: of, result } if of == read => errors.push(result.err()),
+            StoreEvent::LookupReady { read: of, result } if of == lookup => errors.push(result.err()),
+            _ => {}
+        }
+    }
+    assert_eq!(errors, [Some(ReadError::OffsetOutOfRange { log_start: end, log_end: end }); 2]);
 }
