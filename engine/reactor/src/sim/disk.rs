@@ -86,6 +86,12 @@ pub(super) struct Covered {
     files: Vec<(NodeId, Mark)>,
 }
 
+impl Covered {
+    pub(super) fn retain_files(&mut self, is_kept: impl Fn(NodeId) -> bool) {
+        self.files.retain(|(node, _)| is_kept(*node));
+    }
+}
+
 /// The disk of one node. It outlives the node's processes.
 #[derive(Debug)]
 pub(super) struct Disk {

@@ -181,7 +181,15 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
         Op::RemoveDir { path } => unless_failed(&mut || disk.remove(&path, Removal::Directory)),
         Op::Rename { from, to } => unless_failed(&mut || disk.rename(&from, &to)),
         Op::SyncDir { path } => unless_failed(&mut || disk.sync_directory(&path, &covered)),
-        Op::SyncFileSystem { path } => done(disk.sync_all(&path, &covered, effect)),
+        Op::SyncFileSystem { path } => {
+            let mut covered = covered;
+            if failure.is_some() {
+                // What others wrote, past the page cache, is still with the device: it is their next sync that counts.
+                let own = &host.shards[key.shard].files;
+                covered.retain_files(|node| own.values().any(|open| open.node == node));
+            }
+            done(disk.sync_all(&path, &covered, effect))
+        }
         Op::FreeSpace { path } => Outcome::Number(disk.free_bytes_at(&path).map_err(io::Error::from)),
         Op::ReadDir { path } => {
             let entries = failure.map_or_else(|| disk.list(&path), Err);

@@ -184,10 +184,17 @@ impl Content {
         self.write_back(changes);
     }
 
-    /// A sync that failed: what the kernel held may never reach the disk, and a later sync will not bring it there,
-    /// although readers go on seeing it.
+    /// A sync that failed: the device may have dropped what it held, and a later sync does not bring that back. Files are
+    /// written and read past the page cache, so readers see what is left.
     pub(super) fn sync_failed(&mut self, random: &mut Random) {
         self.changes.retain(|(_, change)| matches!(change, Change::SetLen(_)) || random.chance(500));
+        self.current = Pages { pages: self.durable.pages.clone() };
+        for (_, change) in &self.changes {
+            match change {
+                Change::Write { offset, bytes } => self.current.write(*offset, bytes),
+                Change::SetLen(len) => self.current.truncate(*len),
+            }
+        }
     }
 
     /// The power goes: what is left is the durable state plus whatever part of the changes `survival` lets through.

@@ -84,6 +84,37 @@ fn an_overwrite_by_a_durable_write_is_final() {
 }
 
 #[test]
+fn a_sync_of_everything_that_fails_takes_nothing_from_other_shards() {
+    let mut lost = 0;
+    for seed in 0..30 {
+        let mut sim = Sim::new(seed, SimOptions::default());
+        let node = sim.start_node("two", 2, |reactor: Reactor, mesh: Mesh<()>| async move {
+            let (path, is_first) = if mesh.index() == 0 { ("first", true) } else { ("second", false) };
+            let file = create(&reactor, path).await;
+            write(&file, 0, blocks(8, 1), Durability::None).await;
+            if is_first {
+                mesh.recv().await;
+                reactor.sync_file_system("/").await.expect_err("it is told who asked");
+                mesh.send(1, ()).await;
+            } else {
+                mesh.send(0, ()).await;
+                mesh.recv().await;
+                reactor.sync_file_system("/").await.expect("the device takes what it has");
+            }
+        });
+        // Of the two that come after those of the folders.
+        let (operation, effect) = (DiskOperation::Sync, DiskEffect::Error(Errno::IO));
+        sim.disk(node).fault(DiskFault { operation, path_contains: String::new(), trigger: Trigger::Nth(3), effect });
+        sim.run_until(|sim| !sim.is_running(node));
+        sim.power_cut(node);
+        assert_eq!(sim.disk(node).read_file("second").expect("its name is synced"), [1; 4096], "seed {seed}");
+        let first = sim.disk(node).read_file("first").expect("its name is synced");
+        lost += u32::from(first != [1; 4096]);
+    }
+    assert!(lost > 5, "{lost} of 30: what was told to have failed is lost now and then");
+}
+
+#[test]
 fn names_need_a_sync_of_their_directory() {
     let (mut new, mut old, mut missing) = (0, 0, 0);
     for seed in 0..100 {
