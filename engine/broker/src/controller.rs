@@ -5,7 +5,7 @@
 //! topic exists can use it at once, through any connection.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -176,21 +176,24 @@ fn write(state: &mut State, records: &[MetadataRecord], now: Millis) -> Result<W
     Ok(Written { count, last_offset: appended.last_offset, image })
 }
 
-/// What is not committed yet of the state that decisions are taken from. An answer that follows from it has to wait for
-/// it, even one that changes nothing: a crash may still undo it.
+/// What is not committed yet of the state that decisions are taken from, or not in force yet. An answer that follows from
+/// it has to wait for it, even one that changes nothing: a crash may still undo it, and other shards may not know of it.
 fn open_change(state: &mut State) -> Result<Option<Written>, ErrorCode> {
     let controller = state.controller.as_ref().expect("shard 0 has the controller");
     let (log, image) = (controller.log, controller.metadata.image());
     let offsets = state.store.partition(log).ok_or(ErrorCode::KafkaStorageError)?;
-    if offsets.high_watermark >= offsets.log_end {
+    let is_committed = offsets.high_watermark >= offsets.log_end;
+    if is_committed && controller.publications.in_force.get() >= image.offset() {
         return Ok(None);
-    }
-    if state.has_failed() {
-        return Err(ErrorCode::KafkaStorageError);
     }
     let (image, last_offset) = (Arc::new(image.clone()), Offset::new(offsets.log_end.get() - 1));
     let count = Rc::new(CommitCount::default());
-    state.table.get_mut(log).expect("the metadata log has its slot").commits.push(last_offset, &count);
+    if !is_committed {
+        if state.has_failed() {
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        state.table.get_mut(log).expect("the metadata log has its slot").commits.push(last_offset, &count);
+    }
     Ok(Some(Written { count, last_offset, image }))
 }
 
@@ -214,10 +217,18 @@ fn is_committed(state: &State, last_offset: Offset) -> bool {
 }
 
 /// Images that are committed and not in force yet, and who waits for that.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Publications {
     waiting: RefCell<Vec<(Arc<Image>, oneshot::Sender<()>)>>,
     bell: Event,
+    /// The offset of the image that every shard has.
+    in_force: Cell<Offset>,
+}
+
+impl Default for Publications {
+    fn default() -> Self {
+        Self { waiting: RefCell::default(), bell: Event::default(), in_force: Cell::new(Offset::UNKNOWN) }
+    }
 }
 
 /// Has the image put in force everywhere.
@@ -244,6 +255,7 @@ async fn run_publisher(shard: Shard, publications: Rc<Publications>) {
         let waiting = publications.waiting.take();
         let Some(newest) = waiting.iter().map(|(image, _)| image).max_by_key(|image| image.offset()) else { continue };
         put_in_force(&shard, newest).await;
+        publications.in_force.set(newest.offset());
         for (_, sender) in waiting {
             // Who asked may have given up.
             let _ = sender.send(());

@@ -219,7 +219,11 @@ fn diverging(state: &State, id: PartitionId, item: &ReadItem) -> Option<EpochEnd
 fn failed(error: &ReadError, outcome: ReadOutcome) -> ReadOutcome {
     match code(error) {
         ErrorCode::UnknownTopicOrPartition => ReadOutcome::failed(ErrorCode::UnknownTopicOrPartition),
-        code => ReadOutcome { code, ..outcome },
+        code => match *error {
+            // Retention may have moved it while the disk was read.
+            ReadError::OffsetOutOfRange { log_start, .. } => ReadOutcome { code, log_start, ..outcome },
+            _ => ReadOutcome { code, ..outcome },
+        },
     }
 }
 

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{limits, world};
-use crate::answer::{
-    LookupOutcome, MinOneBatch, ReadEnd, ReadError, ReadLimits, ReadOutcome, ReadUpTo, StoreEvent,
-};
+use crate::answer::{LookupOutcome, MinOneBatch, ReadEnd, ReadError, ReadLimits, ReadOutcome, ReadUpTo, StoreEvent};
 use crate::io::{FileId, IoOp};
 use crate::simulation::{Shape, World};
 use crate::types::{Millis, Offset};
