@@ -308,6 +308,7 @@ impl World {
     }
 
     pub(crate) fn take_events(&mut self, shard: usize) {
+        self.stores[shard].check_unwritten();
         while let Some(event) = self.stores[shard].poll_event() {
             match &event {
                 StoreEvent::HighWatermark { partition, offset } => {

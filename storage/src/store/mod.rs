@@ -338,10 +338,35 @@ impl Store {
     fn fence_partition(&mut self, id: PartitionId, reason: IoErrorKind) {
         let Some(partition) = self.get_mut(id) else { return };
         if partition.fenced.is_none() {
-            partition.fenced = Some(reason);
+            self.give_unwritten_up(id);
+            self.known(id).fenced = Some(reason);
             self.events.push_back(StoreEvent::Fenced { scope: FenceScope::Partition(id), reason });
         }
         self.leave_writeback(id);
+    }
+
+    /// What the partition has not written never will be: others may have its part of what a shard may hold. To be called
+    /// before it is fenced or removed, whichever comes first.
+    fn give_unwritten_up(&mut self, id: PartitionId) {
+        let partition = self.known(id);
+        let bytes = partition.bytes_between(partition.written, partition.end);
+        self.count_written(id, bytes);
+    }
+
+    /// Counts bytes as written that are so, or that are given up.
+    fn count_written(&mut self, id: PartitionId, bytes: u64) {
+        let partition = self.known(id);
+        if partition.fenced.is_none() && !partition.removing {
+            debug_assert!(bytes <= self.unwritten_bytes, "{bytes} of {}", self.unwritten_bytes);
+            self.unwritten_bytes = self.unwritten_bytes.saturating_sub(bytes);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn check_unwritten(&self) {
+        let counted = self.partitions.iter().flatten().filter(|one| one.fenced.is_none() && !one.removing);
+        let bytes: u64 = counted.map(|one| one.bytes_between(one.written, one.end)).sum();
+        assert_eq!(self.unwritten_bytes, bytes, "what is counted as unwritten");
     }
 
     /// Nothing more is written at all.

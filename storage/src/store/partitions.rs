@@ -190,7 +190,11 @@ impl Store {
     /// one only after [`StoreEvent::Removed`]. A partition of the same name may be created in this store at once; in
     /// another shard's store it must wait for that event, because until then the folder is the old one's.
     pub fn remove_partition(&mut self, id: PartitionId) {
-        let Some(partition) = self.get_mut(id).filter(|partition| !partition.removing) else { return };
+        if self.get(id).is_none_or(|partition| partition.removing) {
+            return;
+        }
+        self.give_unwritten_up(id);
+        let partition = self.known(id);
         partition.removing = true;
         let (key, at, lazy) = (partition.key, partition.end, partition.lazy_due.take());
         let (dir, recovered) = (partition.dir.clone(), partition.recovered);
@@ -208,9 +212,7 @@ impl Store {
         self.leave_writeback(id);
         self.commit.notice(EntryKind::Removed, key, at);
         self.fail_reads_of(id);
-        let partition = self.partitions[index(id)].as_mut().expect("looked up before");
-        let unwritten = partition.bytes_between(partition.written, partition.end);
-        self.unwritten_bytes = self.unwritten_bytes.saturating_sub(unwritten);
+        let partition = self.known(id);
         // Its folder stays until the journal tells that it is removed: recovery must not meet another one there.
         partition.operations += 1;
         self.commit.after_notices.push(AfterNotice::Removed(id));

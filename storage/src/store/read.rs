@@ -93,6 +93,8 @@ struct Waiting {
     read_from: u64,
     /// How many were asked for.
     read_bytes: usize,
+    /// Where the segment's batches ended in its file when they were: what is written since may have come only in part.
+    written: u64,
     /// Fewer came although the segment should have them: its file ends there.
     file_ends: bool,
     /// Whether some are out.
@@ -182,6 +184,7 @@ impl Store {
             place: start.unwrap_or(Place { offset: base, position: 0 }),
             read_from: 0,
             read_bytes: 0,
+            written: 0,
             file_ends: false,
             gone: false,
         };
@@ -247,7 +250,7 @@ impl Store {
         if bytes == 0 || waiting.file_ends {
             return self.read_ran_out(read);
         }
-        (waiting.read_from, waiting.read_bytes) = (from, to_usize(bytes));
+        (waiting.read_from, waiting.read_bytes, waiting.written) = (from, to_usize(bytes), written);
         let op = IoOp::Read { file: segment.file.clone(), offset: from, bytes: waiting.read_bytes };
         self.queue.start(op, Purpose::Read(read));
     }
@@ -274,13 +277,14 @@ impl Store {
         };
         let segment = &partition.segments[at];
         let written = partition.written.position_in(segment.base, segment.bytes);
-        let present = to_usize(written.saturating_sub(waiting.read_from));
+        let present = to_usize(waiting.written.saturating_sub(waiting.read_from));
         let file_ends = bytes.len() < present.min(waiting.read_bytes);
         let bytes = bytes.slice(0..present.min(bytes.len()));
         self.reads.waiting.get_mut(&read).expect("it waits").file_ends = file_ends;
         self.reads.cache.keep(segment.file.id, waiting.read_from, bytes.clone());
         if to_u64(bytes.len()) <= waiting.place.position - waiting.read_from {
-            return self.read_ran_out(read);
+            let has_grown = written > waiting.written && !file_ends;
+            return if has_grown { self.start_read(read, 0) } else { self.read_ran_out(read) };
         }
         let step = match waiting.stage {
             Stage::Resync(_) => return self.look_behind_damage(read, &bytes),

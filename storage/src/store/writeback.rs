@@ -382,7 +382,7 @@ impl Store {
         let partition = self.known(id);
         let bytes = to.position.saturating_sub(partition.written.position_in(to.segment, 0));
         partition.written = partition.written.max(to);
-        self.unwritten_bytes = self.unwritten_bytes.saturating_sub(bytes);
+        self.count_written(id, bytes);
         self.note_evictable(id);
         self.drive(id);
     }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::{TryStreamExt, stream};
-use ringlog_buffer::Pool;
-use ringlog_reactor::{Create, Durability, File, OpenOptions, Reactor};
+use ringlog_buffer::{Pool, Slice};
+use ringlog_reactor::{Create, Durability, File, OpenOptions, Reactor, WRITE_SLICES_MAX};
 use ringlog_storage::io::{
     DirEntry, EntryKind, FileId, FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability,
 };
@@ -125,7 +125,8 @@ impl Files {
                     WriteDurability::Buffered => Durability::None,
                     WriteDurability::Durable => Durability::Dsync,
                 };
-                self.file(&file, Create::No).await?.write(data, offset, durability).await?;
+                let file = self.file(&file, Create::No).await?;
+                write(&file, offset, data, durability).await?;
             }
             IoOp::Sync { file } => self.file(&file, Create::No).await?.sync_data().await?,
             IoOp::SyncAll { files, dirs } => self.sync_all(files, dirs).await?,
@@ -194,6 +195,17 @@ impl Files {
     }
 }
 
+/// Writes slices one behind the other. The tail of a small partition is many small chunks: more than one write takes.
+async fn write(file: &File, mut offset: u64, mut data: Vec<Slice>, durability: Durability) -> io::Result<()> {
+    while data.len() > WRITE_SLICES_MAX {
+        let rest = data.split_off(WRITE_SLICES_MAX);
+        let bytes: u64 = data.iter().map(|slice| slice.len() as u64).sum();
+        file.write(data, offset, durability).await?;
+        (offset, data) = (offset + bytes, rest);
+    }
+    file.write(data, offset, durability).await
+}
+
 fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -213,6 +225,31 @@ fn kind(error: &io::Error) -> IoErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringlog_buffer::Chunk;
+    use ringlog_reactor::Mesh;
+    use ringlog_reactor::sim::{Sim, SimOptions};
+
+    #[test]
+    fn more_slices_than_one_write_takes_are_written_one_behind_the_other() {
+        const BLOCK_BYTES: usize = 4096;
+        let mut sim = Sim::new(1, SimOptions::default());
+        let block = |number: usize| {
+            let mut chunk = Chunk::with_capacity(BLOCK_BYTES);
+            chunk.append(&vec![u8::try_from(number % 251).expect("small"); BLOCK_BYTES]);
+            chunk.freeze()
+        };
+        let blocks = 2 * WRITE_SLICES_MAX + 7;
+        let node = sim.start_node("writer", 1, move |reactor: Reactor, _: Mesh<()>| async move {
+            let options = OpenOptions { write: true, create: Create::IfMissing, direct: true };
+            let file = reactor.open("log", options).await.expect("the disk works");
+            write(&file, 0, (0..blocks).map(block).collect(), Durability::None).await.expect("the disk works");
+        });
+        sim.run_until(|sim| !sim.is_running(node));
+        let written = sim.disk(node).read_file("log").expect("it was made");
+        assert_eq!(written.len(), blocks * BLOCK_BYTES);
+        let is_there = |(number, bytes): (usize, &[u8])| bytes == &*block(number);
+        assert!(written.chunks(BLOCK_BYTES).enumerate().all(is_there));
+    }
 
     #[test]
     fn the_file_that_was_used_longest_ago_is_closed_first() {

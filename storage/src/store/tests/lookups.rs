@@ -4,6 +4,7 @@ use super::world;
 use crate::Store;
 use crate::answer::{AppendOrigin, LookupOutcome, NewBatch, ReadError, ReadUpTo, StoreEvent, TimestampOffset};
 use crate::batch::{BatchView, Producer};
+use crate::io::IoOp;
 use crate::simulation::{Shape, World, batch};
 use crate::types::{LeaderEpoch, Millis, Offset};
 
@@ -59,4 +60,53 @@ fn look_up(
             panic!("a lookup ends")
         }
     }
+}
+
+/// A file's space is reserved, and zeros until it is written: what ends a moment later must not be taken for damage.
+#[test]
+fn a_write_that_ends_while_a_lookup_reads_is_no_damage() {
+    let append = |world: &mut World, timestamp| {
+        let bytes = batch(10, 1, Producer::NONE, timestamp);
+        let (view, _) = BatchView::parse(&bytes).expect("just built");
+        let (shard, id) = world.ids[&0];
+        let store = &mut world.stores[shard];
+        let epoch = LeaderEpoch::new(0);
+        store.append(id, NewBatch::from(&view), AppendOrigin::Client, epoch, Millis::new(5)).expect("there is room")
+    };
+    let mut world = world(Shape { partitions: 1, ..Shape::default() });
+    // Small ones, of which the last ones have no place of their own in the index.
+    for number in 0..16 {
+        append(&mut world, 1000 + number);
+        world.settle(12);
+    }
+    let (_, id) = world.ids[&0];
+    world.stores[0].request_flush(id);
+    world.go_on();
+    // Idle for a minute: it leaves memory.
+    world.stores[0].maintain([id], Millis::new(60_000));
+    let last = append(&mut world, 5000).base_offset;
+    world.go_on();
+    let store = &mut world.stores[0];
+    let found = store.offset_for_timestamp(id, Millis::new(5000), ReadUpTo::HighWatermark);
+    let Ok(LookupOutcome::Disk(wanted)) = found else { panic!("the segment begins on the disk: {found:?}") };
+    let mut read = None;
+    while let Some(io) = store.poll_io(world.now) {
+        let result = world.disk.perform(&io.op);
+        match io.op {
+            IoOp::Read { file, .. } if file.path.ends_with(".log") => read = Some((io.id, result)),
+            _ => store.io_done(io.id, result, world.now),
+        }
+    }
+    let (read, result) = read.expect("it reads the segment");
+    store.request_flush(id);
+    world.go_on();
+    assert!(world.stores[0].known(id).written.offset > last, "it is written by now");
+    world.stores[0].io_done(read, result, world.now);
+    world.go_on();
+    let mut events = std::mem::take(&mut world.events).into_iter();
+    let found = events.find_map(|(_, event)| match event {
+        StoreEvent::LookupReady { read, result } if read == wanted => Some(result),
+        _ => None,
+    });
+    assert_eq!(found.expect("it has ended").map(|found| found.map(|found| found.offset)), Ok(Some(last)));
 }
