@@ -68,8 +68,8 @@ pub const READ_BYTES_MAX: usize = (1 << 20) + READ_SLACK_BYTES;
 /// asks for by default, and would be read twice.
 pub const READ_SLACK_BYTES: usize = 4096;
 
-/// Reads of one shard that wait for a disk.
-pub const READS_IN_FLIGHT_MAX: usize = 1024;
+/// Reads of one shard that wait for a disk: a quarter of what a shard may ask of it, so that commits have their turn.
+pub const READS_IN_FLIGHT_MAX: usize = 256;
 
 /// Positions remembered of sequential cold readers.
 pub const READ_CURSORS_MAX: usize = 1024;

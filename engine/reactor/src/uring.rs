@@ -147,7 +147,7 @@ impl Uring {
     fn begin_file(&mut self, id: OpId, op: Op) -> Option<Outcome> {
         let file = op.file().map(|file| index(file.0));
         let fd = file.map(|file| self.files[file].fd.as_fd());
-        if matches!(op, Op::SyncFileSystem { .. }) {
+        if FileFlight::is_for_thread(&op) {
             return self.begin_on_thread(id, op);
         }
         if !FileFlight::is_request(&op) {

@@ -55,7 +55,8 @@ impl JournalSpace {
         self.file_bytes
     }
 
-    /// Where a record of this length and sequence goes; `None` when there is no room until a checkpoint frees some.
+    /// Where a record of this length and sequence goes; `None` when there is no room until another file is
+    /// made, or a checkpoint frees some.
     pub(crate) fn reserve(&mut self, bytes: u64, sequence: u64) -> Option<(FileRef, u64)> {
         assert!(bytes <= self.file_bytes, "a record fits in a file");
         if self.live.is_empty() || self.position + bytes > self.file_bytes {
@@ -84,6 +85,11 @@ impl JournalSpace {
     /// Whether a file is wanted so much that it is taken before it has been filled with zeros.
     pub(crate) fn is_starved(&self) -> bool {
         self.ready.is_empty() && self.live.is_empty()
+    }
+
+    /// Whether there will be room without a checkpoint.
+    pub(crate) fn is_making_file(&self) -> bool {
+        self.making
     }
 
     /// The file asked for is there, or could not be made.

@@ -61,7 +61,7 @@ impl Store {
         }
         if self.checkpointing.is_idle() && self.clock >= self.checkpointing.not_before {
             let everything = self.commit.first_uncommitted(self.next_sequence);
-            let full = self.commit.is_blocked() && !self.journal.is_starved();
+            let full = self.commit.is_blocked() && !self.journal.is_starved() && !self.journal.is_making_file();
             if full || self.commit.direct_bytes >= self.config.direct_bytes_per_checkpoint {
                 self.begin_checkpoint(everything);
             } else if let Some(cut) = self.journal.cut_wanted() {

@@ -35,7 +35,7 @@ pub(crate) struct Commit {
     not_before: Nanos,
     /// Bytes appended since the last group began.
     waiting_bytes: u64,
-    /// The journal is full: nothing is tried until a checkpoint has freed some of it.
+    /// The journal is full: nothing is tried until another file is made or a checkpoint has freed one.
     blocked: bool,
     /// Memory of the last record.
     spare: Option<Slice>,
@@ -145,7 +145,7 @@ impl Store {
                 self.known(member.id).queued = true;
                 self.commit.queue.push_front(member.id);
             }
-            // A first file is on its way; later ones come when a checkpoint frees them.
+            // Another file is on its way, or comes when a checkpoint frees it.
             self.commit.blocked = true;
             return;
         };

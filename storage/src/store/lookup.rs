@@ -6,8 +6,8 @@ use super::read::{Goal, Place, Step, expected};
 use super::{Store, index};
 use crate::answer::{LookupOutcome, PartitionId, ReadError, ReadUpTo, TimestampOffset};
 use crate::batch::codec::Decompressor;
-use crate::batch::{BatchView, Records, TimestampType};
-use crate::limits::BATCH_BYTES_MAX;
+use crate::batch::{BatchHeader, BatchView, Records, TimestampType};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES};
 use crate::log::partition::Partition;
 use crate::log::scan::{Found, look};
 use crate::log::tail::{to_u64, to_usize};
@@ -73,18 +73,29 @@ impl Store {
         })
     }
 
-    /// Looks for the goal among the batches in memory.
+    /// Looks for the goal among the batches in memory. Only those whose header says that they may have it are copied.
     pub(super) fn look_in_tail(&mut self, id: PartitionId, at: usize, goal: Goal) -> Option<TimestampOffset> {
         let partition = self.partitions[index(id)].as_ref().expect("looked up before");
         let segment = &partition.segments[at];
+        let copy = |from, to| {
+            let mut bytes: Vec<u8> = Vec::with_capacity(to_usize(to - from));
+            segment.tail.slices(from, to).for_each(|slice| bytes.extend_from_slice(&slice));
+            bytes
+        };
         let mut place = 0;
         while let Some(entry) = segment.tail.entry(place) {
             place += 1;
             let end = segment.tail.entry(place).map_or(segment.bytes, |next| next.position);
-            let mut bytes: Vec<u8> = Vec::with_capacity(to_usize(end - entry.position));
-            for slice in segment.tail.slices(entry.position, end) {
-                bytes.extend_from_slice(&slice);
+            let head = copy(entry.position, end.min(entry.position + to_u64(BATCH_HEADER_BYTES)));
+            if let Ok(header) = BatchHeader::parse(&head)
+                && let Some(found) = of_header(header, goal)
+            {
+                match found {
+                    InBatch::NotHere => continue,
+                    InBatch::Here(found) => return found,
+                }
             }
+            let bytes = copy(entry.position, end);
             let Ok((batch, _)) = BatchView::parse(&bytes) else { return None };
             match find_in_batch(&batch, goal, &mut self.reads.decompressor) {
                 InBatch::NotHere => {}
@@ -136,32 +147,47 @@ enum InBatch {
     Here(Option<TimestampOffset>),
 }
 
-fn find_in_batch(batch: &BatchView<'_>, goal: Goal, decompressor: &mut Decompressor) -> InBatch {
+/// What the header of a batch tells already; `None` if its records have to be looked at.
+fn of_header(batch: BatchHeader<'_>, goal: Goal) -> Option<InBatch> {
     let (wanted, cap) = match goal {
         Goal::Timestamp { timestamp, cap } => (timestamp, cap),
         Goal::MaxTimestamp { batch: base, cap } if batch.base_offset() >= base => (batch.max_timestamp(), cap),
-        Goal::MaxTimestamp { .. } | Goal::Fetch { .. } => return InBatch::NotHere,
+        Goal::MaxTimestamp { .. } | Goal::Fetch { .. } => return Some(InBatch::NotHere),
     };
     if batch.base_offset() >= cap {
-        return InBatch::Here(None);
+        return Some(InBatch::Here(None));
     }
     if batch.max_timestamp() < wanted {
-        return InBatch::NotHere;
+        return Some(InBatch::NotHere);
     }
-    let found = |timestamp, offset| {
-        InBatch::Here(Some(TimestampOffset { timestamp, offset, leader_epoch: batch.leader_epoch() }))
+    (batch.timestamp_type() == TimestampType::LogAppendTime).then(|| first_record(batch))
+}
+
+fn first_record(batch: BatchHeader<'_>) -> InBatch {
+    InBatch::Here(Some(TimestampOffset {
+        timestamp: batch.max_timestamp(),
+        offset: batch.base_offset(),
+        leader_epoch: batch.leader_epoch(),
+    }))
+}
+
+fn find_in_batch(batch: &BatchView<'_>, goal: Goal, decompressor: &mut Decompressor) -> InBatch {
+    if let Some(found) = of_header(batch.header(), goal) {
+        return found;
+    }
+    let wanted = match goal {
+        Goal::Timestamp { timestamp, .. } => timestamp,
+        Goal::MaxTimestamp { .. } | Goal::Fetch { .. } => batch.max_timestamp(),
     };
-    if batch.timestamp_type() == TimestampType::LogAppendTime {
-        return found(batch.max_timestamp(), batch.base_offset());
-    }
     let plain =
         batch.codec().ok().and_then(|codec| decompressor.decompress(codec, batch.payload(), BATCH_BYTES_MAX).ok());
     for record in Records::new(plain.unwrap_or_default(), batch.record_count()).map_while(Result::ok) {
         let timestamp = batch.timestamp_of(record.timestamp_delta);
         if timestamp >= wanted {
-            return found(timestamp, batch.offset_of(record.offset_delta));
+            let (offset, leader_epoch) = (batch.offset_of(record.offset_delta), batch.leader_epoch());
+            return InBatch::Here(Some(TimestampOffset { timestamp, offset, leader_epoch }));
         }
     }
     // A batch whose records cannot be read any more still has an offset that is not too late.
-    found(batch.max_timestamp(), batch.base_offset())
+    first_record(batch.header())
 }

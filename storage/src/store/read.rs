@@ -169,9 +169,6 @@ impl Store {
         base: Offset,
         goal: Goal,
     ) -> Result<Result<Step, ReadId>, ReadError> {
-        if self.reads.waiting.len() >= READS_IN_FLIGHT_MAX {
-            return Err(ReadError::Backpressure);
-        }
         let partition = self.partitions[index(id)].as_ref().expect("looked up before");
         let at = partition.segment_with_base(base).expect("looked up before");
         let file = partition.segments[at].file.id;
@@ -196,6 +193,9 @@ impl Store {
             if self.is_worth_while(&waiting, &step, part_end) {
                 return Ok(Ok(step));
             }
+        }
+        if self.reads.waiting.len() >= READS_IN_FLIGHT_MAX {
+            return Err(ReadError::Backpressure);
         }
         let read = ReadId::new(self.reads.next);
         self.reads.next += 1;

@@ -68,10 +68,15 @@ impl FileFlight {
         Ok((flight, entry))
     }
 
-    /// Whether rings have an operation for it. Listing and locking happen at start, and the length is in memory; a sync
-    /// of the file system, which takes its time, is for a thread.
+    /// Whether it takes its time, and rings have no operation for it.
+    pub(crate) fn is_for_thread(op: &Op) -> bool {
+        matches!(op, Op::ReadDir { .. } | Op::SyncFileSystem { .. })
+    }
+
+    /// Whether rings have an operation for it. Of what is not for a thread either, locking happens at start, and what is
+    /// asked for otherwise is in memory.
     pub(crate) fn is_request(op: &Op) -> bool {
-        !matches!(op, Op::ReadDir { .. } | Op::FreeSpace { .. } | Op::Lock { .. } | Op::Length { .. })
+        !Self::is_for_thread(op) && !matches!(op, Op::FreeSpace { .. } | Op::Lock { .. } | Op::Length { .. })
     }
 
     /// The next request. Its pointers lead into `self.op` and `self.held`, whose memory is on the heap.
