@@ -69,8 +69,8 @@ impl Settings {
             ..ConnLimits::default()
         };
         let data_directory = PathBuf::from(&broker.data_directory);
-        // A quarter for what arrives and an eighth for what is sent; the store takes a half; the rest is for connections and
-        // metadata.
+        // A quarter for what arrives and an eighth for what is sent; the store takes a quarter for tails and an eighth for the
+        // cache; the rest is for connections and metadata.
         let (frame_bytes_max, answer_bytes_max) = (shard_memory_bytes / 4, shard_memory_bytes / 8);
         Self {
             broker,

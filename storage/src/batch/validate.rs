@@ -7,9 +7,9 @@
 use super::build::{HeaderFields, Producer, header_for};
 use super::codec::{Codec, CodecError, Compression, Compressor, Decompressor};
 use super::record::{RecordError, Records};
-use super::view::{BatchHeader, BatchView, ParseError, TimestampType, stamp};
+use super::view::{BatchHeader, BatchView, ParseError, TimestampType};
 use super::{HEADER_BYTES, LENGTH_OVERHEAD_BYTES};
-use crate::types::{LeaderEpoch, Millis, Offset, ProducerId};
+use crate::types::{Millis, Offset, ProducerId};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -84,57 +84,17 @@ pub struct Codecs {
 pub struct Produced<'a> {
     header: [u8; HEADER_BYTES],
     payload: Cow<'a, [u8]>,
-    max_timestamp_delta: i32,
 }
 
-impl<'a> Produced<'a> {
-    /// A batch of our own making (coordinators, transaction markers), taken as it is.
-    pub fn trusted(batch: BatchView<'a>) -> Self {
-        let mut scan = Scan::default();
-        if let Some(records) = batch.records() {
-            for record in records.flatten() {
-                scan.see_timestamp(batch.timestamp_of(record.timestamp_delta), record.offset_delta);
-            }
-        }
-        Self {
-            header: *batch.header().bytes(),
-            payload: Cow::Borrowed(batch.payload()),
-            max_timestamp_delta: scan.max_timestamp_delta,
-        }
-    }
-
+impl Produced<'_> {
     /// The header as it will be stored, but for base offset and leader epoch.
     pub fn header(&self) -> BatchHeader<'_> {
         BatchHeader::parse(&self.header).expect("made from a valid one")
     }
 
-    /// The header's bytes with base offset and leader epoch in place.
-    pub fn stamped_header(&self, base_offset: Offset, leader_epoch: LeaderEpoch) -> [u8; HEADER_BYTES] {
-        let mut header = self.header;
-        stamp(&mut header, base_offset, leader_epoch);
-        header
-    }
-
     /// What follows the header.
     pub fn payload(&self) -> &[u8] {
         &self.payload
-    }
-
-    /// Length of header and payload in bytes.
-    pub fn batch_bytes(&self) -> usize {
-        HEADER_BYTES + self.payload.len()
-    }
-
-    /// Offset of the first record that has the batch's largest timestamp, relative to the base offset. Under
-    /// `LogAppendTime`, without timestamps, and in a compressed batch of our own it is 0.
-    pub const fn max_timestamp_delta(&self) -> i32 {
-        self.max_timestamp_delta
-    }
-
-    /// The time that the broker gave the batch, for the response's `log_append_time_ms`.
-    pub fn log_append_time(&self) -> Option<Millis> {
-        let header = self.header();
-        (header.timestamp_type() == TimestampType::LogAppendTime).then(|| header.max_timestamp())
     }
 }
 
@@ -297,8 +257,7 @@ pub fn validate_produced<'a>(
     }
     let codec = check_header(&batch, rules)?;
     let plain = codecs.decompressor.decompress(codec, batch.payload(), rules.plain_bytes_max)?;
-    let mut scan = Scan::default();
-    scan.records(plain, &batch, rules, now)?;
+    let max_timestamp = check_records(plain, &batch, rules, now)?;
 
     let target = match rules.compression {
         CompressionRule::Fixed(target) if target.codec != codec => Some(target),
@@ -314,16 +273,16 @@ pub fn validate_produced<'a>(
         }
     };
     let attributes = batch.attributes().with_codec(target.map_or(codec, |target| target.codec));
-    let (attributes, max_timestamp, max_timestamp_delta) = match rules.timestamps {
-        TimestampRule::CreateTime { .. } => (attributes, scan.max_timestamp, scan.max_timestamp_delta),
-        TimestampRule::LogAppendTime => (attributes.with_timestamp_type(TimestampType::LogAppendTime), now, 0),
+    let (attributes, max_timestamp) = match rules.timestamps {
+        TimestampRule::CreateTime { .. } => (attributes, max_timestamp),
+        TimestampRule::LogAppendTime => (attributes.with_timestamp_type(TimestampType::LogAppendTime), now),
     };
     let header = if attributes == batch.attributes() && max_timestamp == batch.max_timestamp() {
         *batch.header().bytes()
     } else {
         rewritten_header(&batch, attributes, max_timestamp, &payload)
     };
-    Ok(Produced { header, payload, max_timestamp_delta })
+    Ok(Produced { header, payload })
 }
 
 /// The checks that need no look at the records, in the order in which Kafka makes them.
@@ -388,64 +347,44 @@ fn rewritten_header(
     header_for(&fields, payload)
 }
 
-/// What a walk over the records finds.
-struct Scan {
-    max_timestamp: Millis,
-    max_timestamp_delta: i32,
-}
-
-impl Default for Scan {
-    fn default() -> Self {
-        Self { max_timestamp: Millis::NONE, max_timestamp_delta: 0 }
-    }
-}
-
-impl Scan {
-    fn see_timestamp(&mut self, timestamp: Millis, offset_delta: i32) {
-        if timestamp > self.max_timestamp {
-            self.max_timestamp = timestamp;
-            self.max_timestamp_delta = offset_delta;
+/// Walks over the records. Answers the largest of their timestamps.
+fn check_records(
+    plain: &[u8],
+    batch: &BatchView<'_>,
+    rules: &ProduceRules,
+    now: Millis,
+) -> Result<Millis, ProduceError> {
+    let record_bytes_max = if batch.codec() == Ok(Codec::None) { usize::MAX } else { rules.record_bytes_max };
+    let claims_append_time = batch.timestamp_type() == TimestampType::LogAppendTime;
+    let mut max_timestamp = Millis::NONE;
+    let mut invalid = Vec::new();
+    for (index, record) in (0..).zip(Records::new(plain, batch.record_count())) {
+        let record = record?;
+        if record.body_bytes > record_bytes_max {
+            return Err(ProduceError::RecordTooLarge { bytes: record.body_bytes, limit: record_bytes_max });
         }
-    }
-
-    fn records(
-        &mut self,
-        plain: &[u8],
-        batch: &BatchView<'_>,
-        rules: &ProduceRules,
-        now: Millis,
-    ) -> Result<(), ProduceError> {
-        let record_bytes_max = if batch.codec() == Ok(Codec::None) { usize::MAX } else { rules.record_bytes_max };
-        let claims_append_time = batch.timestamp_type() == TimestampType::LogAppendTime;
-        let mut invalid = Vec::new();
-        for (index, record) in (0..).zip(Records::new(plain, batch.record_count())) {
-            let record = record?;
-            if record.body_bytes > record_bytes_max {
-                return Err(ProduceError::RecordTooLarge { bytes: record.body_bytes, limit: record_bytes_max });
-            }
-            // Not `timestamp_of`: what the batch says about its timestamps is not believed yet.
-            let timestamp = batch.base_timestamp().saturating_add(record.timestamp_delta);
-            self.see_timestamp(timestamp, index);
-            let kind = if record.offset_delta != index {
-                Some(InvalidRecordKind::OffsetDelta)
-            } else if record.key.is_none() && rules.keys == KeyRule::Required {
-                Some(InvalidRecordKind::NullKey)
-            } else if is_out_of_bounds(timestamp, rules.timestamps, now) {
-                Some(InvalidRecordKind::Timestamp)
-            } else if claims_append_time {
-                Some(InvalidRecordKind::TimestampType)
-            } else {
-                None
-            };
-            if let Some(kind) = kind {
-                invalid.push(InvalidRecord { index, kind });
-                if invalid.len() == INVALID_RECORDS_MAX {
-                    break;
-                }
+        // Not `timestamp_of`: what the batch says about its timestamps is not believed yet.
+        let timestamp = batch.base_timestamp().saturating_add(record.timestamp_delta);
+        max_timestamp = max_timestamp.max(timestamp);
+        let kind = if record.offset_delta != index {
+            Some(InvalidRecordKind::OffsetDelta)
+        } else if record.key.is_none() && rules.keys == KeyRule::Required {
+            Some(InvalidRecordKind::NullKey)
+        } else if is_out_of_bounds(timestamp, rules.timestamps, now) {
+            Some(InvalidRecordKind::Timestamp)
+        } else if claims_append_time {
+            Some(InvalidRecordKind::TimestampType)
+        } else {
+            None
+        };
+        if let Some(kind) = kind {
+            invalid.push(InvalidRecord { index, kind });
+            if invalid.len() == INVALID_RECORDS_MAX {
+                break;
             }
         }
-        if invalid.is_empty() { Ok(()) } else { Err(ProduceError::InvalidRecords(invalid)) }
     }
+    if invalid.is_empty() { Ok(max_timestamp) } else { Err(ProduceError::InvalidRecords(invalid)) }
 }
 
 fn is_out_of_bounds(timestamp: Millis, rule: TimestampRule, now: Millis) -> bool {

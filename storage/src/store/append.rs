@@ -18,7 +18,8 @@ const NONE_FLUSH_MS: u64 = 10_000;
 impl Store {
     /// Appends one batch in memory, at once: checks its producer's sequence, gives it the next offsets and this leader
     /// epoch, and copies it into the partition's tail. The batch itself must have been validated. Whether it is
-    /// committed is told in the answer and by [`StoreEvent::HighWatermark`]. On an error nothing has changed.
+    /// committed is told in the answer and by [`StoreEvent::HighWatermark`]. On an error nothing has changed, but that a
+    /// batch of an idempotent producer that was refused is noted: what it sends behind that must not take its place.
     pub fn append(
         &mut self,
         id: PartitionId,

@@ -130,26 +130,10 @@ impl Store {
         self.by_key.get(&key).copied()
     }
 
-    /// Bytes of the partition's segments; 0 if there is no such partition.
-    pub fn partition_bytes(&self, id: PartitionId) -> u64 {
-        self.get(id).map_or(0, |partition| partition.segments.iter().map(|segment| segment.bytes).sum())
-    }
-
     /// Sets the log configuration; appends follow it from now on.
     pub fn set_config(&mut self, id: PartitionId, config: LogConfig) {
         if let Some(partition) = self.get_mut(id) {
             partition.config = config;
-        }
-    }
-
-    /// Moves the high watermark, where something other than this shard's own durability decides about it: replication.
-    /// It never goes back, nor beyond what is appended.
-    pub fn set_high_watermark(&mut self, id: PartitionId, offset: Offset) {
-        let Some(partition) = self.get_mut(id) else { return };
-        let offset = offset.min(partition.end.offset);
-        if offset > partition.high_watermark {
-            partition.high_watermark = offset;
-            self.tell_high_watermark(id, offset);
         }
     }
 

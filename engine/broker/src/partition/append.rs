@@ -124,7 +124,7 @@ pub(crate) struct Begun {
 }
 
 /// Appends what is valid. On return every batch has its place in the order of the log. `wait_max` is how long the client
-/// waits for an answer.
+/// waits for an answer: a second at least, and up to half a second more, because the waits are looked at twice a second.
 pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>, wait_max: Duration) -> Begun {
     let entries = RefCell::new(Vec::with_capacity(items.len()));
     let deadline = shard.now().saturating_add(wait_max);
