@@ -11,11 +11,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsTopic,
+};
 use ringlog_reactor::Reactor;
 use ringlog_reactor::sim::Random;
 
-use crate::connection::Connection;
-use crate::ledger::Ledger;
+use crate::connection::{Connection, Lost};
+use crate::ledger::{Ledger, Partition};
 
 /// What all clients of a run share. They are on one thread.
 pub(crate) struct Shared {
@@ -67,6 +70,22 @@ impl Client {
     pub(crate) async fn pause(&mut self, ms_max: u64) {
         let micros = self.random.below(ms_max * 1000);
         self.reactor.sleep(Duration::from_micros(micros)).await;
+    }
+
+    /// Asks for the offset of a time, or of an end of the log.
+    pub(crate) async fn list_offset(
+        &self,
+        connection: &mut Connection,
+        partition: Partition,
+        timestamp: i64,
+    ) -> Result<ListOffsetsPartitionResponse, Lost> {
+        let name = self.shared.ledger.borrow().topic(partition.topic).name.clone();
+        let asked =
+            ListOffsetsPartition { partition_index: partition.index, timestamp, ..ListOffsetsPartition::default() };
+        let topics = vec![ListOffsetsTopic { name, partitions: vec![asked] }];
+        let request = ListOffsetsRequest { replica_id: -1, topics, ..ListOffsetsRequest::default() };
+        let mut response = connection.call(&request, 7).await?;
+        Ok(response.topics.remove(0).partitions.remove(0))
     }
 
     /// For the trace of a run.

@@ -114,13 +114,13 @@ fn sizes(random: &mut Random) -> StoreSizes {
         direct_bytes_min: [1, 4 * KIB, 16 * KIB, 64 * KIB, 1 << 40][random.index(5)],
         commit_interval: Duration::from_micros([0, 0, 300, 5000][random.index(4)]),
         tail_bytes_max: [64 << 10, 256 << 10, 1 << 20][random.index(3)],
-        unwritten_bytes_max: [64 * KIB, 256 * KIB, 1024 * KIB][random.index(3)],
+        unwritten_bytes_max: [64 * KIB, 256 * KIB, 1024 * KIB, 16 * 1024 * KIB][random.index(4)],
         cache_bytes_max: [0, 64 << 10, 1 << 20][random.index(3)],
         writeback_age: Duration::from_millis([5, 50, 500, 5000][random.index(4)]),
         direct_bytes_per_checkpoint: [64 * KIB, 512 * KIB][random.index(2)],
         ..StoreConfig::new(ShardId::new(0))
     };
-    let segment_bytes_max = [64 << 10, 128 << 10, 1 << 20][random.index(3)];
+    let segment_bytes_max = [64 << 10, 128 << 10, 1 << 20, 16 << 20][random.index(4)];
     StoreSizes { store, segment_bytes_max }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use ringlog_net::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
-use ringlog_net::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use ringlog_storage::types::Millis;
 
 use super::{Client, admin, code};
@@ -65,13 +64,7 @@ impl Auditor {
         partition: Partition,
         timestamp: i64,
     ) -> Result<i64, Lost> {
-        let name = self.client.shared.ledger.borrow().topic(partition.topic).name.clone();
-        let asked =
-            ListOffsetsPartition { partition_index: partition.index, timestamp, ..ListOffsetsPartition::default() };
-        let topics = vec![ListOffsetsTopic { name, partitions: vec![asked] }];
-        let request = ListOffsetsRequest { replica_id: -1, topics, ..ListOffsetsRequest::default() };
-        let response = connection.call(&request, 7).await?;
-        let answer = &response.topics[0].partitions[0];
+        let answer = self.client.list_offset(connection, partition, timestamp).await?;
         assert_eq!(code(answer.error_code), ErrorCode::None, "{partition:?}: ListOffsets of {timestamp}");
         Ok(answer.offset)
     }

@@ -13,6 +13,7 @@ use ringlog_storage::batch::split;
 use super::{Client, code};
 use crate::connection::{Connection, Lost};
 use crate::ledger::{Mark, Partition, Told};
+use crate::records::{self, BatchNumber};
 
 /// From this version on topics are named by their ids.
 const TOPIC_ID_VERSION_MIN: i16 = 13;
@@ -91,6 +92,37 @@ impl Reader {
             self.fetches -= 1;
             self.choose(&mut stint);
             self.fetch(connection, &mut stint).await?;
+            if self.client.random.chance(200) {
+                self.look_up(connection).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the offset of the time of some batch, whichever partition has it.
+    async fn look_up(&mut self, connection: &mut Connection) -> Result<(), Lost> {
+        let shared = self.client.shared.clone();
+        let (partition, mark, time) = {
+            let ledger = shared.ledger.borrow();
+            let mut candidates = ledger.partitions();
+            candidates.retain(|key| ledger.topic(key.topic).is_lasting);
+            if candidates.is_empty() {
+                return Ok(());
+            }
+            let partition = candidates[self.client.random.index(candidates.len())];
+            let batch = BatchNumber(self.client.random.below(ledger.counts.acknowledged + 1));
+            (partition, ledger.mark(partition), records::time_of(ledger.start, batch, 0))
+        };
+        let answer = self.client.list_offset(connection, partition, time.get()).await?;
+        self.client
+            .note(|| format!("{partition:?}: {time} is at {}, {}", answer.offset, code(answer.error_code).name()));
+        match code(answer.error_code) {
+            ErrorCode::None => {
+                let is_nothing = (answer.offset, answer.timestamp) == (-1, -1);
+                let is_late_enough = answer.offset >= 0 && answer.timestamp >= time.get();
+                assert!(is_nothing || is_late_enough, "{partition:?}: {time} is at {answer:?}");
+            }
+            code => shared.ledger.borrow_mut().refused(partition, &mark, code),
         }
         Ok(())
     }
