@@ -176,7 +176,8 @@ fn state_of(partition: &Partition) -> PartitionState {
             .collect(),
         epochs,
         producers,
-        rot: partition.rot.clone(),
+        // What is damaged behind that is in the journal still, or ends with the log.
+        rot: partition.rot.iter().filter(|range| range.from < durable.offset).cloned().collect(),
         dir_exists: partition.dir_exists,
     }
 }

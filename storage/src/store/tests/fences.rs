@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{fail_journal, fail_segment_writes, fail_syncs, world};
-use crate::answer::{AppendError, AppendOrigin, Appended, NewBatch, StorageError};
+use super::{fail_journal, fail_segment_writes, fail_syncs, limits, world};
+use crate::answer::{AppendError, AppendOrigin, Appended, NewBatch, ReadError, StorageError, StoreEvent};
 use crate::batch::BatchView;
 use crate::io::{IoErrorKind, IoOp};
 use crate::simulation::{Shape, World};
@@ -122,4 +122,37 @@ fn a_restart_does_not_look_for_segments_that_are_gone() {
         assert_eq!(Some(model.acked), model.log.last().map(|stored| stored.last.next()));
         world.check_all(0);
     }
+}
+
+/// What is damaged in a segment before it is durable there is still in the journal: a restart writes it again, and must not
+/// go on telling that it is damaged.
+#[test]
+fn trap_21_damage_of_what_the_journal_has_is_mended_by_a_restart() {
+    let mut world = world(Shape { partitions: 2, direct_bytes_min: 1 << 30, ..Shape::default() });
+    for _ in 0..3 {
+        assert!(world.append(0, 3000));
+        world.settle(200);
+    }
+    let (shard, id) = world.ids[&0];
+    world.disk.fault = fail_syncs;
+    world.stores[shard].request_sync(id);
+    world.settle(200);
+    world.disk.fault = |_| None;
+    assert!(world.events.iter().any(|(_, event)| matches!(event, StoreEvent::Fenced { .. })));
+    let second = world.models[&0].log[1].base;
+    world.disk.rot("topic0-0/00000000000000000000.log", world.models[&0].log[0].bytes.len() + 200);
+    // Idle for a minute: it leaves memory.
+    world.stores[shard].maintain([id], Millis::new(60_000));
+    let damaged = world.read(shard, id, second, limits());
+    assert!(matches!(damaged, Err(ReadError::Rot { from, .. }) if from == second), "{damaged:?}");
+    // Enough of another partition for checkpoints.
+    for _ in 0..20 {
+        assert!(world.append(1, 20_000));
+        world.settle(100);
+    }
+    world.crash(false);
+    world.start(1);
+    world.check_all(0);
+    let (shard, id) = world.ids[&0];
+    assert!(world.read(shard, id, second, limits()).is_ok_and(|read| read.bytes > 3000));
 }
