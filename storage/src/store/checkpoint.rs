@@ -177,7 +177,7 @@ fn state_of(partition: &Partition) -> PartitionState {
         epochs,
         producers,
         // What is damaged behind that is in the journal still, or ends with the log.
-        rot: partition.rot.iter().filter(|range| range.from < durable.offset).cloned().collect(),
+        rot: partition.rot.iter().filter(|range| range.from < durable.offset).copied().collect(),
         dir_exists: partition.dir_exists,
     }
 }
