@@ -13,8 +13,10 @@ use crate::requests::Acks;
 use crate::workload::file::{Kind, Pace, PageCache, Workload};
 use crate::workload::put;
 
-/// The order within a round, by side: what changes steadily with time falls on both alike.
-const ROUND: [usize; 4] = [0, 1, 1, 0];
+/// The order within a round, by side: what changes steadily with time falls on both alike. Where a block has two runs,
+/// each of them comes first in one of a side's two blocks: the first run on a new broker pays for whatever is new.
+const ROUND: [(usize, First); 4] =
+    [(0, First::WithoutReaders), (1, First::WithoutReaders), (1, First::WithReaders), (0, First::WithReaders)];
 /// Records of a request while a broker warms up: few, so that there are many requests. It is those that a JVM compiles for.
 const WARM_UP_PAYLOAD: Payload = Payload::random(100, 1_200);
 /// Bytes of such a request, roughly.
@@ -23,6 +25,13 @@ const WARM_UP_CONNECTIONS: usize = 16;
 const WARM_UP_PARTITIONS: u16 = 16;
 /// How long what was produced may take to be fetched.
 const WARM_UP_FETCH_SECONDS: u64 = 10;
+
+/// Which of two runs of a block comes first, where the row asks for one without readers too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum First {
+    WithoutReaders,
+    WithReaders,
+}
 
 /// The blocks of two sides, in pairs: the first of each, the second of each, and so on.
 #[derive(Debug, Default)]
@@ -37,9 +46,9 @@ pub(crate) fn run(setup: &Setup, matrix: &Matrix, row: &Row, sides: &[Side; 2], 
     let mut blocks = Blocks { pairs: vec![[None; 2]; matrix.rounds * 2], failures: Vec::new() };
     let mut next = [0, 0];
     let turns = (0..matrix.rounds).flat_map(|_| ROUND);
-    for (turn, side) in (1..).zip(turns) {
+    for (turn, (side, first)) in (1..).zip(turns) {
         let begin = Instant::now();
-        let block = block(setup, matrix, row, &sides[side]);
+        let block = block(setup, matrix, row, &sides[side], first);
         let seconds = begin.elapsed().as_secs_f64();
         let count = matrix.rounds * ROUND.len();
         let said = match &block {
@@ -57,29 +66,35 @@ pub(crate) fn run(setup: &Setup, matrix: &Matrix, row: &Row, sides: &[Side; 2], 
 }
 
 /// One side's turn.
-fn block(setup: &Setup, matrix: &Matrix, row: &Row, side: &Side) -> anyhow::Result<Block> {
+fn block(setup: &Setup, matrix: &Matrix, row: &Row, side: &Side, first: First) -> anyhow::Result<Block> {
     let contender = side.start(setup, &row.broker)?;
-    let block = load(setup, matrix, row, &contender);
+    let block = load(setup, matrix, row, &contender, first);
     // That the broker has ended explains more than what its clients notice of it.
     contender.stop()?;
     block
 }
 
 /// Everything that a broker does in a block.
-fn load(setup: &Setup, matrix: &Matrix, row: &Row, contender: &Contender) -> anyhow::Result<Block> {
+fn load(setup: &Setup, matrix: &Matrix, row: &Row, contender: &Contender, first: First) -> anyhow::Result<Block> {
     if matrix.warm_up_records > 0 {
         put(setup, contender.server.clone(), &warm_up(matrix.warm_up_records), contender.leave)
             .context("the warm-up")?;
     }
     let workload = Workload { topic: topic_settings(row, contender), ..row.workload.clone() };
-    let without_readers = if row.without_readers {
-        let alone = Workload { consumers: 0, ..workload.clone() };
-        Some(measure(setup, contender, &alone).context("without readers")?)
-    } else {
-        None
+    let run = || measure(setup, contender, &workload);
+    if !row.without_readers {
+        return Ok(Block { run: run()?, without_readers: None });
+    }
+    let alone = Workload { consumers: 0, ..workload.clone() };
+    let run_alone = || measure(setup, contender, &alone).context("without readers");
+    let (run, without_readers) = match first {
+        First::WithReaders => (run()?, run_alone()?),
+        First::WithoutReaders => {
+            let without_readers = run_alone()?;
+            (run()?, without_readers)
+        }
     };
-    let run = measure(setup, contender, &workload)?;
-    Ok(Block { run, without_readers })
+    Ok(Block { run, without_readers: Some(without_readers) })
 }
 
 fn measure(
@@ -132,8 +147,17 @@ mod tests {
 
     #[test]
     fn each_side_has_every_place_in_time_once() {
-        let at = |side| (0..ROUND.len()).filter(|place| ROUND[*place] == side).sum::<usize>();
+        let at = |side| (0..ROUND.len()).filter(|place| ROUND[*place].0 == side).sum::<usize>();
         assert_eq!(at(0), at(1), "a steady drift cancels out");
+    }
+
+    #[test]
+    fn the_run_without_readers_comes_first_in_every_second_block_of_a_side() {
+        for side in [0, 1] {
+            let order: Vec<First> = ROUND.iter().filter(|(of, _)| *of == side).map(|(_, first)| *first).collect();
+            // In the same order on both sides: pairs are the first block of each, and the second.
+            assert_eq!(order, [First::WithoutReaders, First::WithReaders], "side {side}");
+        }
     }
 
     #[test]

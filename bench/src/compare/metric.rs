@@ -145,7 +145,7 @@ impl Metric {
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub(crate) struct Block {
     pub(crate) run: Measured,
-    /// The same workload without its readers, run a moment before on the same broker, where the row asks for it.
+    /// The same workload without its readers, run on the same broker a moment before or after, where the row asks for it.
     pub(crate) without_readers: Option<Measured>,
 }
 
