@@ -26,7 +26,7 @@ const COLD_BATCHES: usize = 1024;
 pub(crate) struct Arguments {
     #[arg(value_enum)]
     workload: Workload,
-    /// Consumers, each with a connection; each reads everything.
+    /// Consumers side by side, each with a connection; each reads everything.
     #[arg(long, default_value_t = 1)]
     consumers: usize,
 }
@@ -131,18 +131,20 @@ fn catch_up(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
     let measured = load::run(&broker, setup, move |load| async move {
         let topic = load.connect(Receive::Pooled).await?.create_topic("bench", SHAPE.partitions).await?;
         let end = fill(&load, topic, COLD_BATCHES).await?;
-        let read = async {
-            for _ in 0..consumers {
-                let consume = consume(load.clone(), topic, AtEnd::Stop(end));
-                if let Err(error) = consume.await {
-                    load.spawn(async { Err(error) });
-                }
-            }
-        };
-        load.measure_now(read).await
+        load.measure_until(read_all(&load, topic, consumers, end)).await
     })?;
     broker.stop()?;
     Ok(measured)
+}
+
+/// Lets consumers read side by side, each from the beginning to `end`.
+async fn read_all(load: &Load, topic: Uuid, consumers: usize, end: i64) -> anyhow::Result<()> {
+    let start = |_| load.reactor.spawn(consume(load.clone(), topic, AtEnd::Stop(end)));
+    let tasks: Vec<_> = (0..consumers).map(start).collect();
+    for task in tasks {
+        task.await?;
+    }
+    Ok(())
 }
 
 /// Produces this many batches, and answers the offset behind them.
@@ -185,5 +187,27 @@ async fn consume(load: Load, topic: Uuid, at_end: AtEnd) -> anyhow::Result<()> {
             AtEnd::Stop(end) if offset >= end => return Ok(()),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Server;
+    use ringlog_reactor::sim::{Sim, SimOptions};
+    use ringlog_reactor::{Mesh, Reactor};
+    use std::time::Duration;
+
+    #[test]
+    fn a_catch_up_that_fails_is_no_figure() {
+        let mut sim = Sim::new(7, SimOptions::default());
+        let node = sim.start_node("nobody listens", 1, async |_: Reactor, _: Mesh<()>| {});
+        let server = Server { address: sim.address(node, 9092), process: Some(std::process::id()), data: None };
+        let measured = sim.block_on("load", move |reactor| async move {
+            let load = Load::new(reactor, server, Duration::ZERO);
+            load.measure_until(read_all(&load, Uuid::new([7; 16]), 2, 1)).await
+        });
+        let error = measured.expect_err("nothing was read");
+        assert_eq!(error.to_string(), "the broker refuses a connection");
     }
 }

@@ -72,7 +72,7 @@ fn measure(setup: &Setup, shape: Shape) -> anyhow::Result<Run> {
             load.measure(Duration::ZERO).await?;
             let counter = count_writes(id, duration);
             let before = machine::disk_usage(&disk)?.flushes;
-            let measured = load.measure_now(load.reactor.sleep(duration)).await?;
+            let measured = load.measure_for(duration).await?;
             let flushes = machine::disk_usage(&disk)?.flushes - before;
             Ok(Run { measured, flushes, writes: counter.and_then(counted) })
         }

@@ -148,11 +148,23 @@ impl Load {
     /// Measures for this long, once the load is warm.
     pub(crate) async fn measure(&self, duration: Duration) -> anyhow::Result<Measured> {
         self.reactor.sleep(self.warm_up).await;
-        self.measure_now(self.reactor.sleep(duration)).await
+        self.measure_for(duration).await
     }
 
-    /// Measures until `end`.
-    pub(crate) async fn measure_now(&self, end: impl Future<Output = ()>) -> anyhow::Result<Measured> {
+    /// Measures for this long, from now on.
+    pub(crate) async fn measure_for(&self, duration: Duration) -> anyhow::Result<Measured> {
+        let end = async {
+            self.reactor.sleep(duration).await;
+            Ok(())
+        };
+        self.measure_until(end).await
+    }
+
+    /// Measures from now on until `end`, which may fail.
+    pub(crate) async fn measure_until(
+        &self,
+        end: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<Measured> {
         let read = || -> anyhow::Result<_> {
             let broker = self.broker.context("the broker's process")?;
             let cpu = (cpu_seconds(broker)?, cpu_seconds(std::process::id())?);
@@ -160,7 +172,7 @@ impl Load {
             Ok((Instant::now(), cpu, counts.map(Cell::get)))
         };
         let (begin, (broker_before, load_before), before) = read()?;
-        end.await;
+        end.await?;
         let (end, (broker_after, load_after), after) = read()?;
         self.counts.check()?;
         Ok(Measured {
