@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use ringlog_buffer::Slice;
 use ringlog_storage::types::Uuid;
@@ -155,16 +156,11 @@ async fn fill(load: &Load, topic: Uuid, batches: usize) -> anyhow::Result<i64> {
         connection.send(frame.clone()).await?;
         requests::check_produced(&connection.response().await?)?;
     }
-    let mut probe = load.connect(Receive::Direct).await?;
-    let mut offset = 0;
-    let ends = |fetched: requests::Fetched| fetched.next_offset.is_none();
     // One batch tells how many offsets each has.
-    probe.send(requests::fetch(topic, 0, offset, 1)?).await?;
-    let first = requests::check_fetched(&probe.response().await?)?;
-    if !ends(first) {
-        offset = first.next_offset.unwrap_or_default() * i64::try_from(batches)?;
-    }
-    Ok(offset)
+    let mut probe = load.connect(Receive::Direct).await?;
+    let first = requests::check_fetched(&probe.call(requests::fetch(topic, 0, 0, 1)?).await?)?;
+    let batch_offsets = first.next_offset.context("nothing was fetched of what was just produced")?;
+    Ok(batch_offsets * i64::try_from(batches)?)
 }
 
 fn spawn_consumer(load: &Load, topic: Uuid, at_end: AtEnd) {
