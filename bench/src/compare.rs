@@ -31,7 +31,7 @@ use durability::Durability;
 use kafka::Kafka;
 pub(crate) use kafka::spawn_on;
 use matrix::Matrix;
-pub(crate) use metric::{Block, Metric};
+pub(crate) use metric::{Block, Cost, Metric};
 use outcome::{Report, RowOutcome, Verdict};
 use side::Side;
 pub(crate) use table::short;

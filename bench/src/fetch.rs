@@ -61,10 +61,9 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
                 // Side by side, so that both meet the same state of the machine.
                 let without = tail(setup, 0)?;
                 let with = tail(setup, arguments.consumers)?;
-                let per_gb_produced = without.broker_cpu_seconds / gigabytes(without.produced_bytes);
-                let of_produce = per_gb_produced * gigabytes(with.produced_bytes);
-                alone.push(per_gb_produced);
-                of_fetch.push((with.broker_cpu_seconds - of_produce) / gigabytes(with.fetched_bytes));
+                alone.push(without.broker_cpu_seconds / gigabytes(without.produced_bytes));
+                of_fetch
+                    .push(with.cost().of_fetches(&without.cost()).context("nothing was produced, or nothing fetched")?);
                 runs.push(with);
             }
             figure("broker CPU of produce without consumers", "s/GB produced", &alone, Target::None);

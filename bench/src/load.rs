@@ -14,6 +14,7 @@ use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, launch};
 use crate::Setup;
 use crate::broker::{Broker, cpu_seconds};
 use crate::client::{Connection, Receive};
+use crate::compare::Cost;
 use crate::requests;
 use crate::usage::Reading;
 
@@ -46,6 +47,13 @@ pub(crate) struct Measured {
     pub(crate) requests: u64,
     pub(crate) produced_bytes: u64,
     pub(crate) fetched_bytes: u64,
+}
+
+impl Measured {
+    pub(crate) fn cost(&self) -> Cost {
+        let Self { broker_cpu_seconds: cpu_seconds, produced_bytes, fetched_bytes, .. } = *self;
+        Cost { cpu_seconds, produced_bytes, fetched_bytes }
+    }
 }
 
 /// The load's thread.

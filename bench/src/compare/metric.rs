@@ -109,7 +109,7 @@ impl Metric {
             Self::BrokerCpuSPerMillion => per(cpu, number(moved.records) / 1e6),
             Self::BothCpuSPerMillion => per(both, number(moved.records) / 1e6),
             Self::BrokerCpuUsPerRequest => per(cpu.map(|cpu| cpu * 1e6), number(moved.requests)),
-            Self::FetchCpuSPerGb => fetch_cpu_s_per_gb(run, without_readers.as_ref()?),
+            Self::FetchCpuSPerGb => Cost::of(run)?.of_fetches(&Cost::of(without_readers.as_ref()?)?),
             // Of a broker that has stood still it is told; of one that had nothing to do it is not.
             Self::RecordsPerSecond | Self::MegabytesPerSecond if run.idle.is_some() => None,
             Self::RecordsPerSecond => per(Some(number(moved.records)), run.seconds),
@@ -174,14 +174,29 @@ fn latency(run: &Measured) -> Option<Quantiles> {
     run.end_to_end.or(run.produce).or(run.fetch)
 }
 
-/// What fetches cost beyond what is produced beside them.
-fn fetch_cpu_s_per_gb(run: &Measured, without: &Measured) -> Option<f64> {
-    let (with_cpu, without_cpu) = (run.broker?.cpu_seconds, without.broker?.cpu_seconds);
-    if without.produced.bytes == 0 || run.fetched.bytes == 0 {
-        return None;
+/// What a run has cost the broker, and what it has moved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    pub(crate) cpu_seconds: f64,
+    pub(crate) produced_bytes: u64,
+    pub(crate) fetched_bytes: u64,
+}
+
+impl Cost {
+    fn of(run: &Measured) -> Option<Self> {
+        let cpu_seconds = run.broker?.cpu_seconds;
+        Some(Self { cpu_seconds, produced_bytes: run.produced.bytes, fetched_bytes: run.fetched.bytes })
     }
-    let of_produce = without_cpu / number(without.produced.bytes) * number(run.produced.bytes);
-    Some((with_cpu - of_produce) / gigabytes(run.fetched.bytes))
+
+    /// What fetches cost beyond what is produced beside them, which a run without readers tells; CPU seconds per GB
+    /// fetched. `None` if nothing was produced in that run, or nothing fetched in this.
+    pub(crate) fn of_fetches(&self, without: &Self) -> Option<f64> {
+        if without.produced_bytes == 0 || self.fetched_bytes == 0 {
+            return None;
+        }
+        let of_produce = without.cpu_seconds / number(without.produced_bytes) * number(self.produced_bytes);
+        Some((self.cpu_seconds - of_produce) / gigabytes(self.fetched_bytes))
+    }
 }
 
 #[cfg(test)]
