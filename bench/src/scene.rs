@@ -18,7 +18,7 @@ use ringlog_buffer::Slice;
 use ringlog_cluster::config::{BrokerConfig, ConfigLayers, Sources, StaticConfig};
 use ringlog_net::messages::create_topics::CreateTopicsResponse;
 use ringlog_net::wire::Reader;
-use ringlog_reactor::sim::{DiskOptions, NetworkOptions, Sim, SimOptions};
+use ringlog_reactor::sim::{DiskOptions, NetworkOptions, Node, Sim, SimOptions};
 use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, launch};
 use ringlog_storage::types::{Millis, Uuid};
 use serde::{Deserialize, Serialize};
@@ -146,20 +146,25 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
 /// Runs the scene in the simulator.
 fn in_simulator(scene: Scene, times: u32) -> anyhow::Result<Counted> {
     let mut sim = Sim::new(SEED, options());
+    let (node, address) = start_broker(&mut sim)?;
+    sim.block_on("clients", move |reactor| async move { clients(reactor, address, scene, times).await })?;
+    let work = sim.work(node);
+    Ok(Counted { turns: work.turns, operations: work.operations.values().sum() })
+}
+
+/// Starts a broker of one shard, and answers where it will listen.
+pub(crate) fn start_broker(sim: &mut Sim) -> anyhow::Result<(Node, SocketAddr)> {
     let address = SocketAddr::from(([0, 0, 0, 0], PORT));
     let start = start("data", address, |_| {})?;
     let node = sim.start_node("broker", 1, move |reactor: Reactor, mesh: Mesh<ShardMessage>| {
         let start = start.clone();
         async move { drop(run_shard(reactor, mesh, start).await) }
     });
-    let address = sim.address(node, PORT);
-    sim.block_on("clients", move |reactor| async move { clients(reactor, address, scene, times).await })?;
-    let work = sim.work(node);
-    Ok(Counted { turns: work.turns, operations: work.operations.values().sum() })
+    Ok((node, sim.address(node, PORT)))
 }
 
 /// Nothing of the world's time is left to chance, so that a change of the broker changes no count but its own.
-fn options() -> SimOptions {
+pub(crate) fn options() -> SimOptions {
     SimOptions {
         disk: DiskOptions {
             latency: Duration::ZERO..=Duration::ZERO,

@@ -10,16 +10,17 @@ use ringlog_reactor::{Instant, Reactor};
 use crate::client::Connection;
 use crate::requests::{self, FetchLimits, TopicIdPartition};
 use crate::workload::frames::Frames;
-use crate::workload::lane::add;
+use crate::workload::lane::{Bell, add};
 use crate::workload::latency::Latencies;
 
 /// `max.partition.fetch.bytes` and `fetch.max.wait.ms` of Kafka's consumer.
 const LIMITS: FetchLimits = FetchLimits { bytes_max: 1024 * 1024, wait_ms: 500 };
 
 /// Which latency is told.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum Told {
     /// None: a fetch that waits for data takes as long as there is none.
+    #[default]
     Nothing,
     /// Of each fetch, from the request to the response.
     Fetches(Latencies),
@@ -37,7 +38,7 @@ impl Told {
 }
 
 /// What all consumers of a run share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Consumption {
     pub(crate) told: Told,
     pub(crate) requests: Cell<u64>,
@@ -45,11 +46,13 @@ pub(crate) struct Consumption {
     pub(crate) bytes: Cell<u64>,
     /// Consumers that have read everything that they were to read.
     pub(crate) ended: Cell<usize>,
+    /// Rung by each of them.
+    pub(crate) end: Bell,
 }
 
 impl Consumption {
     pub(crate) fn new(told: Told) -> Rc<Self> {
-        Rc::new(Self { told, requests: Cell::new(0), batches: Cell::new(0), bytes: Cell::new(0), ended: Cell::new(0) })
+        Rc::new(Self { told, ..Self::default() })
     }
 }
 
@@ -92,6 +95,7 @@ pub(crate) async fn consume(
         });
         if offsets.is_empty() {
             of.ended.set(of.ended.get() + 1);
+            of.end.ring();
             return Ok(());
         }
         let wanted = offsets.iter().map(|(partition, (_, offset))| (*partition, *offset));

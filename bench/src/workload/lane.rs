@@ -212,20 +212,20 @@ pub(crate) async fn keep_time(
 
 /// Wakes the one task that waits for it. Rung while nobody waits, it is heard at once.
 #[derive(Debug, Default)]
-struct Bell {
+pub(crate) struct Bell {
     rung: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
 impl Bell {
-    fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.rung.set(true);
         if let Some(waker) = self.waiting.take() {
             waker.wake();
         }
     }
 
-    async fn heard(&self) {
+    pub(crate) async fn heard(&self) {
         poll_fn(|context| {
             if self.rung.replace(false) {
                 return Poll::Ready(());

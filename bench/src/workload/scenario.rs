@@ -18,7 +18,7 @@ use crate::usage::{Reading, thread_cpu};
 use crate::workload::consumer::{self, Consumption, End, Position, Told};
 use crate::workload::file::{Kind, Pace, PageCache, Workload};
 use crate::workload::frames::{Frames, Stamped};
-use crate::workload::lane::{Lane, Production, Rhythm, keep_time};
+use crate::workload::lane::{Bell, Lane, Production, Rhythm, keep_time};
 use crate::workload::latency::Latencies;
 use crate::workload::results::{Cpu, Idle, Measured, Volume};
 use crate::workload::schedule::Schedule;
@@ -214,7 +214,8 @@ impl Run {
         let nothing = self.production(Latencies::new(window.clone()));
         let before = self.moment(&nothing, &consumption)?;
         self.spawn_consumers(consumers, &consumption, |partition| End::At(ends[partition]));
-        self.pass(window.end.since(from), || consumption.ended.get() == count).await?;
+        // The run is over when the last of them is: what comes behind it would be counted as time and brings nothing.
+        self.pass_until(window.end.since(from), &consumption.end, || consumption.ended.get() == count).await?;
         let after = self.moment(&nothing, &consumption)?;
         Ok(Measured { fetch: consumption.told.latencies().and_then(Latencies::quantiles), ..after.since(&before) })
     }
@@ -287,8 +288,13 @@ impl Run {
         Ok((before, self.moment(production, consumption)?))
     }
 
-    /// Lets the load run for `duration`, or until `done`; an error of any task ends the run.
+    /// Lets the load run for `duration`, or until `done`, give or take `LOOK`; an error of any task ends the run.
     async fn pass(&self, duration: Duration, done: impl Fn() -> bool) -> anyhow::Result<()> {
+        self.pass_until(duration, &Bell::default(), done).await
+    }
+
+    /// The same, but what is done when `bell` rings is seen at once.
+    async fn pass_until(&self, duration: Duration, bell: &Bell, done: impl Fn() -> bool) -> anyhow::Result<()> {
         let end = self.load.reactor.now() + duration;
         loop {
             self.load.counts.check()?;
@@ -296,7 +302,8 @@ impl Run {
             if now >= end || done() {
                 return Ok(());
             }
-            self.load.reactor.sleep_until(end.min(now + LOOK)).await;
+            // Whether the bell has rung or the time is over, what there is then is looked at.
+            let _ = self.load.reactor.timeout(bell.heard(), end.min(now + LOOK).since(now)).await;
         }
     }
 
@@ -368,14 +375,16 @@ mod tests {
     use crate::load::Server;
     use crate::null_broker;
     use crate::requests::Acks;
+    use crate::scene;
     use crate::workload::schedule::Tick;
     use ringlog_reactor::sim::{NetworkOptions, Sim, SimOptions};
     use ringlog_reactor::{ListenOptions, Mesh, Reactor};
+    use std::net::SocketAddr;
 
     const PORT: u16 = 9092;
 
     async fn broker(reactor: Reactor, _mesh: Mesh<()>) {
-        let any = std::net::SocketAddr::from(([0, 0, 0, 0], PORT));
+        let any = SocketAddr::from(([0, 0, 0, 0], PORT));
         let listener = reactor.listen(any, ListenOptions::default()).await.expect("a free port");
         null_broker::accept(reactor, listener, Receive::Pooled).await;
     }
@@ -404,7 +413,12 @@ mod tests {
         let network = NetworkOptions { latency: distance..=distance, losses_per_mille: 0, ..NetworkOptions::default() };
         let mut sim = Sim::new(7, SimOptions { network, ..SimOptions::default() });
         let node = sim.start_node("null broker", 1, broker);
-        let server = Server { address: sim.address(node, PORT), process: None, data: None };
+        let address = sim.address(node, PORT);
+        put_on(sim, address, workload)
+    }
+
+    fn put_on(mut sim: Sim, address: SocketAddr, workload: Workload) -> Measured {
+        let server = Server { address, process: None, data: None };
         let measured = sim.block_on("load", move |reactor| async move {
             while reactor.connect(server.address).await.is_err() {
                 reactor.sleep(LOOK).await;
@@ -449,5 +463,21 @@ mod tests {
         // Ten a round trip of 100 ms.
         assert!((80..=100).contains(&measured.produced.requests), "{measured:?}");
         assert!(produce.p50_us >= 99_000.0 && produce.max_us < 110_000.0, "{produce:?}");
+    }
+
+    #[test]
+    fn a_catch_up_takes_until_its_last_consumer_has_everything() {
+        for consumers in [1, 3] {
+            let mut sim = Sim::new(7, scene::options());
+            let (_, address) = scene::start_broker(&mut sim).expect("its settings are right");
+            let pace = Pace::InFlight(2);
+            let workload = Workload { kind: Kind::CatchUp, pace, consumers, fill_bytes: 100_000, ..workload(1, 1) };
+            let measured = put_on(sim, address, workload);
+            assert!(measured.fetched.bytes >= 100_000, "{measured:?}");
+            let fetches = measured.fetch.expect("latencies");
+            // One fetch of each consumer, side by side, is all that it consists of.
+            assert_eq!(usize::try_from(fetches.count), Ok(consumers));
+            assert!((1e6 * measured.seconds - fetches.max_us).abs() < 1.0, "{measured:?}");
+        }
     }
 }
