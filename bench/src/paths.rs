@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Parser, ValueEnum};
 use ringlog_net::conn::Body;
 use ringlog_net::error::ErrorCode;
@@ -56,8 +56,9 @@ fn main() -> anyhow::Result<()> {
         Path::AppendSixteen => log.append(&batch(16, 53), times),
         Path::FetchLast | Path::FetchMany => {
             log.append(&batch(1, 100), FETCHED_BATCHES)?;
-            let last = Offset::new(i64::try_from(FETCHED_BATCHES)? - 1);
-            log.fetch(if path == Path::FetchLast { last } else { Offset::ZERO }, times)
+            let end = i64::try_from(FETCHED_BATCHES)?;
+            let first = if path == Path::FetchLast { end - 1 } else { 0 };
+            log.fetch(Offset::new(first), Offset::new(end), times)
         }
     }
 }
@@ -102,15 +103,21 @@ impl Log {
         Ok(())
     }
 
-    fn fetch(&mut self, offset: Offset, times: usize) -> anyhow::Result<()> {
+    /// Reads from `offset` to `end` as a consumer does: what is committed.
+    fn fetch(&mut self, offset: Offset, end: Offset, times: usize) -> anyhow::Result<()> {
+        // There is no disk here whose flush would move it.
+        self.store.set_high_watermark(self.partition, end);
         let limits =
-            ReadLimits { bytes_max: FETCH_BYTES_MAX, min_one_batch: MinOneBatch::Yes, up_to: ReadUpTo::LogEnd };
+            ReadLimits { bytes_max: FETCH_BYTES_MAX, min_one_batch: MinOneBatch::Yes, up_to: ReadUpTo::HighWatermark };
+        let mut read_to = end;
         for _ in 0..times {
             let ReadOutcome::Ready(read) = self.store.read(self.partition, black_box(offset), limits)? else {
                 bail!("what was just appended is not in memory");
             };
+            read_to = read.next_offset;
             black_box(respond(read.slices)?);
         }
+        ensure!(read_to == end, "reads end at offset {read_to}, not at {end}");
         Ok(())
     }
 }
