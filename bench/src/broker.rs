@@ -152,7 +152,8 @@ impl Drop for Broker {
     }
 }
 
-/// CPU time that a process and the kernel threads of its rings have used so far, in seconds. The kernel scales the two ticks to the exact time that the process has run.
+/// CPU seconds that a process has used so far, kernel threads of its rings included. Time in user space and time in the
+/// kernel are each told in steps of 10 ms (`TICKS_PER_SECOND`), and cut; the kernel itself counts exactly.
 pub(crate) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
     let path = format!("/proc/{process}/stat");
     let stat = fs::read_to_string(&path).context(path)?;
