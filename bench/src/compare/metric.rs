@@ -21,6 +21,7 @@ pub(crate) enum Metric {
     FetchCpuSPerGb,
     RecordsPerSecond,
     MegabytesPerSecond,
+    RateShare,
     P50Us,
     P90Us,
     P99Us,
@@ -50,6 +51,7 @@ impl Metric {
         Self::FetchCpuSPerGb,
         Self::RecordsPerSecond,
         Self::MegabytesPerSecond,
+        Self::RateShare,
         Self::P50Us,
         Self::P90Us,
         Self::P99Us,
@@ -77,6 +79,7 @@ impl Metric {
             Self::FetchCpuSPerGb => "broker CPU of fetches, s/GB fetched",
             Self::RecordsPerSecond => "records/s",
             Self::MegabytesPerSecond => "MB/s",
+            Self::RateShare => "share of the rate that was asked for",
             Self::P50Us => "latency p50, us",
             Self::P90Us => "latency p90, us",
             Self::P99Us => "latency p99, us",
@@ -92,6 +95,12 @@ impl Metric {
             Self::ResidentKibPerConnection => "resident memory, KiB/idle connection",
             Self::ResidentKibPerPartition => "resident memory, KiB/idle partition",
         }
+    }
+
+    /// Whether it is made of latencies.
+    pub(crate) const fn is_latency(self) -> bool {
+        use Metric::{P50Us, P90Us, P99TimesWithoutReaders, P99Us, P999Us, P9999Us};
+        matches!(self, P50Us | P90Us | P99Us | P999Us | P9999Us | P99TimesWithoutReaders)
     }
 
     /// What one block says; `None` where it says nothing.
@@ -114,6 +123,7 @@ impl Metric {
             Self::RecordsPerSecond | Self::MegabytesPerSecond if run.idle.is_some() => None,
             Self::RecordsPerSecond => per(Some(number(moved.records)), run.seconds),
             Self::MegabytesPerSecond => per(Some(gigabytes(moved.bytes) * 1e3), run.seconds),
+            Self::RateShare => run.rate_share(),
             Self::P50Us => latency(|latency| latency.p50_us),
             Self::P90Us => latency(|latency| latency.p90_us),
             Self::P99Us => latency(|latency| latency.p99_us),
@@ -145,7 +155,7 @@ impl Metric {
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub(crate) struct Block {
     pub(crate) run: Measured,
-    /// The same workload without its readers, run on the same broker a moment before or after, where the row asks for it.
+    /// The same workload without its readers, a moment before or after on the same broker, where the row asks for it.
     pub(crate) without_readers: Option<Measured>,
 }
 

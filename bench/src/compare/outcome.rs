@@ -45,6 +45,9 @@ const SAME: [Metric; 4] = [Metric::BrokerCpuSPerGb, Metric::RecordsPerSecond, Me
 /// All pairs of all rows are taken together, so that there are enough of them to be surer than of a single row.
 const SAMENESS_CONFIDENCE: f64 = 0.99;
 
+/// A side that achieves less of an open loop's rate does not keep up with it.
+const RATE_SHARE_MIN: f64 = 0.95;
+
 /// One row.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub(crate) struct RowOutcome {
@@ -172,7 +175,7 @@ impl Report {
         self.relations = relations.iter().filter_map(|relation| RelationOutcome::of(relation, &self.rows)).collect();
     }
 
-    /// Targets that were missed, and blocks that failed.
+    /// Targets that were missed, open loops that were not kept up with, and blocks that failed.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         for row in &self.rows {
@@ -182,6 +185,7 @@ impl Report {
                 let found = figure.sides[0].unwrap_or(f64::NAN);
                 format!("{} {}: {} {found:.3}, target {bound}", row.name, row.durability, figure.metric.label())
             }));
+            complaints.extend(row.queues(&self.sides).map(|why| format!("{} {}: {why}", row.name, row.durability)));
             complaints.extend(row.failures.iter().map(|why| format!("{} {}: {why}", row.name, row.durability)));
         }
         let missed = self.relations.iter().filter(|relation| relation.target.is_some_and(|target| !target.is_met));
@@ -217,6 +221,20 @@ impl RowOutcome {
 
     pub(crate) fn figure(&self, metric: Metric) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.metric == metric)
+    }
+
+    /// The share of an open loop's rate that a side has achieved, if it has not kept up with it.
+    pub(crate) fn behind(&self, side: usize) -> Option<f64> {
+        self.figure(Metric::RateShare)?.sides[side].filter(|share| *share < RATE_SHARE_MIN)
+    }
+
+    /// What is said of each side that has not kept up.
+    pub(crate) fn queues(&self, sides: &[String; 2]) -> impl Iterator<Item = String> {
+        let behind = sides.iter().enumerate().filter_map(|(side, name)| Some((name, self.behind(side)?)));
+        behind.map(|(name, share)| {
+            let share = 100.0 * share;
+            format!("not kept up: {name} achieved {share:.0}% of the rate; its latencies are the growth of a queue")
+        })
     }
 
     /// The ratio of each pair that has both values.
@@ -372,6 +390,29 @@ pub(crate) mod tests {
             assert!(complaints.iter().any(|complaint| complaint == part), "{complaints:?}");
         }
         assert_eq!(complaints.len(), 4);
+    }
+
+    /// A report of an open loop of which ours keeps up, and the other takes half.
+    pub(crate) fn report_of_a_queue() -> Report {
+        let matrix = Matrix::parse(Path::new("small.toml"), MATRIX).expect("it is right");
+        let open = |records| {
+            let mut block = block(1.0);
+            block.run.intended_records_per_second = Some(1_000);
+            block.run.produced.records = records;
+            Some(block)
+        };
+        let blocks = Blocks { pairs: vec![[open(960), open(500)]], failures: Vec::new() };
+        let row = RowOutcome::new(&matrix.rows[0], blocks, &Floor::sample());
+        Report { rows: vec![row], relations: Vec::new(), ..report() }
+    }
+
+    #[test]
+    fn a_side_that_does_not_keep_up_is_complained_of() {
+        let report = report_of_a_queue();
+        assert_eq!([0, 1].map(|side| report.rows[0].behind(side)), [None, Some(0.5)]);
+        let expected =
+            "one D2: not kept up: <kafka> achieved 50% of the rate; its latencies are the growth of a queue".to_owned();
+        assert!(report.complaints().contains(&expected), "{:?}", report.complaints());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::compare::metric::Metric;
 use crate::compare::outcome::{Figure, Report, RowOutcome, Verdict};
 use crate::compare::plots;
-use crate::compare::table::{interval, machine as floor_line, short, verdict};
+use crate::compare::table::{QUEUE, interval, machine as floor_line, short, value, verdict};
 
 /// What is drawn over all rows.
 const FIGURES: [Metric; 4] =
@@ -112,8 +112,8 @@ fn figures(text: &mut String, row: &RowOutcome, sides: &[String; 2]) {
         );
     }
     for figure in &row.figures {
-        let Figure { metric, sides, ratio, target } = figure;
-        let [ours, theirs] = sides.map(|value| value.map(short).unwrap_or_default());
+        let Figure { metric, ratio, target, .. } = figure;
+        let [ours, theirs] = [0, 1].map(|side| value(row, figure, side).unwrap_or_default());
         let (middle, interval) = ratio.map(|ratio| (short(ratio.median), interval(&ratio))).unwrap_or_default();
         let class = target.map_or("", |target| if target.is_met { "met" } else { "missed" });
         let target = target.as_ref().map(verdict).unwrap_or_default();
@@ -125,6 +125,9 @@ fn figures(text: &mut String, row: &RowOutcome, sides: &[String; 2]) {
         );
     }
     text.push_str("</table>\n");
+    for queue in row.queues(sides) {
+        let _ = writeln!(text, "<p class=\"shape\">{QUEUE} {}</p>", escape(&queue));
+    }
 }
 
 fn relations(text: &mut String, report: &Report) {
@@ -168,6 +171,13 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("<kafka>") && !text.contains("<script") && !text.contains("<link"));
+    }
+
+    #[test]
+    fn latencies_of_a_queue_are_marked() {
+        let text = page(&crate::compare::outcome::tests::report_of_a_queue()).expect("it can be drawn");
+        assert!(text.contains("<td>10.0</td><td>10.0*</td>"), "{text}");
+        assert!(text.contains("<p class=\"shape\">* not kept up: &lt;kafka&gt; achieved 50% of the rate"), "{text}");
     }
 
     #[test]

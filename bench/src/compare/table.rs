@@ -9,6 +9,8 @@ use crate::floor::{Floor, Step};
 const LABEL_WIDTH: usize = 40;
 /// Of the columns of figures; names that are longer make them wider.
 const FIGURE_WIDTH: usize = 13;
+/// Marks latencies that are the growth of a queue.
+pub(crate) const QUEUE: &str = "*";
 
 /// What a line is made of: its name, both sides, and what follows them.
 fn line(sides: &[String; 2], label: &str, figures: [&str; 2], rest: &str) -> String {
@@ -31,8 +33,9 @@ pub(crate) fn row(row: &RowOutcome, sides: &[String; 2]) -> String {
         .map_or_else(String::new, |ratio| format!("{:.0}% interval", 100.0 * ratio.confidence));
     let names = sides.each_ref().map(String::as_str);
     text += &line(sides, "", names, &format!("{:>9}  {interval:20}target", "ratio"));
-    text.extend(row.figures.iter().map(|figure| self::figure(sides, figure)));
+    text.extend(row.figures.iter().map(|figure| self::figure(sides, row, figure)));
     text.extend(row.floor.as_ref().map(|floor| self::floor(sides, floor)));
+    text.extend(row.queues(sides).map(|queue| format!("{QUEUE} {queue}\n")));
     text.extend(row.failures.iter().map(|failure| format!("FAILED: {failure}\n")));
     text
 }
@@ -54,11 +57,17 @@ pub(crate) fn machine(floor: &Floor) -> String {
     format!("floor of this machine, CPU-s/GB: {}", parts.collect::<Vec<_>>().join(", "))
 }
 
-fn figure(sides: &[String; 2], figure: &Figure) -> String {
-    let Figure { metric, sides: values, ratio, target } = figure;
+/// A figure of one side, marked if it is a latency of an open loop that was not kept up with.
+pub(crate) fn value(row: &RowOutcome, figure: &Figure, side: usize) -> Option<String> {
+    let is_queue = figure.metric.is_latency() && row.behind(side).is_some();
+    Some(format!("{}{}", short(figure.sides[side]?), if is_queue { QUEUE } else { "" }))
+}
+
+fn figure(sides: &[String; 2], row: &RowOutcome, figure: &Figure) -> String {
+    let Figure { metric, ratio, target, .. } = figure;
     let (middle, interval) = ratio.map_or_else(Default::default, |ratio| (short(ratio.median), interval(&ratio)));
     let target = target.as_ref().map(verdict).unwrap_or_default();
-    let [ours, theirs] = values.map(figure_or_dash);
+    let [ours, theirs] = [0, 1].map(|side| value(row, figure, side).unwrap_or_else(|| "-".to_owned()));
     line(sides, metric.label(), [&ours, &theirs], &format!("{middle:>9}  {interval:20}{target}"))
 }
 
@@ -145,6 +154,15 @@ mod tests {
         ] {
             assert_eq!(short(value), text);
         }
+    }
+
+    #[test]
+    fn latencies_of_a_queue_are_marked() {
+        let report = crate::compare::outcome::tests::report_of_a_queue();
+        let text = row(&report.rows[0], &report.sides);
+        let p99 = text.lines().find(|line| line.starts_with("latency p99, us")).expect("it was measured");
+        assert!(p99.contains("  10.0  ") && p99.contains("  10.0*  "), "{text}");
+        assert_eq!((text.matches("0*").count(), text.matches("\n* not kept up: <kafka>").count()), (5, 1), "{text}");
     }
 
     #[test]

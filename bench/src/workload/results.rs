@@ -75,6 +75,12 @@ pub(crate) struct Results {
 }
 
 impl Measured {
+    /// The share of the intended rate that was achieved; `None` in a closed loop, which intends none.
+    pub(crate) fn rate_share(&self) -> Option<f64> {
+        let intended = self.intended_records_per_second?;
+        Some(number(self.produced.records) / self.seconds / number(intended))
+    }
+
     /// The lines that tell it, beside the calibration.
     pub(crate) fn lines(&self, calibration: Option<&Self>) -> String {
         let mut text = String::new();
@@ -99,11 +105,9 @@ impl Measured {
 
     fn write_volumes(&self, text: &mut String) {
         if self.produced.requests > 0 {
-            let achieved = number(self.produced.records) / self.seconds;
-            let _ = write!(text, "produced: {achieved:.1} records/s");
-            if let Some(intended) = self.intended_records_per_second {
-                let share = 100.0 * achieved / number(intended);
-                let _ = write!(text, " of {intended} intended ({share:.2}%)");
+            let _ = write!(text, "produced: {:.1} records/s", number(self.produced.records) / self.seconds);
+            if let Some((intended, share)) = self.intended_records_per_second.zip(self.rate_share()) {
+                let _ = write!(text, " of {intended} intended ({:.2}%)", 100.0 * share);
             }
             let _ = writeln!(text, ", {}", rates(&self.produced, self.seconds));
         }
