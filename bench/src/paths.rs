@@ -16,7 +16,7 @@ use ringlog_storage::answer::{AppendOrigin, MinOneBatch, PartitionId, ReadLimits
 use ringlog_storage::batch::validate::{Codecs, validate_produced};
 use ringlog_storage::batch::validate::{CompressionRule, KeyRule, ProduceRules, TimestampRule};
 use ringlog_storage::batch::{BatchBuilder, Record};
-use ringlog_storage::config::{LogConfig, StoreConfig};
+use ringlog_storage::config::{Durability, LogConfig, StoreConfig};
 use ringlog_storage::types::{LeaderEpoch, Millis, Offset, PartitionIndex, ShardId, TopicPartition, Uuid};
 
 /// The version that a Java client of 4.x speaks.
@@ -50,11 +50,12 @@ enum Path {
 
 fn main() -> anyhow::Result<()> {
     let Arguments { path, times } = Arguments::parse();
-    let mut log = Log::new()?;
     match path {
-        Path::AppendOne => log.append(&batch(1, 100), times),
-        Path::AppendSixteen => log.append(&batch(16, 53), times),
+        Path::AppendOne => Log::new(Durability::Sync)?.append(&batch(1, 100), times),
+        Path::AppendSixteen => Log::new(Durability::Sync)?.append(&batch(16, 53), times),
         Path::FetchLast | Path::FetchMany => {
+            // There is no disk here to commit to: readers see what is in memory.
+            let mut log = Log::new(Durability::None)?;
             log.append(&batch(1, 100), FETCHED_BATCHES)?;
             let end = i64::try_from(FETCHED_BATCHES)?;
             let first = if path == Path::FetchLast { end - 1 } else { 0 };
@@ -79,11 +80,13 @@ struct Log {
 }
 
 impl Log {
-    fn new() -> anyhow::Result<Self> {
+    fn new(durability: Durability) -> anyhow::Result<Self> {
         let shard = ShardId::new(0);
         let mut store = Store::new(StoreConfig::new(shard), RecoveredShard::empty(shard));
         let name = TopicPartition::new("bench", PartitionIndex::new(0));
-        let partition = store.create_partition(name, TOPIC_ID, LogConfig::default()).context("a partition")?;
+        let partition = store
+            .create_partition(name, TOPIC_ID, LogConfig { durability, ..LogConfig::default() })
+            .context("a partition")?;
         Ok(Self { store, partition })
     }
 
@@ -105,8 +108,6 @@ impl Log {
 
     /// Reads from `offset` to `end` as a consumer does: what is committed.
     fn fetch(&mut self, offset: Offset, end: Offset, times: usize) -> anyhow::Result<()> {
-        // There is no disk here whose flush would move it.
-        self.store.set_high_watermark(self.partition, end);
         let limits =
             ReadLimits { bytes_max: FETCH_BYTES_MAX, min_one_batch: MinOneBatch::Yes, up_to: ReadUpTo::HighWatermark };
         let mut read_to = end;
