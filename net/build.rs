@@ -36,6 +36,7 @@ fn generated() -> Result<String, String> {
         program::apis(&apis)?,
         program::records(&schemas(Path::new("schema/records"))?)?,
         program::metadata_log(&schemas(Path::new("schema/metadata_log"))?)?,
+        program::group_log(&schemas(Path::new("schema/group_log"))?)?,
     ]
     .concat())
 }

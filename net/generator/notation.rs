@@ -14,8 +14,9 @@
 //! A field is `Name: type`, then in this order and each only where it applies: its versions (all, unless said), `tag N`,
 //! `inflexible` (old lengths even in flexible versions), `ignorable` (may be dropped in versions that do not know it),
 //! `= default`. `?` behind a type allows null, `?7+` only in these versions. Other heads of a block: `header NAME`,
-//! `metadata KEY NAME`, `data NAME`; `struct NAME` inside a block defines what several fields share. `unstable` behind
-//! the flexible versions says that the newest version is not for use yet. `#` begins a comment.
+//! `metadata KEY NAME`, `key KEY NAME`, `value KEY NAME`, `data NAME`; `struct NAME` inside a block defines what several
+//! fields share. `unstable` behind the flexible versions says that the newest version is not for use yet. `#` begins a
+//! comment.
 //!
 //! The build and the tests share this file.
 
@@ -155,6 +156,10 @@ pub(crate) enum Kind {
     Header,
     /// A record of the metadata log, and its number there.
     Metadata(i16),
+    /// The key of a record of the group log, and its number there.
+    GroupKey(i16),
+    /// The value of the record whose key has the same number.
+    GroupValue(i16),
     Data,
 }
 
@@ -232,9 +237,14 @@ impl<'a> Parser<'a> {
                 }
                 ["header", name, rest @ ..] => schema.messages.push(self.message(Kind::Header, name, rest)?),
                 ["data", name, rest @ ..] => schema.messages.push(self.message(Kind::Data, name, rest)?),
-                ["metadata", key, name, rest @ ..] => {
+                [head @ ("metadata" | "key" | "value"), key, name, rest @ ..] => {
                     let key = key.parse().map_err(|_| format!("{key} is no number of a record"))?;
-                    schema.messages.push(self.message(Kind::Metadata(key), name, rest)?);
+                    let kind = match *head {
+                        "metadata" => Kind::Metadata(key),
+                        "key" => Kind::GroupKey(key),
+                        _ => Kind::GroupValue(key),
+                    };
+                    schema.messages.push(self.message(kind, name, rest)?);
                 }
                 _ => return Err(format!("no head of a block: {}", words.join(" "))),
             }

@@ -1,5 +1,5 @@
 //! Puts the modules of all messages together, with what is said about them all: the API keys, `decode_any`, the records
-//! of the metadata log.
+//! of the metadata log and of the group log.
 
 use std::fmt::Write as _;
 
@@ -136,5 +136,62 @@ pub(crate) fn metadata_log(schemas: &[Schema]) -> Result<String, String> {
          match self {{\n{encodes}}}\n}}\n\n\
          pub(super) fn decode_body(r: &mut Reader<'_>, key: i16, version: i16) -> Result<Self, DecodeError> {{\n\
          Ok(match key {{\n{decodes}_ => return Err(DecodeError::Key(key.into())),\n}})\n}}\n}}\n}}\n"
+    ))
+}
+
+/// The records of the group log, each with its key and its value, in one module, with the enum of them all.
+pub(crate) fn group_log(schemas: &[Schema]) -> Result<String, String> {
+    let messages: Vec<Message> = schemas.iter().flat_map(|schema| schema.messages.iter().cloned()).collect();
+    let structs =
+        module(&messages, |message, inner| Err(format!("{}: {inner} has two definitions", message.body().name)))?;
+    let (mut variants, mut kinds, mut versions, mut has_values, mut keys, mut values, mut decodes, mut traits) = Default::default();
+    for schema in schemas {
+        let [key, value] = &schema.messages[..] else {
+            return Err("a record of the group log has a key and a value".to_owned());
+        };
+        let (Kind::GroupKey(number), Kind::GroupValue(value_number)) = (&key.kind, &value.kind) else {
+            return Err(format!("{}: a key comes first, its value second", key.body().name));
+        };
+        let (key_name, value_name) = (&key.body().name, &value.body().name);
+        let short = key_name.strip_suffix("Key").ok_or(format!("{key_name} ends with no `Key`"))?;
+        if number != value_number || value_name.strip_suffix("Value") != Some(short) {
+            return Err(format!("{value_name} is no value of {key_name}"));
+        }
+        let newest = value.valid.max;
+        let line = |code: &mut String, text: &str| _ = writeln!(code, "            {text}");
+        line(&mut variants, &format!("{short}({key_name}, Option<{value_name}>),"));
+        line(&mut kinds, &format!("Self::{short}(..) => {number},"));
+        line(&mut versions, &format!("Self::{short}(..) => {newest},"));
+        line(&mut has_values, &format!("Self::{short}(_, value) => value.is_some(),"));
+        line(&mut keys, &format!("Self::{short}(key, _) => key.encode(w, {}),", key.valid.max));
+        line(&mut values, &format!("Self::{short}(_, Some(value)) => value.encode(w, version),"));
+        line(
+            &mut decodes,
+            &format!(
+                "{number} => Self::{short}({key_name}::decode(key, {})?, \
+                 value.map(|(version, r)| {value_name}::decode(r, version)).transpose()?),",
+                key.valid.max
+            ),
+        );
+        line(&mut traits, &format!("message!({key_name});\n            message!({value_name});"));
+    }
+    Ok(format!(
+        "{ALLOW}\npub mod group_log {{\n{IMPORTS}{structs}\n{traits}\n\
+         /// A record of `__consumer_offsets`: what its key names, and what is known of it. Without a value, it is gone.\n\
+         #[derive(Clone, PartialEq, Debug)]\npub enum GroupRecord {{\n{variants}}}\n\n\
+         impl GroupRecord {{\n\
+         /// The number of the record's kind.\n\
+         pub fn kind(&self) -> i16 {{\n    match self {{\n{kinds}}}\n}}\n\n\
+         /// The newest version of its value.\n\
+         pub fn newest_version(&self) -> i16 {{\n    match self {{\n{versions}}}\n}}\n\n\
+         /// Whether it says more than that something is gone.\n\
+         pub fn has_value(&self) -> bool {{\n    match self {{\n{has_values}}}\n}}\n\n\
+         pub(super) fn encode_key_body(&self, w: &mut Writer) -> Result<(), EncodeError> {{\n\
+         match self {{\n{keys}}}\n}}\n\n\
+         pub(super) fn encode_value_body(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {{\n\
+         match self {{\n{values}_ => Ok(()),\n}}\n}}\n\n\
+         pub(super) fn decode_bodies(number: i16, key: &mut Reader<'_>, value: Option<(i16, &mut Reader<'_>)>) \
+         -> Result<Self, DecodeError> {{\n\
+         Ok(match number {{\n{decodes}_ => return Err(DecodeError::Key(number.into())),\n}})\n}}\n}}\n}}\n"
     ))
 }

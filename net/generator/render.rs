@@ -78,9 +78,6 @@ fn check(field: &Field, versions: Versions, flexible: Option<Versions>) -> Resul
     if field.tag.is_some() && !flexible.is_some_and(|flexible| flexible.covers(both)) {
         return Err("a tagged field wants flexible versions");
     }
-    if field.tag.is_some() && field.nullable.is_some() && matches!(field.ty, Type::Struct(_)) {
-        return Err("a tagged structure cannot be null");
-    }
     if field.tag.is_some() && field.nullable.is_some_and(|nullable| !nullable.covers(both)) {
         return Err("a tagged field can be null always or never");
     }
@@ -350,7 +347,10 @@ fn read(field: &Field, versions: Versions, names: &Names<'_>) -> String {
         Type::Array(element) => {
             format!("r.opt_array({flexible}, {nullable}, |r| {})", read_plain(element, flexible, names))
         }
-        Type::Struct(name) => format!("r.opt_struct({nullable}, |r| {}::decode(r, version))", names[name.as_str()]),
+        Type::Struct(name) => {
+            let presence = if field.tag.is_some() { "varint" } else { "byte" };
+            format!("r.opt_struct_by_{presence}({nullable}, |r| {}::decode(r, version))", names[name.as_str()])
+        }
         other => panic!("{other:?} cannot be null on the wire"),
     }
 }
@@ -386,7 +386,10 @@ fn write(field: &Field, versions: Versions) -> String {
             let element = write_element(element, flexible);
             format!("w.opt_array(self.{name}.as_deref(), {flexible}, {nullable}, |w, x| {element})?;")
         }
-        Type::Struct(_) => format!("w.opt_struct(self.{name}.as_ref(), {nullable}, |w, x| x.encode(w, version))?;"),
+        Type::Struct(_) => {
+            let presence = if field.tag.is_some() { "varint" } else { "byte" };
+            format!("w.opt_struct_by_{presence}(self.{name}.as_ref(), {nullable}, |w, x| x.encode(w, version))?;")
+        }
         other => panic!("{other:?} cannot be null on the wire"),
     }
 }

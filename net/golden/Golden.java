@@ -23,6 +23,7 @@ import org.apache.kafka.common.protocol.types.BoundField;
 import org.apache.kafka.common.protocol.types.Schema;
 import org.apache.kafka.common.protocol.types.TaggedFields;
 import org.apache.kafka.common.record.internal.MemoryRecords;
+import org.apache.kafka.coordinator.group.generated.CoordinatorRecordType;
 
 /**
  * Prints messages as Apache Kafka's own classes write them, every field filled, in every version: name, version, hex.
@@ -33,6 +34,10 @@ import org.apache.kafka.common.record.internal.MemoryRecords;
  */
 public final class Golden {
     private static final int ELEMENTS = 2;
+    /** How names of the group log's records begin that the schema has. */
+    private static final List<String> GROUP_RECORDS = List.of(
+        "OffsetCommit", "GroupMetadata", "ConsumerGroupMetadata", "ConsumerGroupMemberMetadata", "ConsumerGroupTargetAssignment",
+        "ConsumerGroupCurrentMemberAssignment", "ConsumerGroupRegularExpression");
 
     public static void main(String[] names) throws Exception {
         Set<String> wanted = new HashSet<>(Arrays.asList(names));
@@ -65,6 +70,13 @@ public final class Golden {
         }
         for (MetadataRecordType record : MetadataRecordType.values()) {
             messages.add(record.newMetadataRecord());
+        }
+        for (CoordinatorRecordType record : CoordinatorRecordType.values()) {
+            String name = record.newRecordKey().getClass().getSimpleName();
+            if (GROUP_RECORDS.stream().anyMatch(name::startsWith)) {
+                messages.add(record.newRecordKey());
+                messages.add(record.newRecordValue());
+            }
         }
         return messages;
     }

@@ -229,12 +229,22 @@ impl<'a> Reader<'a> {
     }
 
     /// A structure with a byte before it that says whether there is one.
-    pub fn opt_struct<T>(
+    pub fn opt_struct_by_byte<T>(
         &mut self,
         nullable: bool,
         structure: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, DecodeError> {
         let present = self.i8()? >= 0;
+        if present { structure(self).map(Some) } else { allowed(None, nullable) }
+    }
+
+    /// A structure that may be null, as a tagged field: 1 stands before one that is there, and 0 alone for null.
+    pub fn opt_struct_by_varint<T>(
+        &mut self,
+        nullable: bool,
+        structure: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        let present = self.varint()? > 0;
         if present { structure(self).map(Some) } else { allowed(None, nullable) }
     }
 

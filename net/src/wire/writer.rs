@@ -182,13 +182,24 @@ impl Writer {
     }
 
     /// A structure behind a byte that says whether there is one.
-    pub fn opt_struct<T>(
+    pub fn opt_struct_by_byte<T>(
         &mut self,
         value: Option<&T>,
         nullable: bool,
         structure: impl FnOnce(&mut Self, &T) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         self.i8(if value.is_some() { 1 } else { -1 });
+        allowed(value, nullable)?.map_or(Ok(()), |value| structure(self, value))
+    }
+
+    /// A structure that may be null, as a tagged field.
+    pub fn opt_struct_by_varint<T>(
+        &mut self,
+        value: Option<&T>,
+        nullable: bool,
+        structure: impl FnOnce(&mut Self, &T) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        self.varint(u32::from(value.is_some()));
         allowed(value, nullable)?.map_or(Ok(()), |value| structure(self, value))
     }
 

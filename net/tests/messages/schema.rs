@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use ringlog_net::messages::group_log::GroupRecord;
 use ringlog_net::messages::metadata_log::MetadataRecord;
 use ringlog_net::messages::{self, ApiKey, Direction, decode_any};
 use ringlog_net::wire::{DecodeError, Reader, Writer};
@@ -40,7 +41,7 @@ pub(crate) fn api_messages() -> Vec<(ApiKey, Message)> {
 
 /// Every message of the notation.
 pub(crate) fn all_messages() -> Vec<Message> {
-    let folders = ["schema", "schema/records", "schema/metadata_log"];
+    let folders = ["schema", "schema/records", "schema/metadata_log", "schema/group_log"];
     folders.into_iter().flat_map(schemas).flat_map(|schema| schema.messages).collect()
 }
 
@@ -55,6 +56,8 @@ pub(crate) fn recoded(message: &Message, version: i16, bytes: &[u8]) -> Result<(
         (Kind::Request, _) => decode_any(key_of(name, "Request"), version, Direction::Request, bytes)?,
         (Kind::Response, _) => decode_any(key_of(name, "Response"), version, Direction::Response, bytes)?,
         (Kind::Metadata(key), _) => return recoded_metadata(*key, version, bytes),
+        (Kind::GroupKey(kind), _) => return recoded_group(*kind, Part::Key, bytes),
+        (Kind::GroupValue(kind), _) => return recoded_group(*kind, Part::Value(version), bytes),
         (_, "RequestHeader") => decoded::<messages::header::RequestHeader>(version, bytes)?,
         (_, "ResponseHeader") => decoded::<messages::header::ResponseHeader>(version, bytes)?,
         (_, "ConsumerProtocolAssignment") => {
@@ -107,6 +110,41 @@ fn recoded_metadata(key: i16, version: i16, bytes: &[u8]) -> Result<(Vec<u8>, St
     let text = format!("{record:?}");
     let text = text.split_once('(').and_then(|(_, text)| text.strip_suffix(')')).expect("a variant with a record");
     Ok((writer.into_bytes()[frame_bytes..].to_vec(), text.to_owned()))
+}
+
+/// Which part of a record of the group log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Key,
+    Value(i16),
+}
+
+fn recoded_group(kind: i16, part: Part, bytes: &[u8]) -> Result<(Vec<u8>, String), DecodeError> {
+    let with_number = |number: i16, bytes: &[u8]| [&number.to_be_bytes()[..], bytes].concat();
+    // Keys consist of strings and numbers: zeros are the shortest of each.
+    let shortest_key = || {
+        (0..64).map(|len| with_number(kind, &vec![0; len])).find(|key| GroupRecord::decode(key, None).is_ok())
+    };
+    let (key, value) = match part {
+        Part::Key => (with_number(kind, bytes), None),
+        Part::Value(version) => (shortest_key().expect("a key of zeros"), Some(with_number(version, bytes))),
+    };
+    let record = GroupRecord::decode(&key, value.as_deref())?;
+    assert_eq!((record.kind(), record.has_value()), (kind, value.is_some()));
+    let mut writer = Writer::new();
+    let encoded = match part {
+        Part::Key => record.encode_key(&mut writer),
+        Part::Value(version) => record.encode_value(&mut writer, version),
+    };
+    encoded.expect("what was decoded in a version can be said in it");
+    // A variant holds its key, and its value or nothing.
+    let text = format!("{record:?}");
+    let text = text.split_once('(').and_then(|(_, text)| text.strip_suffix(')')).expect("a variant with a record");
+    let text = match part {
+        Part::Key => text.strip_suffix(", None"),
+        Part::Value(_) => text.split_once(", Some(").and_then(|(_, text)| text.strip_suffix(')')),
+    };
+    Ok((writer.into_bytes()[2..].to_vec(), text.expect("a key, and a value or none").to_owned()))
 }
 
 fn key_of(name: &str, direction: &str) -> ApiKey {
