@@ -144,7 +144,8 @@ pub(crate) fn group_log(schemas: &[Schema]) -> Result<String, String> {
     let messages: Vec<Message> = schemas.iter().flat_map(|schema| schema.messages.iter().cloned()).collect();
     let structs =
         module(&messages, |message, inner| Err(format!("{}: {inner} has two definitions", message.body().name)))?;
-    let (mut variants, mut kinds, mut versions, mut has_values, mut keys, mut values, mut decodes, mut traits) = Default::default();
+    let (mut variants, mut kinds, mut versions, mut has_values, mut keys, mut values, mut decodes, mut traits) =
+        Default::default();
     for schema in schemas {
         let [key, value] = &schema.messages[..] else {
             return Err("a record of the group log has a key and a value".to_owned());

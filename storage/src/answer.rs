@@ -347,6 +347,13 @@ pub enum StoreEvent {
         /// First good offset behind it.
         next_good: Offset,
     },
+    /// That records were deleted ([`Store::delete_records`](crate::Store::delete_records)) will be known after a crash.
+    RecordsDeleted {
+        /// In this partition.
+        partition: PartitionId,
+        /// The first offset that is left.
+        log_start: Offset,
+    },
     /// A deleted partition's files are gone.
     Removed {
         /// Which it was; the id may be given to another partition now.

@@ -107,6 +107,7 @@ apis! {
     ApiVersions 0..=5 => k18_api_versions,
     CreateTopics 2..=7 => k19_create_topics,
     DeleteTopics 1..=6 => k20_delete_topics,
+    DeleteRecords 0..=2 => k21_delete_records,
     InitProducerId 0..=5 => k22_init_producer_id,
     OffsetForLeaderEpoch 2..=4 => k23_offset_for_leader_epoch,
     DescribeConfigs 1..=4 => k32_describe_configs,

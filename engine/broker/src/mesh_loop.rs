@@ -3,7 +3,7 @@
 use crate::controller;
 use crate::message::{Call, CallId, Message, Reply};
 use crate::partition::watch::Watcher;
-use crate::partition::{append, lookup, read};
+use crate::partition::{append, deletion, lookup, read};
 use crate::shard::Shard;
 use crate::topology;
 
@@ -38,6 +38,11 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
         Call::Offsets(items) => {
             let begun = lookup::begin(shard, &items);
             later(shard, from, id, async move { Reply::Offsets(begun.outcomes().await) });
+            return;
+        }
+        Call::Delete(items, wait_max) => {
+            let begun = deletion::begin(shard, &items, wait_max);
+            later(shard, from, id, async move { Reply::Delete(begun.outcomes().await) });
             return;
         }
         Call::EpochEnds(items) => Reply::EpochEnds(shard.with(|state| lookup::epoch_ends(state, &items))),

@@ -8,6 +8,7 @@ use ringlog_cluster::image::Image;
 use crate::boot::Boot;
 use crate::controller::{Command, CommandReply};
 use crate::partition::append::{AppendItem, AppendOutcome};
+use crate::partition::deletion::{DeleteItem, DeleteOutcome};
 use crate::partition::lookup::{EpochItem, EpochOutcome, OffsetItem, OffsetOutcome};
 use crate::partition::read::{ReadCall, ReadOutcome};
 use crate::partition::watch::WatchId;
@@ -58,6 +59,8 @@ pub(crate) enum Call {
     Offsets(Vec<OffsetItem>),
     /// Find where leader epochs end.
     EpochEnds(Vec<EpochItem>),
+    /// Delete records; the reply comes when that is durable, or when this time is over.
+    Delete(Vec<DeleteItem>, Duration),
     /// Change the metadata. Only shard 0 takes it.
     Command(Box<Command>),
     /// Close what this image, which is to come, no longer has; the reply comes when the folders are free.
@@ -81,6 +84,8 @@ pub(crate) enum Reply {
     Offsets(Vec<OffsetOutcome>),
     /// Of [`Call::EpochEnds`], in the order of its items.
     EpochEnds(Vec<EpochOutcome>),
+    /// Of [`Call::Delete`], in the order of its items.
+    Delete(Vec<DeleteOutcome>),
     /// Of [`Call::Command`].
     Command(Box<CommandReply>),
     /// Of [`Call::Close`], [`Call::Install`], [`Call::Drain`] and [`Call::Shutdown`].

@@ -19,6 +19,7 @@ use crate::controller::Controller;
 use crate::limits::ShardLimits;
 use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
+use crate::partition::deletion::Deletions;
 use crate::partition::read::read_ended;
 use crate::partition::table::Table;
 use crate::partition::watch::{Watched, Watcher, Watches};
@@ -43,6 +44,7 @@ pub(crate) struct State {
     pub(crate) codecs: Codecs,
     pub(crate) reads: Waiting<ReadBatches>,
     pub(crate) lookups: Waiting<Option<TimestampOffset>>,
+    pub(crate) deletions: Deletions,
     pub(crate) sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
     /// Requests for producer ids that wait for the block that another request has asked for.
@@ -91,6 +93,7 @@ impl State {
             codecs: Codecs::default(),
             reads: BTreeMap::new(),
             lookups: BTreeMap::new(),
+            deletions: Deletions::default(),
             sessions,
             producer_ids: ProducerIds::default(),
             producer_id_waits: Vec::new(),
@@ -220,6 +223,7 @@ impl State {
                     );
                 }
             }
+            StoreEvent::RecordsDeleted { partition, log_start } => self.deletions.durable(partition, log_start),
             StoreEvent::Removed { partition } => {
                 if let Some(removals) = self.removals.remove(&partition) {
                     removals.settle_one();
@@ -240,6 +244,7 @@ impl State {
         if let Some(slot) = self.table.get_mut(partition) {
             slot.commits.end();
         }
+        self.deletions.end(partition);
         self.wakes.extend(self.watched.ended(partition));
     }
 }

@@ -12,7 +12,8 @@ use crate::schema::{all_messages, kafka_folder, schemas, structure};
 /// Definitions that the notation leaves out: formats of files and principals that nothing here reads yet; of the group
 /// log, what only releases before 0.9 wrote, what 4.0 has retired, and groups of kinds that are not served.
 const LEFT_OUT: [&str; 3] = ["AbortedTxn", "ControlRecordTypeSchema", "DefaultPrincipalData"];
-const GROUPS_LEFT_OUT: [&str; 4] = ["LegacyOffsetCommit", "ConsumerGroupPartitionMetadata", "ShareGroup", "StreamsGroup"];
+const GROUPS_LEFT_OUT: [&str; 4] =
+    ["LegacyOffsetCommit", "ConsumerGroupPartitionMetadata", "ShareGroup", "StreamsGroup"];
 
 #[test]
 fn notation_agrees_with_the_definitions() {

@@ -122,9 +122,8 @@ enum Part {
 fn recoded_group(kind: i16, part: Part, bytes: &[u8]) -> Result<(Vec<u8>, String), DecodeError> {
     let with_number = |number: i16, bytes: &[u8]| [&number.to_be_bytes()[..], bytes].concat();
     // Keys consist of strings and numbers: zeros are the shortest of each.
-    let shortest_key = || {
-        (0..64).map(|len| with_number(kind, &vec![0; len])).find(|key| GroupRecord::decode(key, None).is_ok())
-    };
+    let shortest_key =
+        || (0..64).map(|len| with_number(kind, &vec![0; len])).find(|key| GroupRecord::decode(key, None).is_ok());
     let (key, value) = match part {
         Part::Key => (with_number(kind, bytes), None),
         Part::Value(version) => (shortest_key().expect("a key of zeros"), Some(with_number(version, bytes))),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use ringlog_buffer::{Chunk, Slice};
 
 use super::{Purpose, Space, Store};
-use crate::answer::PartitionId;
+use crate::answer::{PartitionId, StoreEvent};
 use crate::io::{FileRef, IoErrorKind, IoOp, WriteDurability};
 use crate::journal::format::record_bytes;
 use crate::journal::format::{ENTRY_HEADER_BYTES, Entry, EntryKind, HEADER_BYTES, PartitionKey, RecordHeader};
@@ -64,6 +64,8 @@ pub(crate) enum AfterNotice {
     Removed(PartitionId),
     /// A segment whose records are deleted goes on its way.
     Retired(PartitionId, FileRef),
+    /// Whoever deleted records before this offset is told.
+    Deleted(PartitionId, Offset),
 }
 
 /// A partition's part of a group.
@@ -343,6 +345,10 @@ impl Store {
                 match due {
                     AfterNotice::Removed(id) => self.operation_ended(id),
                     AfterNotice::Retired(id, file) => self.retire(id, &file),
+                    AfterNotice::Deleted(partition, log_start) => {
+                        self.events.push_back(StoreEvent::RecordsDeleted { partition, log_start });
+                        self.operation_ended(partition);
+                    }
                 }
             }
         }

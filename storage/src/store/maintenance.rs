@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// Deletes the records before `before`, or all below the high watermark for [`Offset::UNKNOWN`] (`DeleteRecords`).
-    /// Answers the new log start. What it says survives a restart from the next commit on.
+    /// Answers the new log start; [`StoreEvent::RecordsDeleted`] tells when it survives a restart.
     pub fn delete_records(&mut self, id: PartitionId, before: Offset) -> Result<Offset, ReadError> {
         let partition = self.get(id).filter(|partition| !partition.removing).ok_or(ReadError::UnknownPartition)?;
         let before = if before == Offset::UNKNOWN { partition.high_watermark } else { before };
@@ -70,10 +70,12 @@ impl Store {
                 log_end: partition.high_watermark,
             });
         }
-        if before > partition.log_start {
-            self.move_log_start(id, before);
-        }
-        Ok(self.get(id).map_or(before, |partition| partition.log_start))
+        // One that changes nothing may stand on another that is not durable yet.
+        let log_start = before.max(partition.log_start);
+        self.move_log_start(id, log_start);
+        self.known(id).operations += 1;
+        self.commit.after_notices.push(AfterNotice::Deleted(id, log_start));
+        Ok(log_start)
     }
 
     /// Moves the log start and deletes the segments that lie wholly before it. Answers how many.

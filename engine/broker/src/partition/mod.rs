@@ -2,6 +2,7 @@
 
 pub(crate) mod append;
 pub(crate) mod commit;
+pub(crate) mod deletion;
 pub(crate) mod driver;
 pub(crate) mod files;
 pub(crate) mod lookup;

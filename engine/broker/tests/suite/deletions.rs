@@ -1,14 +1,17 @@
-//! What clients are told of topics that are being deleted.
+//! What clients are told of topics and records that are deleted.
 
 use std::time::Duration;
 
 use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use ringlog_net::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use ringlog_net::messages::delete_topics::DeleteTopicsRequest;
+use ringlog_net::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use ringlog_net::messages::metadata::MetadataRequest;
-use ringlog_reactor::Reactor;
 use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Trigger};
+use ringlog_reactor::{Reactor, Socket};
 
-use crate::{Broker, TOPIC, ask, connect, create_topic, produce};
+use crate::{Broker, PARTITIONS, TOPIC, ask, connect, create_topic, produce};
 
 /// The topic's files take their time, and until they are gone it is there: who is told that it is not must not see it.
 #[test]
@@ -46,4 +49,73 @@ fn a_topic_that_is_told_to_be_unknown_is_listed_no_more() {
         assert_eq!(topics, 0);
     }
     assert_eq!(first.take(), Some(ErrorCode::None));
+}
+
+/// The code and the log start of each partition.
+async fn delete_records(socket: &Socket, topic: &str, partitions: &[(i32, i64)]) -> Vec<(ErrorCode, i64)> {
+    let partition = |(partition_index, offset): &(i32, i64)| DeleteRecordsPartition {
+        partition_index: *partition_index,
+        offset: *offset,
+    };
+    let partitions = partitions.iter().map(partition).collect();
+    let topics = vec![DeleteRecordsTopic { name: topic.to_owned(), partitions }];
+    let response = ask(socket, &DeleteRecordsRequest { topics, timeout_ms: 5000 }, 2).await;
+    let results = &response.topics[0].partitions;
+    results.iter().map(|result| (ErrorCode::from_wire(result.error_code), result.low_watermark)).collect()
+}
+
+/// The first offset of each partition.
+async fn log_starts(socket: &Socket) -> Vec<i64> {
+    let earliest = |partition_index| ListOffsetsPartition { partition_index, timestamp: -2, ..Default::default() };
+    let topic = ListOffsetsTopic { name: TOPIC.to_owned(), partitions: (0..PARTITIONS).map(earliest).collect() };
+    let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+    let response = ask(socket, &request, 7).await;
+    response.topics[0].partitions.iter().map(|partition| partition.offset).collect()
+}
+
+#[test]
+fn deleted_records_do_not_come_back() {
+    for seed in 0..10 {
+        let mut broker = Broker::start(seed, &[]);
+        let address = broker.address();
+        let told = broker.sim.block_on("setup", move |reactor| async move {
+            let socket = connect(&reactor, address).await;
+            create_topic(&socket).await;
+            for _ in 0..3 {
+                ask(&socket, &produce(100), 7).await;
+            }
+            // Up to an offset, everything, nothing new, too much, none that there can be, no such partition.
+            delete_records(&socket, TOPIC, &[(0, 2), (1, -1), (2, 0), (3, 4), (4, -2), (PARTITIONS, 1)]).await
+        });
+        let refused = |code| (code, -1);
+        let unknown = refused(ErrorCode::UnknownTopicOrPartition);
+        let (beyond, ok) = (refused(ErrorCode::OffsetOutOfRange), ErrorCode::None);
+        assert_eq!(told, [(ok, 2), (ok, 3), (ok, 0), beyond, beyond, unknown], "seed {seed}");
+        broker.kill_and_restart();
+        let starts = broker
+            .sim
+            .block_on("reader", move |reactor| async move { log_starts(&connect(&reactor, address).await).await });
+        assert_eq!(starts, [2, 3, 0, 0, 0, 0, 0, 0], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_topic_that_keeps_the_last_of_every_key_is_not_deleted_from() {
+    let mut broker = Broker::start(1, &[]);
+    let address = broker.address();
+    let told = broker.sim.block_on("client", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        let config = CreatableTopicConfig { name: "cleanup.policy".to_owned(), value: Some("compact".to_owned()) };
+        let topic = CreatableTopic {
+            name: "compacted".to_owned(),
+            num_partitions: 1,
+            replication_factor: 1,
+            configs: vec![config],
+            ..CreatableTopic::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..CreateTopicsRequest::default() };
+        assert_eq!(ask(&socket, &request, 5).await.topics[0].error_code, 0);
+        delete_records(&socket, "compacted", &[(0, -1)]).await
+    });
+    assert_eq!(told, [(ErrorCode::PolicyViolation, -1)]);
 }
