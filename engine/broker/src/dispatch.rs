@@ -111,6 +111,7 @@ apis! {
     InitProducerId 0..=5 => k22_init_producer_id,
     OffsetForLeaderEpoch 2..=4 => k23_offset_for_leader_epoch,
     DescribeConfigs 1..=4 => k32_describe_configs,
+    AlterConfigs 0..=2 => k33_alter_configs,
     CreatePartitions 0..=3 => k37_create_partitions,
     IncrementalAlterConfigs 0..=1 => k44_incremental_alter_configs,
     DescribeCluster 0..=2 => k60_describe_cluster,

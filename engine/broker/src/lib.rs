@@ -12,6 +12,7 @@ mod acceptor;
 mod answers;
 mod boot;
 mod calls;
+mod config_alteration;
 mod config_resource;
 mod connection;
 mod controller;

@@ -1,7 +1,7 @@
 //! `IncrementalAlterConfigs`, versions 0 and 1 (KIP-339).
 
 use ringlog_cluster::config::{AlterOperation, Alteration};
-use ringlog_cluster::metadata::{AlterConfigs, AlterMode, Intent};
+use ringlog_cluster::metadata::{AlterConfigs, AlterMode};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::incremental_alter_configs::{
@@ -9,40 +9,25 @@ use ringlog_net::messages::incremental_alter_configs::{
     IncrementalAlterConfigsResponse,
 };
 
-use crate::config_resource::config_resource;
-use crate::controller::decide;
+use crate::config_alteration::{Failure, alter, alter_configs};
 use crate::dispatch::{Handled, Incoming, respond};
-
-type Failure = (ErrorCode, String);
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: IncrementalAlterConfigsRequest = incoming.decode()?;
     let version = incoming.version();
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
-        let intent = if request.validate_only { Intent::ValidateOnly } else { Intent::Apply };
-        let asked: Vec<Result<AlterConfigs, Failure>> = request.resources.iter().map(alter_configs).collect();
-        let valid: Vec<_> = asked.iter().flatten().cloned().collect();
-        let decided =
-            decide(&shard, move |metadata, _| metadata.alter_configs(&valid, AlterMode::Incremental, intent)).await;
-        let mut decided = decided.map(Vec::into_iter);
-        let results = asked.into_iter().map(|asked| {
-            asked?;
-            let results = decided.as_mut().map_err(|code| (*code, code.message().to_owned()))?;
-            let result = results.next().expect("every valid resource has its answer");
-            result.map_err(|error| (error.code(), error.to_string()))
-        });
+        let asked = request.resources.iter().map(asked).collect();
+        let results = alter(&shard, asked, AlterMode::Incremental, request.validate_only).await;
         let responses = request.resources.iter().zip(results).map(|(resource, result)| answer(resource, result));
         let response = IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() };
         respond(&response, version)
     }))
 }
 
-fn alter_configs(resource: &AlterConfigsResource) -> Result<AlterConfigs, Failure> {
-    let named = config_resource(resource.resource_type, &resource.resource_name);
-    let named = named.map_err(|error| (error.code(), error.to_string()))?;
+fn asked(resource: &AlterConfigsResource) -> Result<AlterConfigs, Failure> {
     let alterations: Result<Vec<_>, _> = resource.configs.iter().map(alteration).collect();
-    Ok(AlterConfigs { resource: named, alterations: alterations? })
+    alter_configs(resource.resource_type, &resource.resource_name, alterations?)
 }
 
 fn alteration(config: &AlterableConfig) -> Result<Alteration, Failure> {

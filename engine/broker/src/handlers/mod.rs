@@ -15,6 +15,7 @@ pub(crate) mod k21_delete_records;
 pub(crate) mod k22_init_producer_id;
 pub(crate) mod k23_offset_for_leader_epoch;
 pub(crate) mod k32_describe_configs;
+pub(crate) mod k33_alter_configs;
 pub(crate) mod k37_create_partitions;
 pub(crate) mod k44_incremental_alter_configs;
 pub(crate) mod k60_describe_cluster;

@@ -1,0 +1,48 @@
+//! `AlterConfigs`, versions 0 to 2: what a resource is to have of its own, and nothing else (KIP-133). Newer clients send
+//! `IncrementalAlterConfigs`.
+
+use ringlog_cluster::config::{AlterOperation, Alteration};
+use ringlog_cluster::metadata::{AlterConfigs, AlterMode};
+use ringlog_net::conn::CloseReason;
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::alter_configs::{
+    AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse, AlterableConfig,
+};
+
+use crate::config_alteration::{Failure, alter, alter_configs};
+use crate::dispatch::{Handled, Incoming, respond};
+
+pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
+    let request: AlterConfigsRequest = incoming.decode()?;
+    let version = incoming.version();
+    let shard = incoming.connection.shard().clone();
+    Ok(Handled::later(async move {
+        let asked = request.resources.iter().map(asked).collect();
+        let results = alter(&shard, asked, AlterMode::Whole, request.validate_only).await;
+        let responses = request.resources.iter().zip(results).map(|(resource, result)| answer(resource, result));
+        let response = AlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() };
+        respond(&response, version)
+    }))
+}
+
+fn asked(resource: &AlterConfigsResource) -> Result<AlterConfigs, Failure> {
+    let set = |config: &AlterableConfig| Alteration {
+        key: config.name.clone(),
+        operation: AlterOperation::Set,
+        value: config.value.clone(),
+    };
+    alter_configs(resource.resource_type, &resource.resource_name, resource.configs.iter().map(set).collect())
+}
+
+fn answer(resource: &AlterConfigsResource, result: Result<(), Failure>) -> AlterConfigsResourceResponse {
+    let (code, error_message) = match result {
+        Ok(()) => (ErrorCode::None, None),
+        Err((code, message)) => (code, Some(message)),
+    };
+    AlterConfigsResourceResponse {
+        error_code: code.code(),
+        error_message,
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name.clone(),
+    }
+}
