@@ -4,9 +4,27 @@ use ringlog_cluster::image::ConfigResource;
 use ringlog_net::error::ErrorCode;
 use ringlog_storage::types::BrokerId;
 
-/// The numbers of resource types (`ConfigResource.Type` of Kafka's clients).
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+/// What can be configured, with its number in requests (`ConfigResource.Type` of Kafka's clients).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ResourceType {
+    Topic = 2,
+    Broker = 4,
+    BrokerLogger = 8,
+    ClientMetrics = 16,
+    Group = 32,
+}
+
+impl ResourceType {
+    pub(crate) const ALL: [Self; 5] = [Self::Topic, Self::Broker, Self::BrokerLogger, Self::ClientMetrics, Self::Group];
+
+    pub(crate) fn from_code(code: i8) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.code() == code)
+    }
+
+    pub(crate) const fn code(self) -> i8 {
+        self as i8
+    }
+}
 
 /// Why a resource has no configuration here.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -17,7 +35,7 @@ pub(crate) enum ResourceError {
     OtherBroker { asked: BrokerId, node: BrokerId },
     #[error("{0} is not the id of a broker")]
     BadBrokerId(String),
-    #[error("resources of type {0} have no configuration here; topics ({TOPIC}) and brokers ({BROKER}) have")]
+    #[error("resources of type {0} have no configuration here; topics (2) and brokers (4) have")]
     UnsupportedType(i8),
 }
 
@@ -32,14 +50,14 @@ impl ResourceError {
 
 /// The resource of a type and a name. A broker without a name stands for all of them.
 pub(crate) fn config_resource(resource_type: i8, name: &str) -> Result<ConfigResource, ResourceError> {
-    match resource_type {
-        TOPIC => Ok(ConfigResource::Topic(name.into())),
-        BROKER if name.is_empty() => Ok(ConfigResource::AllBrokers),
-        BROKER => {
+    match ResourceType::from_code(resource_type) {
+        Some(ResourceType::Topic) => Ok(ConfigResource::Topic(name.into())),
+        Some(ResourceType::Broker) if name.is_empty() => Ok(ConfigResource::AllBrokers),
+        Some(ResourceType::Broker) => {
             let id = name.parse().map_err(|_| ResourceError::BadBrokerId(name.to_owned()))?;
             Ok(ConfigResource::Broker(BrokerId::new(id)))
         }
-        other => Err(ResourceError::UnsupportedType(other)),
+        _ => Err(ResourceError::UnsupportedType(resource_type)),
     }
 }
 

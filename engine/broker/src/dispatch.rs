@@ -113,7 +113,9 @@ apis! {
     DescribeConfigs 1..=4 => k32_describe_configs,
     AlterConfigs 0..=2 => k33_alter_configs,
     CreatePartitions 0..=3 => k37_create_partitions,
+    ElectLeaders 0..=2 => k43_elect_leaders,
     IncrementalAlterConfigs 0..=1 => k44_incremental_alter_configs,
     DescribeCluster 0..=2 => k60_describe_cluster,
+    ListConfigResources 0..=1 => k74_list_config_resources,
     DescribeTopicPartitions 0..=0 => k75_describe_topic_partitions,
 }
