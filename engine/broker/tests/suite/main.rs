@@ -1,6 +1,7 @@
 //! A whole broker in the simulator, and clients that speak to it frame by frame.
 #![forbid(unsafe_code)]
 
+mod administration;
 mod deletions;
 mod ending;
 mod fetching;
