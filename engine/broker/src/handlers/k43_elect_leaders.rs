@@ -1,7 +1,9 @@
 //! `ElectLeaders`, versions 0 to 2 (KIP-183, KIP-460). One node leads every partition, and is preferred by all of them: no
 //! election is ever needed.
 
-use ringlog_cluster::image::Image;
+use std::sync::Arc;
+
+use ringlog_cluster::image::{Image, TopicImage};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::elect_leaders::{
@@ -20,9 +22,15 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let request: ElectLeadersRequest = incoming.decode()?;
     let image = incoming.connection.shard().with(|state| state.image.clone());
     let response = if ELECTION_TYPES.contains(&request.election_type) {
-        // Without names all are meant that need an election.
-        let topics = request.topic_partitions.unwrap_or_default();
-        let replica_election_results = topics.iter().map(|topic| result(&image, topic)).collect();
+        // Without names all are meant; then only those partitions are told that needed one.
+        let of_all = |topic: &Arc<TopicImage>| ReplicaElectionResult {
+            topic: topic.name.to_string(),
+            partition_result: Vec::new(),
+        };
+        let replica_election_results = match &request.topic_partitions {
+            Some(topics) => topics.iter().map(|topic| result(&image, topic)).collect(),
+            None => image.topics().map(of_all).collect(),
+        };
         ElectLeadersResponse { replica_election_results, ..ElectLeadersResponse::default() }
     } else {
         ElectLeadersResponse { error_code: ErrorCode::InvalidRequest.code(), ..ElectLeadersResponse::default() }

@@ -87,7 +87,9 @@ fn no_election_is_needed() {
         }
         let all = ElectLeadersRequest { topic_partitions: None, ..ElectLeadersRequest::default() };
         let response = ask(&socket, &all, 2).await;
-        assert_eq!((response.error_code, response.replica_election_results.len()), (0, 0));
+        let results = response.replica_election_results;
+        assert_eq!((response.error_code, results.len(), &*results[0].topic), (0, 1, TOPIC));
+        assert_eq!(results[0].partition_result, []);
         let unknown = ElectLeadersRequest { election_type: 2, ..ElectLeadersRequest::default() };
         assert_eq!(ErrorCode::from_wire(ask(&socket, &unknown, 2).await.error_code), ErrorCode::InvalidRequest);
     });
