@@ -4,7 +4,7 @@ use ringlog_buffer::Slice;
 
 use crate::batch::{BatchHeader, BatchView, HEADER_BYTES, Produced};
 use crate::io::IoErrorKind;
-use crate::types::{LeaderEpoch, Millis, Offset, ProducerEpoch};
+use crate::types::{LeaderEpoch, Millis, Offset, ProducerEpoch, ProducerId, Sequence};
 
 /// A partition within its store; given by `create_partition` and reused after `remove_partition`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -263,6 +263,19 @@ pub enum ReadError {
     /// Too many reads wait for the disk.
     #[error("too many reads wait for the disk")]
     Backpressure,
+}
+
+/// An idempotent producer that a partition remembers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub id: ProducerId,
+    /// The newest epoch that has written.
+    pub epoch: ProducerEpoch,
+    /// The last sequence that was written.
+    pub last_sequence: Sequence,
+    /// The largest timestamp of the batch that has it.
+    pub last_timestamp: Millis,
 }
 
 /// A record found by its time.

@@ -119,6 +119,7 @@ apis! {
     ElectLeaders 0..=2 => k43_elect_leaders,
     IncrementalAlterConfigs 0..=1 => k44_incremental_alter_configs,
     DescribeCluster 0..=2 => k60_describe_cluster,
+    DescribeProducers 0..=0 => k61_describe_producers,
     ListConfigResources 0..=1 => k74_list_config_resources,
     DescribeTopicPartitions 0..=0 => k75_describe_topic_partitions,
 }

@@ -3,7 +3,7 @@
 use crate::controller;
 use crate::message::{Call, CallId, Message, Reply};
 use crate::partition::watch::Watcher;
-use crate::partition::{append, deletion, lookup, read};
+use crate::partition::{append, deletion, lookup, producers, read};
 use crate::shard::Shard;
 use crate::topology;
 
@@ -40,6 +40,7 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             later(shard, from, id, async move { Reply::Offsets(begun.outcomes().await) });
             return;
         }
+        Call::Producers(keys) => Reply::Producers(shard.with(|state| producers::producers(state, &keys))),
         Call::Delete(items, wait_max) => {
             let begun = deletion::begin(shard, &items, wait_max);
             later(shard, from, id, async move { Reply::Delete(begun.outcomes().await) });

@@ -10,7 +10,9 @@ use crate::controller::{Command, CommandReply};
 use crate::partition::append::{AppendItem, AppendOutcome};
 use crate::partition::deletion::{DeleteItem, DeleteOutcome};
 use crate::partition::lookup::{EpochItem, EpochOutcome, OffsetItem, OffsetOutcome};
+use crate::partition::producers::ProducersOutcome;
 use crate::partition::read::{ReadCall, ReadOutcome};
+use crate::partition::table::PartitionKey;
 use crate::partition::watch::WatchId;
 
 /// What travels over the mesh. Opaque outside of this crate.
@@ -59,6 +61,8 @@ pub(crate) enum Call {
     Offsets(Vec<OffsetItem>),
     /// Find where leader epochs end.
     EpochEnds(Vec<EpochItem>),
+    /// Tell who has written with a producer id.
+    Producers(Vec<PartitionKey>),
     /// Delete records; the reply comes when that is durable, or when this time is over.
     Delete(Vec<DeleteItem>, Duration),
     /// Change the metadata. Only shard 0 takes it.
@@ -84,6 +88,8 @@ pub(crate) enum Reply {
     Offsets(Vec<OffsetOutcome>),
     /// Of [`Call::EpochEnds`], in the order of its items.
     EpochEnds(Vec<EpochOutcome>),
+    /// Of [`Call::Producers`], in the order of its keys.
+    Producers(Vec<ProducersOutcome>),
     /// Of [`Call::Delete`], in the order of its items.
     Delete(Vec<DeleteOutcome>),
     /// Of [`Call::Command`].

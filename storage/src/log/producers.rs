@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::answer::ActiveProducer;
 use crate::batch::BatchHeader;
 use crate::limits::{PRODUCER_BATCHES_MAX, PRODUCERS_PER_PARTITION_MAX};
 use crate::types::{Millis, Offset, ProducerEpoch, ProducerId, Sequence};
@@ -98,6 +99,15 @@ pub(crate) struct Producers {
 }
 
 impl Producers {
+    /// Those of which a batch is remembered, by their ids.
+    pub(crate) fn active(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.by_id.iter().filter_map(|(id, producer)| {
+            let last = producer.batches().last()?;
+            let (last_sequence, last_timestamp) = (last.last_sequence, last.timestamp);
+            Some(ActiveProducer { id: *id, epoch: producer.epoch, last_sequence, last_timestamp })
+        })
+    }
+
     /// Judges a batch with a producer id. A producer that is not known, or was forgotten, may begin with any sequence;
     /// a new epoch begins with 0, unless nothing is remembered of the old one.
     pub(crate) fn check(&self, batch: BatchHeader<'_>) -> Verdict {

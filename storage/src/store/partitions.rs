@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::commit::AfterNotice;
 use super::maintenance::Doomed;
 use super::{Purpose, Store, index};
-use crate::answer::{EpochEnd, PartitionId, PartitionOffsets, StoreEvent};
+use crate::answer::{ActiveProducer, EpochEnd, PartitionId, PartitionOffsets, StoreEvent};
 use crate::checkpoint::PartitionState;
 use crate::config::LogConfig;
 use crate::io::{IoErrorKind, IoOp};
@@ -140,6 +140,11 @@ impl Store {
     /// The latest leader epoch of the log, [`LeaderEpoch::UNKNOWN`] if it has none.
     pub fn latest_epoch(&self, id: PartitionId) -> LeaderEpoch {
         self.get(id).and_then(|partition| partition.epochs.latest()).unwrap_or(LeaderEpoch::UNKNOWN)
+    }
+
+    /// The producers that the partition remembers; `None` if there is no such partition.
+    pub fn producers(&self, id: PartitionId) -> Option<Vec<ActiveProducer>> {
+        self.get(id).map(|partition| partition.producers.active().collect())
     }
 
     /// Where `epoch` ends in this log (KIP-101, KIP-279); `None` if there is no such partition.

@@ -21,6 +21,7 @@ mod k37_create_partitions;
 mod k43_elect_leaders;
 mod k44_incremental_alter_configs;
 mod k60_describe_cluster;
+mod k61_describe_producers;
 mod k74_list_config_resources;
 mod k75_describe_topic_partitions;
 mod session;

@@ -23,6 +23,7 @@ pub(crate) mod k37_create_partitions;
 pub(crate) mod k43_elect_leaders;
 pub(crate) mod k44_incremental_alter_configs;
 pub(crate) mod k60_describe_cluster;
+pub(crate) mod k61_describe_producers;
 pub(crate) mod k74_list_config_resources;
 pub(crate) mod k75_describe_topic_partitions;
 #[cfg(test)]
