@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::answer::PartitionOffsets;
+use crate::answer::{PartitionOffsets, ReadError};
 use crate::batch::BatchHeader;
 use crate::config::{Durability, LogConfig};
 use crate::io::{FileRef, IoErrorKind};
@@ -175,6 +175,11 @@ impl Partition {
             .iter()
             .map(|segment| to.position_in(segment.base, segment.bytes) - from.position_in(segment.base, segment.bytes));
         between.sum()
+    }
+
+    /// The answer to an offset that the log does not have.
+    pub(crate) fn out_of_range(&self) -> ReadError {
+        ReadError::OffsetOutOfRange { log_start: self.log_start, log_end: self.end.offset }
     }
 
     /// A mark at a segment's very end moves to the begin of the next one, if there is one.

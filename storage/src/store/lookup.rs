@@ -2,7 +2,7 @@
 
 use ringlog_buffer::Slice;
 
-use super::read::{Goal, Place, Step, expected};
+use super::read::{Goal, Place, Step, Waiting, expected, start_position};
 use super::{Store, index};
 use crate::answer::{LookupOutcome, PartitionId, ReadError, ReadUpTo, TimestampOffset};
 use crate::batch::codec::Decompressor;
@@ -23,12 +23,30 @@ impl Store {
         up_to: ReadUpTo,
     ) -> Result<LookupOutcome, ReadError> {
         let partition = self.get(id).filter(|partition| !partition.removing).ok_or(ReadError::UnknownPartition)?;
-        let cap = cap(partition, up_to);
-        let late_enough = |segment: &crate::log::segment::Segment| segment.times.max >= timestamp;
-        let Some(at) = partition.segments.iter().position(late_enough) else {
-            return Ok(LookupOutcome::Ready(None));
+        let goal = Goal::Timestamp { timestamp, log_start: partition.log_start, cap: cap(partition, up_to) };
+        let mut next = late_enough(partition, 0, timestamp);
+        // Of the first segment, what is late enough may be deleted.
+        while let Some(at) = next {
+            match self.look_up(id, at, goal)? {
+                LookupOutcome::Ready(None) => {
+                    next = self.get(id).and_then(|partition| late_enough(partition, at + 1, timestamp));
+                }
+                found => return Ok(found),
+            }
+        }
+        Ok(LookupOutcome::Ready(None))
+    }
+
+    /// Points a lookup by time that has found nothing in its segment at the next one that may have something.
+    pub(super) fn look_further(&self, waiting: &mut Waiting) -> bool {
+        let (Goal::Timestamp { timestamp, .. }, Some(partition)) = (waiting.goal, self.get(waiting.id)) else {
+            return false;
         };
-        self.look_up(id, at, Goal::Timestamp { timestamp, cap })
+        let behind = partition.segments.partition_point(|segment| segment.base <= waiting.segment);
+        let Some(at) = late_enough(partition, behind, timestamp) else { return false };
+        let start = start_position(partition, at, &waiting.goal, None);
+        *waiting = Waiting::new(waiting.id, partition.segments[at].base, waiting.goal, start);
+        true
     }
 
     /// The first record that has the largest timestamp of all (`ListOffsets` with -3, KIP-734).
@@ -133,6 +151,11 @@ impl Store {
     }
 }
 
+/// The first segment from `from` on that has a record at or after a time.
+fn late_enough(partition: &Partition, from: usize, timestamp: Millis) -> Option<usize> {
+    (from..partition.segments.len()).find(|at| partition.segments[*at].times.max >= timestamp)
+}
+
 fn cap(partition: &Partition, up_to: ReadUpTo) -> Offset {
     match up_to {
         ReadUpTo::HighWatermark => partition.high_watermark,
@@ -150,7 +173,8 @@ enum InBatch {
 /// What the header of a batch tells already; `None` if its records have to be looked at.
 fn of_header(batch: BatchHeader<'_>, goal: Goal) -> Option<InBatch> {
     let (wanted, cap) = match goal {
-        Goal::Timestamp { timestamp, cap } => (timestamp, cap),
+        Goal::Timestamp { log_start, .. } if batch.next_offset() <= log_start => return Some(InBatch::NotHere),
+        Goal::Timestamp { timestamp, cap, .. } => (timestamp, cap),
         Goal::MaxTimestamp { batch: base, cap } if batch.base_offset() >= base => (batch.max_timestamp(), cap),
         Goal::MaxTimestamp { .. } | Goal::Fetch { .. } => return Some(InBatch::NotHere),
     };
@@ -160,13 +184,15 @@ fn of_header(batch: BatchHeader<'_>, goal: Goal) -> Option<InBatch> {
     if batch.max_timestamp() < wanted {
         return Some(InBatch::NotHere);
     }
-    (batch.timestamp_type() == TimestampType::LogAppendTime).then(|| first_record(batch))
+    (batch.timestamp_type() == TimestampType::LogAppendTime).then(|| first_record(batch, goal))
 }
 
-fn first_record(batch: BatchHeader<'_>) -> InBatch {
+/// The first record of a batch that is not deleted.
+fn first_record(batch: BatchHeader<'_>, goal: Goal) -> InBatch {
+    let log_start = if let Goal::Timestamp { log_start, .. } = goal { log_start } else { Offset::ZERO };
     InBatch::Here(Some(TimestampOffset {
         timestamp: batch.max_timestamp(),
-        offset: batch.base_offset(),
+        offset: batch.base_offset().max(log_start),
         leader_epoch: batch.leader_epoch(),
     }))
 }
@@ -175,19 +201,24 @@ fn find_in_batch(batch: &BatchView<'_>, goal: Goal, decompressor: &mut Decompres
     if let Some(found) = of_header(batch.header(), goal) {
         return found;
     }
-    let wanted = match goal {
-        Goal::Timestamp { timestamp, .. } => timestamp,
-        Goal::MaxTimestamp { .. } | Goal::Fetch { .. } => batch.max_timestamp(),
+    let (wanted, log_start) = match goal {
+        Goal::Timestamp { timestamp, log_start, .. } => (timestamp, log_start),
+        Goal::MaxTimestamp { .. } | Goal::Fetch { .. } => (batch.max_timestamp(), Offset::ZERO),
     };
     let plain =
         batch.codec().ok().and_then(|codec| decompressor.decompress(codec, batch.payload(), BATCH_BYTES_MAX).ok());
     for record in Records::new(plain.unwrap_or_default(), batch.record_count()).map_while(Result::ok) {
         let timestamp = batch.timestamp_of(record.timestamp_delta);
-        if timestamp >= wanted {
-            let (offset, leader_epoch) = (batch.offset_of(record.offset_delta), batch.leader_epoch());
+        let offset = batch.offset_of(record.offset_delta);
+        if timestamp >= wanted && offset >= log_start {
+            let leader_epoch = batch.leader_epoch();
             return InBatch::Here(Some(TimestampOffset { timestamp, offset, leader_epoch }));
         }
     }
-    // A batch whose records cannot be read any more still has an offset that is not too late.
-    first_record(batch.header())
+    // What is late enough of it is deleted. Or its records cannot be read any more: it still has an offset not too late.
+    if plain.is_some() && log_start > batch.base_offset() {
+        InBatch::NotHere
+    } else {
+        first_record(batch.header(), goal)
+    }
 }

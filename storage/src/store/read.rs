@@ -52,8 +52,8 @@ impl Reads {
 pub(super) enum Goal {
     /// Batches from `offset` on, below `cap`.
     Fetch { offset: Offset, limits: ReadLimits, cap: Offset },
-    /// The first record at or after a time, below `cap`.
-    Timestamp { timestamp: Millis, cap: Offset },
+    /// The first record at or after a time, from the start of the log on, below `cap`.
+    Timestamp { timestamp: Millis, log_start: Offset, cap: Offset },
     /// The record with the largest timestamp in the batch at `batch`.
     MaxTimestamp { batch: Offset, cap: Offset },
 }
@@ -63,7 +63,7 @@ impl Goal {
     pub(super) fn from(&self) -> Offset {
         match self {
             Self::Fetch { offset, .. } => *offset,
-            Self::Timestamp { .. } => Offset::ZERO,
+            Self::Timestamp { log_start, .. } => *log_start,
             Self::MaxTimestamp { batch, .. } => *batch,
         }
     }
@@ -82,10 +82,10 @@ enum Stage {
 
 /// A read that waits for a disk.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
-    id: PartitionId,
-    segment: Offset,
-    goal: Goal,
+pub(super) struct Waiting {
+    pub(super) id: PartitionId,
+    pub(super) segment: Offset,
+    pub(super) goal: Goal,
     stage: Stage,
     /// From here on, a batch border unless something is damaged.
     place: Place,
@@ -99,6 +99,24 @@ struct Waiting {
     file_ends: bool,
     /// Whether some are out.
     gone: bool,
+}
+
+impl Waiting {
+    /// A read of a segment from `start` on, or of its index first where that is not known.
+    pub(super) fn new(id: PartitionId, segment: Offset, goal: Goal, start: Option<Place>) -> Self {
+        Self {
+            id,
+            segment,
+            goal,
+            stage: if start.is_some() { Stage::Batches } else { Stage::Index },
+            place: start.unwrap_or(Place { offset: segment, position: 0 }),
+            read_from: 0,
+            read_bytes: 0,
+            written: 0,
+            file_ends: false,
+            gone: false,
+        }
+    }
 }
 
 /// A batch border in a segment: no batch behind it has a smaller offset.
@@ -125,7 +143,7 @@ impl Store {
     pub fn read(&mut self, id: PartitionId, offset: Offset, limits: ReadLimits) -> Result<ReadOutcome, ReadError> {
         let partition = self.get(id).filter(|partition| !partition.removing).ok_or(ReadError::UnknownPartition)?;
         if offset < partition.log_start || offset > partition.end.offset {
-            return Err(out_of_range(partition));
+            return Err(partition.out_of_range());
         }
         let cap = match limits.up_to {
             ReadUpTo::HighWatermark => partition.high_watermark,
@@ -173,18 +191,7 @@ impl Store {
         let at = partition.segment_with_base(base).expect("looked up before");
         let file = partition.segments[at].file.id;
         let start = start_position(partition, at, &goal, self.reads.cache.cursor(file, goal.from()));
-        let waiting = Waiting {
-            id,
-            segment: base,
-            goal,
-            stage: if start.is_some() { Stage::Batches } else { Stage::Index },
-            place: start.unwrap_or(Place { offset: base, position: 0 }),
-            read_from: 0,
-            read_bytes: 0,
-            written: 0,
-            file_ends: false,
-            gone: false,
-        };
+        let waiting = Waiting::new(id, base, goal, start);
         if let Some(place) = start
             && let Some((part_start, part)) = self.reads.cache.find(file, place.position)
         {
@@ -224,8 +231,8 @@ impl Store {
         let waiting = self.reads.waiting.get_mut(&read).expect("it waits");
         let partition = self.partitions[index(waiting.id)].as_ref().expect("its operations are counted");
         let Some(at) = partition.segment_with_base(waiting.segment) else {
-            let deleted = out_of_range(partition);
-            return self.end_read(read, Err(deleted));
+            let error = partition.out_of_range();
+            return self.end_read(read, Err(error));
         };
         let segment = &partition.segments[at];
         if waiting.stage == Stage::Index {
@@ -272,8 +279,8 @@ impl Store {
         };
         let partition = self.partitions[index(waiting.id)].as_ref().expect("looked up above");
         let Some(at) = partition.segment_with_base(waiting.segment) else {
-            let deleted = out_of_range(partition);
-            return self.end_read(read, Err(deleted));
+            let error = partition.out_of_range();
+            return self.end_read(read, Err(error));
         };
         let segment = &partition.segments[at];
         let written = partition.written.position_in(segment.base, segment.bytes);
@@ -355,8 +362,8 @@ impl Store {
         let waiting = *self.reads.waiting.get(&read).expect("it waits");
         let partition = self.partitions[index(waiting.id)].as_ref().expect("its operations are counted");
         let Some(at) = partition.segment_with_base(waiting.segment) else {
-            let deleted = out_of_range(partition);
-            return self.end_read(read, Err(deleted));
+            let error = partition.out_of_range();
+            return self.end_read(read, Err(error));
         };
         let segment = &partition.segments[at];
         let (end, bytes) = (partition.segment_end_offset(at), segment.bytes);
@@ -388,7 +395,11 @@ impl Store {
     }
 
     pub(super) fn end_read(&mut self, read: ReadId, outcome: Result<Step, ReadError>) {
-        let waiting = self.reads.waiting.remove(&read).expect("it waits");
+        let mut waiting = self.reads.waiting.remove(&read).expect("it waits");
+        if matches!(outcome, Ok(Step::Looked(None))) && self.look_further(&mut waiting) {
+            self.reads.waiting.insert(read, waiting);
+            return self.start_read(read, 0);
+        }
         let event = match (waiting.goal, outcome) {
             (goal @ Goal::Fetch { .. }, Ok(Step::Fetched(batches, _))) => {
                 StoreEvent::ReadReady { read, result: self.or_damage(waiting.id, goal, batches) }
@@ -460,12 +471,8 @@ impl Store {
     }
 }
 
-fn out_of_range(partition: &Partition) -> ReadError {
-    ReadError::OffsetOutOfRange { log_start: partition.log_start, log_end: partition.end.offset }
-}
-
 /// Where to begin reading a segment; `None` if its index has to be read first.
-fn start_position(partition: &Partition, at: usize, goal: &Goal, cursor: Option<u64>) -> Option<Place> {
+pub(super) fn start_position(partition: &Partition, at: usize, goal: &Goal, cursor: Option<u64>) -> Option<Place> {
     if let (Some(position), Goal::Fetch { offset, .. }) = (cursor, goal) {
         return Some(Place { offset: *offset, position });
     }

@@ -110,3 +110,40 @@ fn a_write_that_ends_while_a_lookup_reads_is_no_damage() {
     });
     assert_eq!(found.expect("it has ended").map(|found| found.map(|found| found.offset)), Ok(Some(last)));
 }
+
+#[test]
+fn what_is_deleted_is_not_found_by_its_time() {
+    let check = |restarts: bool| {
+        let mut world = world(Shape { partitions: 1, segment_bytes: 8 << 10, ..Shape::default() });
+        let (shard, id) = world.ids[&0];
+        // The first is late, and so is the last, some segments behind it.
+        let times = (0..40).map(|number| match number {
+            0 => 9000,
+            39 => 9500,
+            number => 1000 + number * 10,
+        });
+        for timestamp in times {
+            let bytes = batch(600, 1, Producer::NONE, timestamp);
+            let (view, _) = BatchView::parse(&bytes).expect("just built");
+            let (store, epoch, now) = (&mut world.stores[shard], LeaderEpoch::new(0), Millis::new(5));
+            store.append(id, NewBatch::from(&view), AppendOrigin::Client, epoch, now).expect("there is room");
+            world.settle(12);
+        }
+        // In the middle of the seventh batch, which has three records as all of them.
+        assert_eq!(world.stores[shard].delete_records(id, Offset::new(20)), Ok(Offset::new(20)));
+        if restarts {
+            world.compare = false;
+            world.shut_down();
+            world.start(1);
+        }
+        let (_, id) = world.ids[&0];
+        for (timestamp, expected) in [(1000, 20), (1060, 20), (1070, 21), (1200, 60), (8000, 117), (9500, 117)] {
+            let found = look_up(&mut world, |store| {
+                store.offset_for_timestamp(id, Millis::new(timestamp), ReadUpTo::HighWatermark)
+            });
+            assert_eq!(found.map(|found| found.offset), Some(Offset::new(expected)), "{timestamp}");
+        }
+    };
+    check(false);
+    check(true);
+}

@@ -10,7 +10,7 @@ use ringlog_net::messages::fetch::{
 use ringlog_reactor::Instant;
 use ringlog_storage::batch::split;
 
-use super::{Client, code};
+use super::{Client, code, deletion};
 use crate::connection::{Connection, Lost};
 use crate::ledger::{Mark, Partition, Told};
 use crate::records::{self, BatchNumber};
@@ -94,6 +94,9 @@ impl Reader {
             self.fetch(connection, &mut stint).await?;
             if self.client.random.chance(200) {
                 self.look_up(connection).await?;
+            }
+            if self.client.random.chance(30) {
+                deletion::delete_records(&mut self.client, connection).await?;
             }
         }
         Ok(())
