@@ -70,6 +70,8 @@ struct Log {
     acknowledged: BTreeMap<i64, (BatchNumber, i64)>,
     high_watermark: i64,
     log_start: i64,
+    /// What the log will start with whatever happens.
+    deleted: i64,
     /// When the high watermark was known to lie beyond an offset.
     grew: Vec<(i64, Instant)>,
 }
@@ -142,6 +144,16 @@ impl Ledger {
             if !self.topics[&partition.topic].kind.is_durable() {
                 *log = Log::default();
             }
+            // It is shown before it is durable: until somebody is told that it is, it may go back.
+            log.log_start = log.deleted;
+        }
+    }
+
+    /// A client was told that everything before this offset is deleted.
+    pub(crate) fn deleted(&mut self, partition: Partition, mark: &Mark, log_start: i64) {
+        if self.counts_still(partition, mark) {
+            let log = self.logs.entry(partition).or_default();
+            log.deleted = log.deleted.max(log_start);
         }
     }
 
@@ -438,9 +450,10 @@ impl Ledger {
         }
     }
 
-    /// The batches of a partition that were read, in order: offset, first timestamp, number.
+    /// The batches of a partition that were read, in order, with the offset of each. Of the first, some may be deleted.
     pub(crate) fn log_of(&self, partition: Partition) -> Vec<(i64, BatchNumber)> {
         let Some(log) = self.logs.get(&partition) else { return Vec::new() };
-        log.seen.range(log.log_start..).map(|(base, seen)| (*base, seen.number)).collect()
+        let is_left = |(_, seen): &(&i64, &Seen)| seen.next > log.log_start;
+        log.seen.iter().filter(is_left).map(|(base, seen)| (*base, seen.number)).collect()
     }
 }

@@ -119,8 +119,9 @@ impl Auditor {
                 let record = move |index: u32| (base + i64::from(index), records::time_of(start, number, index));
                 (0..ledger.sent(number).form.records).map(record)
             };
-            let times: Vec<(i64, Millis)> = ledger.log_of(partition).into_iter().flat_map(records).collect();
-            (ledger.start, times)
+            let log_start = ledger.mark(partition).log_start;
+            let times = ledger.log_of(partition).into_iter().flat_map(records).filter(|(at, _)| *at >= log_start);
+            (ledger.start, times.collect::<Vec<(i64, Millis)>>())
         };
         if times.is_empty() {
             return Ok(());

@@ -44,6 +44,7 @@ pub(crate) async fn delete_records(client: &mut Client, connection: &mut Connect
             assert!(log_start >= offset, "{partition:?}: the log was to start at {offset}, and starts at {log_start}");
             let told = Told { high_watermark: mark.high_watermark.max(log_start), log_start };
             ledger.told(partition, &mark, told, client.reactor.now());
+            ledger.deleted(partition, &mark, log_start);
         }
         // It may be durable later, or never.
         ErrorCode::RequestTimedOut => {}
