@@ -25,6 +25,7 @@ use anyhow::{Context as _, bail, ensure};
 use crate::Setup;
 use crate::floor::Floor;
 use crate::machine::Facts;
+use crate::ranges::{self, within};
 use crate::workload::file::Workload;
 use crate::workload::resolve;
 use durability::Durability;
@@ -55,10 +56,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT")]
     ours: Option<String>,
     /// Its process, if its cost is to be told.
-    #[arg(long, requires = "ours", value_name = "PID")]
+    #[arg(long, requires = "ours", value_name = "PID", value_parser = within::<u32>(ranges::PROCESS))]
     ours_pid: Option<u32>,
     /// The process of the broker of `--against`, if it runs already and its cost is to be told.
-    #[arg(long, value_name = "PID")]
+    #[arg(long, value_name = "PID", value_parser = within::<u32>(ranges::PROCESS))]
     against_pid: Option<u32>,
     /// What is compared [default: bench/matrix/default.toml].
     #[arg(long, value_name = "FILE")]
@@ -76,10 +77,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     durability: Option<Durability>,
     /// Rounds of four blocks, A B B A [default: what the matrix says; 1 for a workload alone].
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_parser = within::<u8>(ranges::ROUNDS))]
     rounds: Option<u8>,
     /// Records that a broker takes before its blocks count [default: what the matrix says].
-    #[arg(long)]
+    #[arg(long, value_parser = within::<u64>(ranges::WARM_UP_RECORDS))]
     warm_up_records: Option<u64>,
     /// Write everything that was found to this file.
     #[arg(long, value_name = "FILE")]
@@ -92,11 +93,6 @@ pub(crate) struct Arguments {
 pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyhow::Result<()> {
     let matrix = matrix(setup, arguments)?;
     let (sides, names) = sides(setup, arguments)?;
-    ensure!(
-        setup.broker_core != setup.load_core,
-        "broker and load are both to run on core {}: --load-core names another",
-        setup.load_core
-    );
     let machine = machine.to_string().trim_start_matches("machine: ").to_owned();
     let [ours, theirs] = &names;
     println!("compare {}: {ours} beside {theirs}, {} rounds of four blocks", matrix.name, matrix.rounds);

@@ -12,6 +12,7 @@ use crate::broker::{Broker, Cores};
 use crate::compare::curve;
 use crate::compare::{Block, Metric};
 use crate::machine::Facts;
+use crate::ranges::{self, within};
 use crate::report::median;
 use crate::workload::file::Workload;
 use crate::workload::{put, scenario::Leave, shape};
@@ -35,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     cores_max: Option<usize>,
     /// Rounds, each with every number of cores.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = within::<usize>(ranges::ROUNDS))]
     rounds: usize,
     /// Write what was found to this file.
     #[arg(long, value_name = "FILE")]
@@ -72,7 +73,6 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
     let cores_max = arguments.cores_max.unwrap_or_else(|| machine.cores());
     let all = machine.cores();
     ensure!((1..=all).contains(&cores_max), "--cores-max {cores_max}: expected 1 to {all}, which this machine has");
-    ensure!((1..=100).contains(&arguments.rounds), "--rounds {}: expected 1 to 100", arguments.rounds);
     println!("cores {}: {}", workload.name, shape(&workload));
     let mut points: Vec<Point> = (1..=cores_max).map(|cores| Point { cores, blocks: Vec::new() }).collect();
     for round in 0..arguments.rounds {

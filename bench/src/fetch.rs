@@ -13,6 +13,7 @@ use crate::broker::{Broker, Cores};
 use crate::client::Receive;
 use crate::load::{self, Counts, Load, Measured};
 use crate::produce::Shape;
+use crate::ranges::{self, within};
 use crate::report::{Target, figure, gigabytes};
 use crate::requests;
 
@@ -28,7 +29,7 @@ pub(crate) struct Arguments {
     #[arg(value_enum)]
     workload: Workload,
     /// Consumers side by side, each with a connection; each reads everything.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = within::<usize>(ranges::CONSUMERS))]
     consumers: usize,
 }
 

@@ -13,6 +13,7 @@ use crate::client::Receive;
 use crate::load::{self, Measured};
 use crate::machine;
 use crate::produce::Shape;
+use crate::ranges::{self, within};
 use crate::report::{Target, figure, number};
 
 /// How much more the flushes of many partitions may be: what two runs differ by anyway.
@@ -20,10 +21,11 @@ const RATIO_MAX: f64 = 1.1;
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[arg(long, default_value_t = 1000)]
+    /// Connections, each with one request in flight.
+    #[arg(long, default_value_t = 1000, value_parser = within::<usize>(ranges::CONNECTIONS))]
     connections: usize,
     /// The larger number of partitions; the smaller one is 1.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = within::<i32>(2..=*ranges::PARTITIONS.end()))]
     partitions: i32,
 }
 

@@ -21,6 +21,7 @@ mod null_broker;
 mod page_cache;
 mod payload;
 mod produce;
+mod ranges;
 mod reactor;
 mod report;
 mod requests;
@@ -33,7 +34,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
+use ranges::within;
 
 /// What Ringlog costs: memory, start, CPU per GB and per request, flushes.
 #[derive(Debug, Parser)]
@@ -60,14 +63,14 @@ struct Setup {
     #[arg(long, global = true, default_value_t = 1)]
     load_core: usize,
     /// Runs whose median counts [default: 5]; `load` tells each of them [default: 1].
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_parser = within::<usize>(ranges::RUNS))]
     runs: Option<usize>,
     /// Milliseconds of load before a run is measured: caches, pools and files reach the state in which they stay
     /// [default: 1500; what the workload file says].
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_parser = within::<u64>(ranges::WARM_UP_MS))]
     warm_up_ms: Option<u64>,
     /// Seconds of one run that are measured [default: 4; what the workload file says].
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_parser = within::<u64>(ranges::SECONDS))]
     seconds: Option<u64>,
     /// More settings of the broker.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
@@ -85,6 +88,27 @@ impl Setup {
 
     fn measured(&self) -> Duration {
         Duration::from_secs(self.seconds.unwrap_or(4))
+    }
+
+    /// Refuses cores that this program may not use.
+    fn check_cores(&self) -> anyhow::Result<()> {
+        let usable: Vec<usize> =
+            core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+        for (option, core) in [("--broker-core", self.broker_core), ("--load-core", self.load_core)] {
+            ensure!(usable.contains(&core), "{option} {core}: expected one of {usable:?}, which this program may use");
+        }
+        Ok(())
+    }
+
+    /// Refuses a broker and a load that would share a core: each would be measured with the other's work.
+    fn check_cores_apart(&self) -> anyhow::Result<()> {
+        self.check_cores()?;
+        ensure!(
+            self.broker_core != self.load_core,
+            "broker and load are both to run on core {}: --load-core names another",
+            self.load_core
+        );
+        Ok(())
     }
 }
 
@@ -135,6 +159,12 @@ fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
         Command::ReactorServe(arguments) => return reactor::serve(&setup, arguments),
         _ => {}
     }
+    match &command {
+        Command::Machine | Command::Size => {}
+        // With many cores, the load shares one where there is no other.
+        Command::Cores(_) => setup.check_cores()?,
+        _ => setup.check_cores_apart()?,
+    }
     let facts = machine::Facts::read(&broker::folder(&setup)?)?;
     let _watch = interrupt::watch()?;
     let for_programs = match &command {
@@ -167,5 +197,43 @@ mod tests {
     #[test]
     fn the_arguments_fit_together() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_number_that_measures_nothing_is_refused_with_option_and_range() {
+        for (arguments, range) in [
+            ("size --runs 0", "1..=1000"),
+            ("machine --seconds 0", "1..=3600"),
+            ("produce small --connections 0", "1..=100000"),
+            ("produce small --in-flight 0", "1..=100"),
+            ("produce small --partitions 0", "1..=10000"),
+            ("fetch tail --consumers 0", "1..=1000"),
+            ("flushes --connections 100001", "1..=100000"),
+            ("flushes --partitions 1", "2..=10000"),
+            ("reactor --connections 0", "1..=100000"),
+            ("cores --rounds 0", "1..=100"),
+            ("compare --against self --rounds 101", "1..=100"),
+            ("load a.toml --bootstrap a:1 --broker-pid 0", "1..=4194304"),
+        ] {
+            let error = Arguments::try_parse_from(["ringlog-bench"].into_iter().chain(arguments.split(' ')));
+            let error = error.expect_err(arguments).to_string();
+            let mut parts = arguments.rsplit(' ');
+            let (value, option) = (parts.next().expect("a value"), parts.next().expect("an option"));
+            assert!([value, option, range].iter().all(|part| error.contains(part)), "{error}");
+        }
+    }
+
+    #[test]
+    fn broker_and_load_have_cores_of_their_own() {
+        let setup = |broker: &str, load: &str| {
+            let all = ["ringlog-bench", "machine", "--broker-core", broker, "--load-core", load];
+            Arguments::parse_from(all).setup
+        };
+        let own = core_affinity::get_core_ids().expect("there is one")[0].id.to_string();
+        let error = setup(&own, &own).check_cores_apart().expect_err("the same").to_string();
+        assert!(error.contains("both to run on core"), "{error}");
+        let error = setup(&own, "99999").check_cores_apart().expect_err("there is none").to_string();
+        assert!(error.starts_with("--load-core 99999: expected one of"), "{error}");
+        setup(&own, &own).check_cores().expect("it is there");
     }
 }

@@ -10,6 +10,7 @@ use crate::Setup;
 use crate::broker::{Broker, Cores};
 use crate::load::{self, Load, Measured};
 use crate::payload::Payload;
+use crate::ranges::{self, within};
 use crate::report::{Target, figure, gigabytes, number};
 use crate::requests::{self, Acks};
 
@@ -23,13 +24,13 @@ pub(crate) struct Arguments {
     #[arg(value_enum)]
     workload: Workload,
     /// Connections [default: 4 with large batches, 64 with small ones].
-    #[arg(long)]
+    #[arg(long, value_parser = within::<usize>(ranges::CONNECTIONS))]
     connections: Option<usize>,
     /// Requests that a connection has in flight [default: 2 with large batches, 1 with small ones].
-    #[arg(long)]
+    #[arg(long, value_parser = within::<usize>(ranges::IN_FLIGHT))]
     in_flight: Option<usize>,
     /// Partitions; each connection writes to one of them [default: 4 with large batches, 16 with small ones].
-    #[arg(long)]
+    #[arg(long, value_parser = within::<i32>(ranges::PARTITIONS))]
     partitions: Option<i32>,
 }
 

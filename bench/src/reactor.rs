@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::Setup;
 use crate::client::Receive;
 use crate::load::{self, Counts, Load};
+use crate::ranges::{self, within};
 use crate::report::{median, number};
 use crate::workload::latency::{Latencies, Quantiles};
 use server::Server;
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(value_enum)]
     works: Vec<Work>,
     /// Connections, each with one request in flight [default: 64 with small messages, 8 with large ones, 16 with writes].
-    #[arg(long)]
+    #[arg(long, value_parser = within::<usize>(ranges::CONNECTIONS))]
     connections: Option<usize>,
     /// Results as JSON, for programs.
     #[arg(long)]

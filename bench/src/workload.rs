@@ -25,6 +25,7 @@ use crate::client::{POOLED_BYTES_MAX, Receive};
 use crate::load::{self, Server};
 use crate::machine::Facts;
 use crate::null_broker::NullBroker;
+use crate::ranges::{self, within};
 use file::{Kind, Pace, Workload};
 use results::{Measured, Results};
 use scenario::Leave;
@@ -41,7 +42,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT")]
     bootstrap: Option<String>,
     /// The process of that broker, if its CPU time is to be told.
-    #[arg(long, requires = "bootstrap", value_name = "PID")]
+    #[arg(long, requires = "bootstrap", value_name = "PID", value_parser = within::<u32>(ranges::PROCESS))]
     broker_pid: Option<u32>,
     /// Leave out the run against a broker that does nothing.
     #[arg(long)]

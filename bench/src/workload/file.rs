@@ -187,8 +187,7 @@ mod range {
     pub(super) const TICK_US: RangeInclusive<u64> = 0..=100_000;
     pub(super) const IN_FLIGHT: RangeInclusive<u64> = 1..=100;
     pub(super) const FILL_BYTES: RangeInclusive<u64> = 1..=1_000_000_000_000;
-    pub(super) const WARM_UP_MS: RangeInclusive<u64> = 0..=600_000;
-    pub(super) const SECONDS: RangeInclusive<u64> = 1..=3_600;
+    pub(super) use crate::ranges::{SECONDS, WARM_UP_MS};
 }
 
 const OF_FILLED: &str = "to be left out but with kind = \"catch-up\" or \"replay\"";
