@@ -1,16 +1,22 @@
 //! A thin connection: whole frames out, whole frames in, nothing else.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use ringlog_buffer::{Chunk, Slice};
 use ringlog_net::messages::create_topics::CreateTopicsResponse;
 use ringlog_net::wire::Reader;
 use ringlog_reactor::{Reactor, Socket};
 use ringlog_storage::types::Uuid;
-use std::net::SocketAddr;
 
 use crate::requests::{self, Intent, TopicSetting};
 
 const SIZE_FIELD_BYTES: usize = 4;
+/// How long a connection may take.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long an answer may take that a load has to wait for: `request.timeout.ms` of Kafka's clients.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Largest response that a benchmark asks for, with its header.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
 /// The first buffer of a connection; it grows to the largest response.
@@ -26,6 +32,8 @@ pub(crate) struct Connection {
     buffer: Chunk,
     taken: usize,
     receive: Receive,
+    /// Whom it was opened to.
+    opened: Option<(Reactor, SocketAddr)>,
 }
 
 /// The sending side of a connection. One task sends at a time.
@@ -50,13 +58,15 @@ pub(crate) enum Receive {
 
 impl Connection {
     pub(crate) async fn open(reactor: &Reactor, address: SocketAddr, receive: Receive) -> anyhow::Result<Self> {
-        let socket = reactor.connect(address).await.context("the broker refuses a connection")?;
-        Ok(Self::over(socket, receive))
+        let connected = reactor.timeout(reactor.connect(address), CONNECT_MAX).await;
+        let Ok(connected) = connected else { bail!("{address} takes no connection within {CONNECT_MAX:?}") };
+        let socket = connected.with_context(|| format!("{address} refuses a connection"))?;
+        Ok(Self { opened: Some((reactor.clone(), address)), ..Self::over(socket, receive) })
     }
 
     /// A connection over a socket that is connected already.
     pub(crate) fn over(socket: Socket, receive: Receive) -> Self {
-        Self { socket, buffer: Chunk::with_capacity(BUFFER_BYTES_MIN), taken: 0, receive }
+        Self { socket, buffer: Chunk::with_capacity(BUFFER_BYTES_MIN), taken: 0, receive, opened: None }
     }
 
     /// The sending side, for a task of its own.
@@ -68,6 +78,15 @@ impl Connection {
     pub(crate) async fn call(&mut self, frame: Slice) -> anyhow::Result<Slice> {
         self.send(frame).await?;
         self.response().await
+    }
+
+    /// The same, for an answer without which there is no load: where none comes in time, the error tells `what` was asked.
+    pub(crate) async fn ask(&mut self, what: &str, frame: Slice) -> anyhow::Result<Slice> {
+        let Some((reactor, address)) = self.opened.clone() else { return self.call(frame).await };
+        match reactor.timeout(self.call(frame), ANSWER_MAX).await {
+            Ok(answer) => answer.with_context(|| format!("{what}, asked of {address}")),
+            Err(_) => bail!("{address} does not answer within {ANSWER_MAX:?}: {what}"),
+        }
     }
 
     /// Sends a whole frame.
@@ -164,7 +183,7 @@ impl Connection {
         settings: &[TopicSetting],
         intent: Intent,
     ) -> anyhow::Result<Uuid> {
-        let frame = self.call(requests::create_topic(name, partitions, settings, intent)?).await?;
+        let frame = self.ask("a new topic", requests::create_topic(name, partitions, settings, intent)?).await?;
         let mut r = Reader::new(&frame);
         r.i32()?;
         r.tagged_fields(|_, _| Ok(false))?;

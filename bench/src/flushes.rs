@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::Setup;
 use crate::broker::{Broker, Cores};
 use crate::client::Receive;
+use crate::descriptors;
 use crate::load::{self, Measured};
 use crate::machine;
 use crate::produce::Shape;
@@ -37,6 +38,7 @@ struct Run {
 }
 
 pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
+    descriptors::make_room(arguments.connections)?;
     let mut per_second = Vec::new();
     for partitions in [1, arguments.partitions] {
         println!("flushes: {} connections, {partitions} partitions", arguments.connections);

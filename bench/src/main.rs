@@ -10,6 +10,7 @@ mod broker;
 mod client;
 mod compare;
 mod cores;
+mod descriptors;
 mod fetch;
 mod floor;
 mod flushes;

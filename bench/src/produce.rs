@@ -8,6 +8,7 @@ use ringlog_storage::types::{Millis, Uuid};
 
 use crate::Setup;
 use crate::broker::{Broker, Cores};
+use crate::descriptors;
 use crate::load::{self, Load, Measured};
 use crate::payload::Payload;
 use crate::ranges::{self, within};
@@ -95,6 +96,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
         partitions: arguments.partitions.unwrap_or(of_workload.partitions),
         ..of_workload
     };
+    descriptors::make_room(shape.connections)?;
     println!("produce: {shape:?}");
     let mut runs = Vec::new();
     for _ in 0..setup.runs() {

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::Setup;
 use crate::client::Receive;
+use crate::descriptors;
 use crate::load::{self, Counts, Load};
 use crate::ranges::{self, within};
 use crate::report::{median, number};
@@ -160,6 +161,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
     let mut all = Vec::new();
     for work in works {
         let connections = arguments.connections.unwrap_or(work.connections());
+        descriptors::make_room(connections)?;
         let mut runs = Vec::new();
         for round in 0..setup.runs() {
             let mut order = Contender::ALL.to_vec();

@@ -22,6 +22,7 @@ use anyhow::Context as _;
 use crate::Setup;
 use crate::broker::{Broker, Cores};
 use crate::client::{POOLED_BYTES_MAX, Receive};
+use crate::descriptors;
 use crate::load::{self, Server};
 use crate::machine::Facts;
 use crate::null_broker::NullBroker;
@@ -101,6 +102,8 @@ fn on_own_broker(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured>
 fn calibrate(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured> {
     let batch_bytes = workload.payload.batch_bytes.max(workload.payload.record_bytes);
     let receive = if batch_bytes >= POOLED_BYTES_MAX { Receive::Direct } else { Receive::Pooled };
+    // The null broker has the other end of each.
+    descriptors::make_room(2 * workload.connections)?;
     let broker = NullBroker::start(setup.broker_core, receive)?;
     let server = Server { address: broker.address, process: None, data: None };
     let seconds = workload.seconds.min(CALIBRATION_SECONDS_MAX);
@@ -112,6 +115,7 @@ fn calibrate(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured> {
 
 /// Runs a workload once.
 pub(crate) fn put(setup: &Setup, server: Server, workload: &Workload, leave: Leave) -> anyhow::Result<Measured> {
+    descriptors::make_room(workload.connections + workload.consumers)?;
     let workload = workload.clone();
     load::run_against(server, setup, move |load| scenario::run(load, workload.clone(), leave))
 }

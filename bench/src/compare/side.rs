@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use ringlog_net::error::ErrorCode;
 
 use crate::Setup;
@@ -16,9 +16,9 @@ use crate::load::{self, Load, Server};
 use crate::requests::{Intent, Refused};
 use crate::workload::scenario::Leave;
 
-/// Between two questions to a broker that is not ready yet, and how many there are.
+/// Between two questions to a broker that is not ready yet, and how long it is asked.
 const RETRY: Duration = Duration::from_millis(50);
-const RETRIES_MAX: usize = 1_200;
+const READY_MAX: Duration = Duration::from_mins(1);
 /// No topic of this name is ever made.
 const PROBE: &str = "bench-probe";
 
@@ -122,15 +122,14 @@ impl Contender {
 /// Waits until a broker that was just started would make a topic.
 fn wait(setup: &Setup, server: &Server) -> anyhow::Result<()> {
     load::run_against(server.clone(), setup, async |load: Load| {
-        let mut last = anyhow!("it was not asked");
-        for _ in 0..RETRIES_MAX {
-            match probe(&load, &[]).await {
-                Ok(()) => return Ok(()),
-                Err(error) => last = error,
+        let end = load.reactor.now() + READY_MAX;
+        while let Err(error) = probe(&load, &[]).await {
+            if load.reactor.now() >= end {
+                return Err(error.context("the broker does not become ready"));
             }
             load.reactor.sleep(RETRY).await;
         }
-        Err(last.context("the broker does not become ready"))
+        Ok(())
     })
 }
 

@@ -85,7 +85,7 @@ async fn idle(load: &Load, workload: &Workload, topics: &Topics, before: Option<
     let mut connections = Vec::new();
     for _ in 0..workload.connections {
         let mut connection = load.connect(Receive::Pooled).await?;
-        connection.call(topics.ask_for_one()?).await?;
+        connection.ask("what there is of a topic", topics.ask_for_one()?).await?;
         connections.push(connection);
     }
     load.reactor.sleep(rest).await;
@@ -417,15 +417,17 @@ mod tests {
         put_on(sim, address, workload)
     }
 
-    fn put_on(mut sim: Sim, address: SocketAddr, workload: Workload) -> Measured {
-        let server = Server { address, process: None, data: None };
-        let measured = sim.block_on("load", move |reactor| async move {
+    fn put_on(sim: Sim, address: SocketAddr, workload: Workload) -> Measured {
+        try_on(sim, Server { address, process: None, data: None }, workload).expect("it runs")
+    }
+
+    fn try_on(mut sim: Sim, server: Server, workload: Workload) -> anyhow::Result<Measured> {
+        sim.block_on("load", move |reactor| async move {
             while reactor.connect(server.address).await.is_err() {
                 reactor.sleep(LOOK).await;
             }
             run(Load::new(reactor, server, Duration::ZERO), workload, Leave::Topics).await
-        });
-        measured.expect("it runs")
+        })
     }
 
     #[test]
@@ -463,6 +465,22 @@ mod tests {
         // Ten a round trip of 100 ms.
         assert!((80..=100).contains(&measured.produced.requests), "{measured:?}");
         assert!(produce.p50_us >= 99_000.0 && produce.max_us < 110_000.0, "{produce:?}");
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_ends_a_load() {
+        let mut sim = Sim::new(7, SimOptions::default());
+        let node = sim.start_node("silent", 1, async |reactor: Reactor, _: Mesh<()>| {
+            let any = SocketAddr::from(([0, 0, 0, 0], PORT));
+            let listener = reactor.listen(any, ListenOptions::default()).await.expect("a free port");
+            let mut sockets = Vec::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                sockets.push(socket);
+            }
+        });
+        let server = Server { address: sim.address(node, PORT), process: None, data: None };
+        let error = try_on(sim, server.clone(), workload(1, 1)).expect_err("nothing is answered");
+        assert_eq!(error.to_string(), format!("{} does not answer within 30s: a new topic", server.address));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Topics {
     /// Waits until every partition has a leader, and makes sure that it is the same for all: a run has one address.
     async fn wait_for_leaders(&self, load: &Load, connection: &mut Connection) -> anyhow::Result<()> {
         for _ in 0..LOOKS_MAX {
-            let frame = connection.call(requests::metadata(&self.ids)?).await?;
+            let frame = connection.ask("the leaders of new topics", requests::metadata(&self.ids)?).await?;
             let mut r = requests::body(&frame, ApiKey::Metadata, requests::METADATA_VERSION)?;
             let response = MetadataResponse::decode(&mut r, requests::METADATA_VERSION)?;
             let partitions: Vec<_> = response.topics.iter().flat_map(|topic| &topic.partitions).collect();
@@ -89,7 +89,7 @@ impl Topics {
             let request = requests::fetch_all(some.iter().map(|partition| (*partition, 0)), limits)?;
             let mut looks = 0;
             loop {
-                let frame = connection.call(request.clone()).await?;
+                let frame = connection.ask("a fetch of nothing", request.clone()).await?;
                 match requests::read_fetched(&frame, |_, _| Ok(())) {
                     Ok(()) => break,
                     Err(error) if looks == LOOKS_MAX || !is_of_new_topics(&error) => return Err(error),
@@ -109,7 +109,7 @@ impl Topics {
     /// Deletes them.
     pub(crate) async fn delete(&self, load: &Load) -> anyhow::Result<()> {
         let mut connection = load.connect(Receive::Pooled).await?;
-        let frame = connection.call(requests::delete_topics(&self.ids)?).await?;
+        let frame = connection.ask("the deletion of topics", requests::delete_topics(&self.ids)?).await?;
         let mut r = requests::body(&frame, ApiKey::DeleteTopics, requests::DELETE_TOPICS_VERSION)?;
         let response = DeleteTopicsResponse::decode(&mut r, requests::DELETE_TOPICS_VERSION)?;
         response.responses.iter().try_for_each(|topic| {
