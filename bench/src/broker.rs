@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Setup;
 use crate::compare::spawn_on;
-use crate::interrupt::Leftovers;
+use crate::interrupt::{Leftovers, Process};
 use crate::load::Server;
 
 /// Clock ticks in a second, as `/proc` counts them for every program on Linux.
@@ -48,21 +48,22 @@ pub(crate) enum Cores {
 /// A running broker, ended and its data removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    child: Child,
+    process: Process,
     /// Keeps the pipe open: a broker may write to it until it ends.
     _output: BufReader<ChildStdout>,
     pub(crate) address: SocketAddr,
     /// From the start of the process until its port accepted a connection.
     pub(crate) started_in: Duration,
     data: PathBuf,
-    leftovers: Leftovers,
+    /// Goes behind the process that writes it: fields are dropped in their order.
+    _leftovers: Leftovers,
 }
 
 impl Broker {
     pub(crate) fn start(setup: &Setup, cores: Cores) -> anyhow::Result<Self> {
         let program = setup.ringlog.clone().map_or_else(|| beside("ringlog"), Ok)?;
         let data = folder(setup)?.join(format!("broker-{}", std::process::id()));
-        let leftovers = Leftovers::folder(&data);
+        let leftovers = Leftovers::at(&data);
         let mut command = Command::new(&program);
         command.arg("start");
         command.args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set"]);
@@ -86,33 +87,31 @@ impl Broker {
         let begin = Instant::now();
         let started = match cores {
             Cores::One => spawn_on(setup.broker_core, &mut command),
-            Cores::First(_) | Cores::All => command.spawn(),
+            Cores::First(_) | Cores::All => Process::start(&mut command),
         };
-        let mut child = started.with_context(|| {
+        let mut process = started.with_context(|| {
             format!("{} cannot be started: `cargo build --release -p ringlog` makes it", program.display())
         })?;
-        leftovers.add_process(child.id());
-        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut output = BufReader::new(process.0.stdout.take().expect("it is piped"));
         let mut line = String::new();
         output.read_line(&mut line).context("what the broker prints")?;
         let Some(address) = listening(&line) else {
-            drop(child.kill());
             bail!("{} did not say where it listens, but: {line:?}; see {}.log", program.display(), data.display());
         };
         drop(std::net::TcpStream::connect(address).context("the broker's port")?);
-        Ok(Self { child, _output: output, address, started_in: begin.elapsed(), data, leftovers })
+        Ok(Self { process, _output: output, address, started_in: begin.elapsed(), data, _leftovers: leftovers })
     }
 
     /// Resident memory, in bytes.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let path = format!("/proc/{}/status", self.child.id());
+        let path = format!("/proc/{}/status", self.id());
         let status = fs::read_to_string(&path).context(path)?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>().context("VmRSS")? * 1024)
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
     pub(crate) fn server(&self) -> Server {
@@ -125,7 +124,7 @@ impl Broker {
 
     /// An error if it has ended by itself.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
-        match self.child.try_wait().context("the process is ours")? {
+        match self.process.0.try_wait().context("the process is ours")? {
             None => Ok(()),
             Some(status) => bail!("the broker ended with {status}; see {}.log", self.data.display()),
         }
@@ -133,22 +132,13 @@ impl Broker {
 
     /// Asks it to shut down, and waits until it has.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a process id")?;
         kill_process(id, Signal::TERM).context("the broker has ended before")?;
-        let status = self.child.wait().context("the process is ours")?;
+        let status = self.process.0.wait().context("the process is ours")?;
         if !status.success() {
             bail!("the broker ended with {status}");
         }
         Ok(())
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // It may have ended by itself, and its data may be gone.
-        drop(self.child.kill());
-        drop(self.child.wait());
-        self.leftovers.remove();
     }
 }
 

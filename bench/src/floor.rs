@@ -1,6 +1,6 @@
 //! The machine's floor: CPU that the parts of a broker's work take with nothing around them, on the broker's core.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Setup;
 use crate::broker;
+use crate::interrupt::Leftovers;
 use crate::report::gigabytes;
 use crate::usage::thread_cpu;
 
@@ -75,9 +76,9 @@ impl Floor {
         let (send, _) = loopback(core, other)?;
         let folder = broker::folder(setup)?;
         let path = folder.join(format!("floor-{}", std::process::id()));
+        let leftovers = Leftovers::at(&path);
         let write = on_core(core, || write(&path));
-        // It is there only if it could be made.
-        drop(fs::remove_file(&path));
+        drop(leftovers);
         Ok(Self {
             receive,
             send,

@@ -4,6 +4,7 @@
 //! Where `perf` can be used, the file writes of the broker's ring are counted too, and those are the broker's alone; there
 //! are writes among them that bring journaled data into segments, without a flush.
 
+use std::io::Read as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::Setup;
 use crate::broker::{Broker, Cores};
 use crate::client::Receive;
 use crate::descriptors;
+use crate::interrupt::Process;
 use crate::load::{self, Measured};
 use crate::machine;
 use crate::produce::Shape;
@@ -86,17 +88,18 @@ fn measure(setup: &Setup, shape: Shape) -> anyhow::Result<Run> {
 }
 
 /// Lets `perf` count the vectored writes that a process gives to its rings. All that the broker writes to files is such.
-fn count_writes(process: u32, duration: Duration) -> Option<std::process::Child> {
+fn count_writes(process: u32, duration: Duration) -> Option<Process> {
     const VECTORED_WRITE: &str = "opcode == 2";
     let mut perf = Command::new("perf");
     perf.args(["stat", "-x,", "-e", "io_uring:io_uring_submit_req", "--filter", VECTORED_WRITE, "-p"]);
     perf.arg(process.to_string()).args(["--", "sleep"]).arg(duration.as_secs_f64().to_string());
-    perf.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()
+    perf.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    Process::start(&mut perf).ok()
 }
 
-fn counted(perf: std::process::Child) -> Option<u64> {
-    let output = perf.wait_with_output().ok()?;
-    let text = String::from_utf8(output.stderr).ok()?;
+fn counted(mut perf: Process) -> Option<u64> {
+    let mut text = String::new();
+    perf.0.stderr.take()?.read_to_string(&mut text).ok()?;
     let line = text.lines().find(|line| line.contains("io_uring_submit_req"))?;
     line.split(',').next()?.parse().ok()
 }

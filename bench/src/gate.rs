@@ -6,7 +6,6 @@ mod strace;
 mod valgrind;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -16,6 +15,7 @@ use anyhow::{Context as _, bail};
 
 use crate::Setup;
 use crate::broker;
+use crate::interrupt::{Leftovers, Process};
 use crate::report::number;
 use crate::scene::{Counted, Scene};
 use ceilings::{Ceilings, Counts, Verdict};
@@ -50,10 +50,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
     let mut ceilings = Ceilings::read(&arguments.ceilings)?;
     let scratch = broker::folder(setup)?.join(format!("gate-{}", std::process::id()));
-    fs::create_dir_all(&scratch).with_context(|| scratch.display().to_string())?;
-    let counted = count(&scratch);
-    drop(fs::remove_dir_all(&scratch));
-    let counted = counted?;
+    let leftovers = Leftovers::folder(&scratch).with_context(|| scratch.display().to_string())?;
+    let counted = count(&scratch)?;
+    drop(leftovers);
     if arguments.record || arguments.raise.is_some() {
         ceilings.record(&counted.counts, arguments.raise.as_deref());
         ceilings.write(&arguments.ceilings)?;
@@ -208,7 +207,7 @@ fn count_on_ring(scratch: &Path, all: &mut All) -> anyhow::Result<()> {
         all.skipped.push(format!("enters and syscalls: no ring here: {refusal:#}"));
         return Ok(());
     }
-    let traced = Command::new("strace").args(["-f", "-qq", "-o", "/dev/null", "true"]).output();
+    let traced = Process::output(Command::new("strace").args(["-f", "-qq", "-o", "/dev/null", "true"]));
     if !traced.is_ok_and(|output| output.status.success()) {
         all.skipped.push("enters and syscalls: strace is not there, or may not trace".to_owned());
         return Ok(());
@@ -243,7 +242,8 @@ fn path(of: &str, times: u32) -> anyhow::Result<Program> {
 /// What a program prints.
 fn output(program: &Program) -> anyhow::Result<String> {
     let mut command = Command::new(&program.path);
-    let output = command.args(&program.arguments).output().with_context(|| program.path.display().to_string())?;
+    let output =
+        Process::output(command.args(&program.arguments)).with_context(|| program.path.display().to_string())?;
     if !output.status.success() {
         bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -1,42 +1,55 @@
-//! What is cleaned up when somebody ends this program while brokers run: their processes and their data.
+//! What is cleaned up when somebody ends this program while others run for it: their processes, and their data.
+//!
+//! Whoever starts a process or makes a folder does it under one lock. The clean-up takes that lock and keeps it until this
+//! program has ended: it finds everything that was started, and nothing new is.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, Shards, launch};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// What shells report of a program that SIGINT has ended.
 const EXIT_CODE: i32 = 130;
 
-/// Folders of brokers that run, and their processes.
-static RUNNING: Mutex<Vec<(PathBuf, Option<u32>)>> = Mutex::new(Vec::new());
+static RUNNING: Mutex<Running> = Mutex::new(Running { paths: Vec::new(), processes: Vec::new() });
 
-/// A folder, and perhaps a process, that must not outlive this program.
+/// Everything that must not outlive this program.
+#[derive(Debug)]
+struct Running {
+    paths: Vec<PathBuf>,
+    processes: Vec<u32>,
+}
+
+/// A folder or a file that must not outlive this program. It is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Leftovers(PathBuf);
 
 impl Leftovers {
-    /// A folder that is about to be made; what an earlier process of the same id has left in its place is removed.
-    pub(crate) fn folder(path: &Path) -> Self {
-        drop(fs::remove_dir_all(path));
-        running().push((path.to_owned(), None));
+    /// What is about to be made there; what an earlier process of the same id has left in its place is removed.
+    pub(crate) fn at(path: &Path) -> Self {
+        let mut running = running();
+        remove(path);
+        running.paths.push(path.to_owned());
         Self(path.to_owned())
     }
 
-    /// The process that uses it.
-    pub(crate) fn add_process(&self, id: u32) {
-        for (_, process) in running().iter_mut().filter(|(path, _)| *path == self.0) {
-            *process = Some(id);
-        }
+    /// A folder, which is made.
+    pub(crate) fn folder(path: &Path) -> io::Result<Self> {
+        let leftovers = Self::at(path);
+        // A clean-up may have come in between.
+        let _running = running();
+        fs::create_dir_all(path)?;
+        Ok(leftovers)
     }
 
-    /// Removes the folder; its process must have ended.
+    /// Removes it; a process that uses it must have ended.
     pub(crate) fn remove(&self) {
-        running().retain(|(path, _)| *path != self.0);
-        // It may be gone already.
-        drop(fs::remove_dir_all(&self.0));
+        running().paths.retain(|path| *path != self.0);
+        remove(&self.0);
     }
 }
 
@@ -46,27 +59,119 @@ impl Drop for Leftovers {
     }
 }
 
-fn running() -> MutexGuard<'static, Vec<(PathBuf, Option<u32>)>> {
+/// A process that must not outlive this program. It is killed when this is dropped, if it has not ended.
+#[derive(Debug)]
+pub(crate) struct Process(pub(crate) Child);
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
+        let mut running = running();
+        let child = command.spawn()?;
+        running.processes.push(child.id());
+        Ok(Self(child))
+    }
+
+    /// Runs a program to its end, and answers what it has written: `Command::output`.
+    pub(crate) fn output(command: &mut Command) -> io::Result<Output> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Self::start(command)?;
+        let (out, err) = (process.0.stdout.take(), process.0.stderr.take());
+        // Both at once: a program that waits for room in one pipe does not end the other.
+        let (stdout, stderr) = std::thread::scope(|scope| {
+            let errors = scope.spawn(|| read(err));
+            (read(out), errors.join().expect("it does not panic"))
+        });
+        Ok(Output { status: process.0.wait()?, stdout: stdout?, stderr: stderr? })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+        let own = self.0.id();
+        running().processes.retain(|id| *id != own);
+    }
+}
+
+fn read(pipe: Option<impl io::Read>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    pipe.map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut bytes))?;
+    Ok(bytes)
+}
+
+fn running() -> MutexGuard<'static, Running> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// It may be gone already, or never have been there.
+fn remove(path: &Path) {
+    if path.is_dir() {
+        drop(fs::remove_dir_all(path));
+    } else {
+        drop(fs::remove_file(path));
+    }
 }
 
 /// Cleans up and ends the program on SIGINT or SIGTERM, as long as the result is kept.
 pub(crate) fn watch() -> anyhow::Result<Shards<()>> {
     let main = |reactor: Reactor, _mesh: Mesh<()>| async move {
         if reactor.signal().await.is_ok() {
-            clean_up();
+            let mut running = running();
+            running.clean_up();
+            // With the lock: nothing is started behind the clean-up.
             std::process::exit(EXIT_CODE);
         }
     };
     Ok(launch(&[ShardSpec { core: None }], BackendChoice::Auto, Limits::default(), main)?)
 }
 
-fn clean_up() {
-    for (folder, process) in running().drain(..) {
-        if let Some(id) = process.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+impl Running {
+    fn clean_up(&mut self) {
+        let own = |id: u32| i32::try_from(id).ok().and_then(Pid::from_raw);
+        let processes: Vec<Pid> = self.processes.drain(..).filter_map(own).collect();
+        for process in processes.iter().flat_map(|process| [*process].into_iter().chain(children(*process))) {
             // It may have got the same signal from the terminal.
-            let _ = kill_process(id, Signal::KILL);
+            let _ = kill_process(process, Signal::KILL);
         }
-        drop(fs::remove_dir_all(folder));
+        for process in processes {
+            // What still runs may write what is removed below. Its end is left to be taken by whoever has started it.
+            let _ = waitid(WaitId::Pid(process), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        }
+        for path in self.paths.drain(..) {
+            remove(&path);
+        }
+    }
+}
+
+/// What a process has started, such as the program that strace traces, where the kernel tells it.
+fn children(process: Pid) -> Vec<Pid> {
+    let path = format!("/proc/{0}/task/{0}/children", process.as_raw_nonzero());
+    let ids = fs::read_to_string(path).unwrap_or_default();
+    ids.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_read_to_its_end() {
+        let output =
+            Process::output(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).expect("a shell");
+        assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+        assert_eq!(output.status.code(), Some(3));
+    }
+
+    #[test]
+    fn what_runs_is_ended_and_what_it_has_left_is_removed() {
+        let folder = std::env::temp_dir().join(format!("ringlog-bench-interrupt-{}", std::process::id()));
+        fs::create_dir_all(folder.join("inner")).expect("a folder");
+        let mut child = Command::new("sleep").arg("600").spawn().expect("a process");
+        let mut running = Running { paths: vec![folder.clone()], processes: vec![child.id()] };
+        running.clean_up();
+        assert!(!folder.exists());
+        assert!(!child.wait().expect("it is ours").success());
     }
 }

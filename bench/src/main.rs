@@ -156,18 +156,18 @@ fn main() -> ExitCode {
 fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
     match &command {
         Command::Scene(arguments) => return scene::run(&setup, arguments),
-        Command::Gate(arguments) => return gate::run(&setup, arguments),
         Command::ReactorServe(arguments) => return reactor::serve(&setup, arguments),
         _ => {}
     }
+    let _watch = interrupt::watch()?;
     match &command {
+        Command::Gate(arguments) => return gate::run(&setup, arguments),
         Command::Machine | Command::Size => {}
         // With many cores, the load shares one where there is no other.
         Command::Cores(_) => setup.check_cores()?,
         _ => setup.check_cores_apart()?,
     }
     let facts = machine::Facts::read(&broker::folder(&setup)?)?;
-    let _watch = interrupt::watch()?;
     let for_programs = match &command {
         Command::Load(arguments) => arguments.json,
         Command::Reactor(arguments) => arguments.json,

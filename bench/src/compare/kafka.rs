@@ -4,11 +4,11 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::interrupt::Leftovers;
+use crate::interrupt::{Leftovers, Process};
 use crate::load::Server;
 
 /// Below the range from which the kernel takes ports for clients, so that none is taken between choosing and using it.
@@ -65,20 +65,19 @@ impl Kafka {
         core: usize,
         settings: &[(String, String)],
     ) -> anyhow::Result<KafkaBroker> {
-        let leftovers = Leftovers::folder(folder);
-        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let leftovers = Leftovers::folder(folder).with_context(|| folder.display().to_string())?;
         let [port, controller] = free_ports()?;
         let properties = folder.join("server.properties");
         let more = settings.iter().map(|(key, value)| format!("{key}={value}\n"));
         let text = server_properties(folder, port, controller) + &more.collect::<String>();
         fs::write(&properties, text).context("server.properties")?;
         fs::write(folder.join("log4j2.yaml"), LOG).context("log4j2.yaml")?;
-        let formatted = self
-            .java(folder, &[])
+        let mut format = self.java(folder, &[]);
+        format
             .args(["kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", CLUSTER_ID, "--config"])
-            .arg(&properties)
-            .output()
-            .context("java cannot be run: Apache Kafka wants a JDK (17) on the PATH")?;
+            .arg(&properties);
+        let formatted =
+            Process::output(&mut format).context("java cannot be run: Apache Kafka wants a JDK (17) on the PATH")?;
         let said = String::from_utf8_lossy(&formatted.stderr);
         ensure!(formatted.status.success(), "Kafka's storage tool ended with {}: {said}", formatted.status);
         // Beside the data, and kept until the next one starts, for whoever looks for the cause of a failure.
@@ -87,12 +86,11 @@ impl Kafka {
         let mut command = self.java(folder, JVM);
         command.arg("kafka.Kafka").arg(&properties);
         command.stdin(Stdio::null()).stdout(log.try_clone().context("the log")?).stderr(log);
-        let child = spawn_on(core, &mut command).context("java")?;
-        leftovers.add_process(child.id());
+        let process = spawn_on(core, &mut command).context("java")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let data = folder.join("data");
-        let server = Server { address, process: Some(child.id()), data: Some(data) };
-        Ok(KafkaBroker { child, server, log: log_path, leftovers })
+        let server = Server { address, process: Some(process.0.id()), data: Some(data) };
+        Ok(KafkaBroker { process, server, log: log_path, _leftovers: leftovers })
     }
 
     fn java(&self, folder: &Path, options: &[&str]) -> Command {
@@ -104,42 +102,34 @@ impl Kafka {
     }
 }
 
-/// A running broker, killed and its data removed when dropped.
+/// A running broker, killed and its data removed when dropped: its data is of no use to anybody, so nothing is lost by it.
 #[derive(Debug)]
 pub(crate) struct KafkaBroker {
-    child: Child,
+    process: Process,
     pub(crate) server: Server,
     log: PathBuf,
-    leftovers: Leftovers,
+    /// Goes behind the process that writes it: fields are dropped in their order.
+    _leftovers: Leftovers,
 }
 
 impl KafkaBroker {
     /// An error if it has ended by itself.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
-        match self.child.try_wait().context("the process is ours")? {
+        match self.process.0.try_wait().context("the process is ours")? {
             None => Ok(()),
             Some(status) => bail!("Apache Kafka ended with {status}; see {}", self.log.display()),
         }
     }
 }
 
-impl Drop for KafkaBroker {
-    fn drop(&mut self) {
-        // It may have ended by itself. Its data is of no use to anybody, so nothing is lost by killing it.
-        drop(self.child.kill());
-        drop(self.child.wait());
-        self.leftovers.remove();
-    }
-}
-
 /// Starts a program that may run on one core alone: a process inherits this from the thread that starts it.
-pub(crate) fn spawn_on(core: usize, command: &mut Command) -> std::io::Result<Child> {
+pub(crate) fn spawn_on(core: usize, command: &mut Command) -> std::io::Result<Process> {
     std::thread::scope(|scope| {
         let starting = scope.spawn(|| {
             if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
                 return Err(std::io::Error::other(format!("core {core} cannot be used; --broker-core names another")));
             }
-            command.spawn()
+            Process::start(command)
         });
         starting.join().expect("it does not panic")
     })

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use super::valgrind::Program;
+use crate::interrupt::Process;
 
 /// What one run took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct Calls {
 pub(crate) fn calls(program: &Program, scratch: &Path) -> anyhow::Result<Calls> {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o"]).arg(scratch).arg(&program.path).args(&program.arguments);
-    let output = command.output().context("strace cannot be run")?;
+    let output = Process::output(&mut command).context("strace cannot be run")?;
     if !output.status.success() {
         bail!("{command:?} ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     }

@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
+use crate::interrupt::Process;
+
 /// Frames of a stack that valgrind looks at. Dropping a list may take many.
 const FRAMES_MAX: usize = 200;
 /// Where a shard's own work begins; it is never inlined.
@@ -80,7 +82,7 @@ pub(crate) fn places(program: &Program, mode: Mode, scratch: &Path) -> anyhow::R
 fn run(program: &Program, arguments: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new("valgrind");
     command.args(arguments).arg(&program.path).args(&program.arguments);
-    let output = command.output().context("valgrind cannot be run")?;
+    let output = Process::output(&mut command).context("valgrind cannot be run")?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
         bail!("{command:?} ended with {}:\n{said}", output.status);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::rc::Rc;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -17,6 +17,7 @@ use super::{Contender, Region, SIZE_FIELD_BYTES, Work, message};
 use crate::Setup;
 use crate::broker;
 use crate::client::Connection;
+use crate::interrupt::{Leftovers, Process};
 
 /// The hidden subcommand that serves.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,41 +33,33 @@ pub(crate) struct Serve {
 /// A running server, ended when dropped.
 #[derive(Debug)]
 pub(super) struct Server {
-    child: Child,
+    process: Process,
     _output: BufReader<ChildStdout>,
     pub(super) address: SocketAddr,
-    file: PathBuf,
+    /// Goes behind the process that writes it: fields are dropped in their order.
+    _leftovers: Leftovers,
 }
 
 impl Server {
     pub(super) fn start(setup: &Setup, work: Work, contender: Contender) -> anyhow::Result<Self> {
         let file = broker::folder(setup)?.join(format!("reactor-{}", std::process::id()));
+        let leftovers = Leftovers::at(&file);
         let mut command = Command::new(std::env::current_exe().context("this program's path")?);
         command.args(["reactor-serve", contender.name(), work.name()]).arg(&file);
         command.arg("--broker-core").arg(setup.broker_core.to_string());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("a server")?;
-        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Process::start(&mut command).context("a server")?;
+        let mut output = BufReader::new(process.0.stdout.take().expect("it is piped"));
         let mut line = String::new();
         output.read_line(&mut line).context("what the server prints")?;
         let Some(address) = broker::listening(&line) else {
-            drop(child.kill());
-            drop(child.wait());
             bail!("the {} server did not say where it listens, but: {line:?}", contender.name());
         };
-        Ok(Self { child, _output: output, address, file })
+        Ok(Self { process, _output: output, address, _leftovers: leftovers })
     }
 
     pub(super) fn id(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.child.kill());
-        drop(self.child.wait());
-        drop(fs::remove_file(&self.file));
+        self.process.0.id()
     }
 }
 
