@@ -2,26 +2,48 @@
 //!
 //! Whoever starts a process or makes a folder does it under one lock. The clean-up takes that lock and keeps it until this
 //! program has ended: it finds everything that was started, and nothing new is.
+//!
+//! SIGINT and SIGTERM come to this program itself. Of every other end, such as SIGHUP from a terminal that is closed, a
+//! second process hears because a pipe ends: it was told what there is, and cleans up in this one's place.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use anyhow::Context as _;
 use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, Shards, launch};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use serde::{Deserialize, Serialize};
 
 /// What shells report of a program that SIGINT has ended.
 const EXIT_CODE: i32 = 130;
 
-static RUNNING: Mutex<Running> = Mutex::new(Running { paths: Vec::new(), processes: Vec::new() });
+/// Between two looks whether a process has ended that is nobody's child here, and how many there are.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOKS_MAX: usize = 500;
+
+static RUNNING: Mutex<Running> = Mutex::new(Running { paths: Vec::new(), processes: Vec::new(), second: None });
 
 /// Everything that must not outlive this program.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Running {
     paths: Vec<PathBuf>,
     processes: Vec<u32>,
+    /// The pipe to the process that cleans up if this one cannot.
+    second: Option<ChildStdin>,
+}
+
+/// What that process is told, a line of JSON each.
+#[derive(Debug, Deserialize, Serialize)]
+enum News {
+    Made(PathBuf),
+    Removed(PathBuf),
+    Started(u32),
+    Ended(u32),
 }
 
 /// A folder or a file that must not outlive this program. It is removed when this is dropped.
@@ -33,7 +55,7 @@ impl Leftovers {
     pub(crate) fn at(path: &Path) -> Self {
         let mut running = running();
         remove(path);
-        running.paths.push(path.to_owned());
+        running.note(News::Made(path.to_owned()));
         Self(path.to_owned())
     }
 
@@ -48,8 +70,9 @@ impl Leftovers {
 
     /// Removes it; a process that uses it must have ended.
     pub(crate) fn remove(&self) {
-        running().paths.retain(|path| *path != self.0);
+        let mut running = running();
         remove(&self.0);
+        running.note(News::Removed(self.0.clone()));
     }
 }
 
@@ -67,7 +90,7 @@ impl Process {
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
         let mut running = running();
         let child = command.spawn()?;
-        running.processes.push(child.id());
+        running.note(News::Started(child.id()));
         Ok(Self(child))
     }
 
@@ -90,8 +113,7 @@ impl Drop for Process {
         // It may have ended by itself.
         drop(self.0.kill());
         drop(self.0.wait());
-        let own = self.0.id();
-        running().processes.retain(|id| *id != own);
+        running().note(News::Ended(self.0.id()));
     }
 }
 
@@ -116,6 +138,10 @@ fn remove(path: &Path) {
 
 /// Cleans up and ends the program on SIGINT or SIGTERM, as long as the result is kept.
 pub(crate) fn watch() -> anyhow::Result<Shards<()>> {
+    let mut second = Command::new(std::env::current_exe().context("this program's path")?);
+    // In a group of its own: what a terminal sends to all that runs in it is not for this one.
+    second.arg("clean-up").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    running().second = second.spawn().context("the process that cleans up")?.stdin;
     let main = |reactor: Reactor, _mesh: Mesh<()>| async move {
         if reactor.signal().await.is_ok() {
             let mut running = running();
@@ -127,22 +153,62 @@ pub(crate) fn watch() -> anyhow::Result<Shards<()>> {
     Ok(launch(&[ShardSpec { core: None }], BackendChoice::Auto, Limits::default(), main)?)
 }
 
+/// Cleans up behind another process of this program, when it has ended.
+pub(crate) fn clean_up() {
+    let mut running = Running::default();
+    for line in io::stdin().lock().lines().map_while(Result::ok) {
+        if let Ok(news) = serde_json::from_str(&line) {
+            running.note(news);
+        }
+    }
+    running.clean_up();
+}
+
 impl Running {
+    fn note(&mut self, news: News) {
+        if let (Some(second), Ok(line)) = (&mut self.second, serde_json::to_string(&news)) {
+            // If it has ended, there is nobody to tell.
+            drop(writeln!(second, "{line}"));
+        }
+        match news {
+            News::Made(path) => self.paths.push(path),
+            News::Removed(path) => self.paths.retain(|made| *made != path),
+            News::Started(id) => self.processes.push(id),
+            News::Ended(id) => self.processes.retain(|started| *started != id),
+        }
+    }
+
     fn clean_up(&mut self) {
         let own = |id: u32| i32::try_from(id).ok().and_then(Pid::from_raw);
-        let processes: Vec<Pid> = self.processes.drain(..).filter_map(own).collect();
+        let processes: Vec<Pid> = self.processes.iter().copied().filter_map(own).collect();
         for process in processes.iter().flat_map(|process| [*process].into_iter().chain(children(*process))) {
             // It may have got the same signal from the terminal.
             let _ = kill_process(process, Signal::KILL);
         }
         for process in processes {
             // What still runs may write what is removed below. Its end is left to be taken by whoever has started it.
-            let _ = waitid(WaitId::Pid(process), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+            let waited = waitid(WaitId::Pid(process), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+            let mut looks = 0;
+            while waited.is_err() && looks < LOOKS_MAX && runs(process) {
+                std::thread::sleep(LOOK);
+                looks += 1;
+            }
         }
-        for path in self.paths.drain(..) {
+        // Whoever cleans up behind this one has nothing left to do.
+        for id in self.processes.clone() {
+            self.note(News::Ended(id));
+        }
+        for path in self.paths.clone() {
             remove(&path);
+            self.note(News::Removed(path));
         }
     }
+}
+
+/// Whether a process has not ended yet; one whose end nobody has taken has.
+fn runs(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, fields)| !fields.trim_start().starts_with('Z'))
 }
 
 /// What a process has started, such as the program that strace traces, where the kernel tells it.
@@ -169,7 +235,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("ringlog-bench-interrupt-{}", std::process::id()));
         fs::create_dir_all(folder.join("inner")).expect("a folder");
         let mut child = Command::new("sleep").arg("600").spawn().expect("a process");
-        let mut running = Running { paths: vec![folder.clone()], processes: vec![child.id()] };
+        let mut running = Running { paths: vec![folder.clone()], processes: vec![child.id()], second: None };
         running.clean_up();
         assert!(!folder.exists());
         assert!(!child.wait().expect("it is ours").success());

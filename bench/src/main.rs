@@ -136,6 +136,9 @@ enum Command {
     /// The servers of `reactor`.
     #[command(hide = true)]
     ReactorServe(reactor::Serve),
+    /// Cleans up behind another process of this program.
+    #[command(hide = true)]
+    CleanUp,
     /// Counts what one request costs, and holds that against recorded ceilings.
     Gate(gate::Arguments),
     /// What `gate` counts: a broker and its clients in one process.
@@ -155,6 +158,10 @@ fn main() -> ExitCode {
 
 fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
     match &command {
+        Command::CleanUp => {
+            interrupt::clean_up();
+            return Ok(());
+        }
         Command::Scene(arguments) => return scene::run(&setup, arguments),
         Command::ReactorServe(arguments) => return reactor::serve(&setup, arguments),
         _ => {}
@@ -186,7 +193,9 @@ fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
         Command::Cores(arguments) => cores::run(&setup, &arguments, &facts),
         Command::Compare(arguments) => compare::run(&setup, &arguments, &facts),
         Command::Reactor(arguments) => reactor::run(&setup, &arguments),
-        Command::Gate(_) | Command::Scene(_) | Command::ReactorServe(_) => unreachable!("they have run above"),
+        Command::Gate(_) | Command::Scene(_) | Command::ReactorServe(_) | Command::CleanUp => {
+            unreachable!("they have run above")
+        }
     }
 }
 
