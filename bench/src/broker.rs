@@ -18,6 +18,12 @@ use crate::load::Server;
 /// Clock ticks in a second, as `/proc` counts them for every program on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// Lines of its log that are told of a broker that does not start.
+const LOG_LINES_TOLD: usize = 10;
+/// A socket ends before its process does: between two looks whether a broker has ended, and how many there are.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOKS_MAX: usize = 50;
+
 /// Where data directories are made.
 pub(crate) fn folder(setup: &Setup) -> anyhow::Result<PathBuf> {
     let folder = match &setup.folder {
@@ -55,6 +61,7 @@ pub(crate) struct Broker {
     /// From the start of the process until its port accepted a connection.
     pub(crate) started_in: Duration,
     data: PathBuf,
+    log: PathBuf,
     /// Goes behind the process that writes it: fields are dropped in their order.
     _leftovers: Leftovers,
 }
@@ -82,8 +89,8 @@ impl Broker {
         }
         // Stays where it is until the next broker starts, for whoever looks for the cause of a failure.
         let log = data.with_extension("log");
-        let log = fs::File::create(&log).with_context(|| log.display().to_string())?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let file = fs::File::create(&log).with_context(|| log.display().to_string())?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file);
         let begin = Instant::now();
         let started = match cores {
             Cores::One => spawn_on(setup.broker_core, &mut command),
@@ -96,10 +103,10 @@ impl Broker {
         let mut line = String::new();
         output.read_line(&mut line).context("what the broker prints")?;
         let Some(address) = listening(&line) else {
-            bail!("{} did not say where it listens, but: {line:?}; see {}.log", program.display(), data.display());
+            bail!("{} did not say where it listens{}", program.display(), said(&line, &log));
         };
         drop(std::net::TcpStream::connect(address).context("the broker's port")?);
-        Ok(Self { process, _output: output, address, started_in: begin.elapsed(), data, _leftovers: leftovers })
+        Ok(Self { process, _output: output, address, started_in: begin.elapsed(), data, log, _leftovers: leftovers })
     }
 
     /// Resident memory, in bytes.
@@ -126,8 +133,19 @@ impl Broker {
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match self.process.0.try_wait().context("the process is ours")? {
             None => Ok(()),
-            Some(status) => bail!("the broker ended with {status}; see {}.log", self.data.display()),
+            Some(status) => bail!("the broker ended with {status}; see {}", self.log.display()),
         }
+    }
+
+    /// The same result; but that the broker has ended by itself explains an error better than what its clients noticed.
+    pub(crate) fn explain<T>(&mut self, result: anyhow::Result<T>) -> anyhow::Result<T> {
+        if result.is_err() {
+            for _ in 0..LOOKS_MAX {
+                self.check()?;
+                std::thread::sleep(LOOK);
+            }
+        }
+        result
     }
 
     /// Asks it to shut down, and waits until it has.
@@ -136,10 +154,20 @@ impl Broker {
         kill_process(id, Signal::TERM).context("the broker has ended before")?;
         let status = self.process.0.wait().context("the process is ours")?;
         if !status.success() {
-            bail!("the broker ended with {status}");
+            bail!("the broker ended with {status}; see {}", self.log.display());
         }
         Ok(())
     }
+}
+
+/// What a broker has printed, and the last lines of its log.
+fn said(printed: &str, log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(LOG_LINES_TOLD)..];
+    let printed = if printed.is_empty() { String::new() } else { format!(", but {printed:?}") };
+    format!("{printed}; the end of {}:\n{}", log.display(), last.join("\n"))
 }
 
 /// CPU seconds that a process has used so far, kernel threads of its rings included. Time in user space and time in the
@@ -170,6 +198,18 @@ mod tests {
         assert_eq!(listening(line), Some(SocketAddr::from(([127, 0, 0, 1], 9092))));
         assert_eq!(listening("listening on 127.0.0.1:1\n"), Some(SocketAddr::from(([127, 0, 0, 1], 1))));
         assert_eq!(listening("no"), None);
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_told() {
+        let log = std::env::temp_dir().join(format!("ringlog-bench-{}.log", std::process::id()));
+        let lines: Vec<String> = (0..=LOG_LINES_TOLD).map(|line| format!("line {line}")).collect();
+        fs::write(&log, lines.join("\n")).expect("a file");
+        let text = said("what", &log);
+        fs::remove_file(&log).expect("it is ours");
+        assert!(text.starts_with(", but \"what\"; the end of ") && text.ends_with("line 10"), "{text}");
+        assert!(text.contains("line 1\n") && !text.contains("line 0\n"), "{text}");
+        assert!(said("", Path::new("nothing")).starts_with("; the end of nothing:"));
     }
 
     #[test]

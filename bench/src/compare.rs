@@ -26,6 +26,7 @@ use crate::Setup;
 use crate::floor::Floor;
 use crate::machine::Facts;
 use crate::ranges::{self, within};
+use crate::usage::check_process;
 use crate::workload::file::Workload;
 use crate::workload::resolve;
 use durability::Durability;
@@ -142,6 +143,8 @@ fn matrix(setup: &Setup, arguments: &Arguments) -> anyhow::Result<Matrix> {
 
 /// Ours and theirs, and what they are called.
 fn sides(setup: &Setup, arguments: &Arguments) -> anyhow::Result<([Side; 2], [String; 2])> {
+    check_process("--ours-pid", arguments.ours_pid)?;
+    check_process("--against-pid", arguments.against_pid)?;
     let running = |address: &str, pid| Side::running(setup, address, resolve(address)?, pid);
     let ours = match &arguments.ours {
         None => Side::Ringlog,

@@ -83,8 +83,9 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
         }
         for at in order {
             let point = &mut points[at];
-            let broker = Broker::start(setup, Cores::First(point.cores))?;
-            let run = put(setup, broker.server(), &workload, Leave::Topics)?;
+            let mut broker = Broker::start(setup, Cores::First(point.cores))?;
+            let run = put(setup, broker.server(), &workload, Leave::Topics);
+            let run = broker.explain(run)?;
             broker.stop()?;
             point.blocks.push(Block { run, without_readers: None });
         }

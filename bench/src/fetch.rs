@@ -100,9 +100,9 @@ enum AtEnd {
 }
 
 fn cached(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
-    let broker = Broker::start(setup, Cores::One)?;
+    let mut broker = Broker::start(setup, Cores::One)?;
     let duration = setup.measured();
-    let measured = load::run(&broker, setup, move |load| async move {
+    let measured = load::run(&mut broker, setup, move |load| async move {
         let topic = load.connect(Receive::Pooled).await?.create_topic("bench", SHAPE.partitions).await?;
         let end = fill(&load, topic, CACHED_BATCHES).await?;
         for _ in 0..consumers {
@@ -115,9 +115,9 @@ fn cached(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
 }
 
 fn tail(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
-    let broker = Broker::start(setup, Cores::One)?;
+    let mut broker = Broker::start(setup, Cores::One)?;
     let duration = setup.measured();
-    let measured = load::run(&broker, setup, move |load| async move {
+    let measured = load::run(&mut broker, setup, move |load| async move {
         let topic = load.connect(Receive::Pooled).await?.create_topic("bench", SHAPE.partitions).await?;
         for _ in 0..consumers {
             spawn_consumer(&load, topic, AtEnd::Wait);
@@ -130,8 +130,8 @@ fn tail(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
 }
 
 fn catch_up(setup: &Setup, consumers: usize) -> anyhow::Result<Measured> {
-    let broker = Broker::start(setup, Cores::One)?;
-    let measured = load::run(&broker, setup, move |load| async move {
+    let mut broker = Broker::start(setup, Cores::One)?;
+    let measured = load::run(&mut broker, setup, move |load| async move {
         let topic = load.connect(Receive::Pooled).await?.create_topic("bench", SHAPE.partitions).await?;
         let end = fill(&load, topic, COLD_BATCHES).await?;
         load.measure_until(read_all(&load, topic, consumers, end)).await

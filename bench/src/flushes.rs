@@ -67,10 +67,10 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn measure(setup: &Setup, shape: Shape) -> anyhow::Result<Run> {
-    let broker = Broker::start(setup, Cores::One)?;
+    let mut broker = Broker::start(setup, Cores::One)?;
     let (duration, id) = (setup.measured(), broker.id());
     let disk = machine::disk_stat(broker.data())?;
-    let run = load::run(&broker, setup, move |load| {
+    let run = load::run(&mut broker, setup, move |load| {
         let disk = disk.clone();
         async move {
             let topic = load.connect(Receive::Pooled).await?.create_topic("bench", shape.partitions).await?;

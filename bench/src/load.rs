@@ -79,13 +79,14 @@ pub(crate) struct Server {
 }
 
 /// Runs `scenario` on the load's core, against `broker`.
-pub(crate) fn run<F, Fut, T>(broker: &Broker, setup: &Setup, scenario: F) -> anyhow::Result<T>
+pub(crate) fn run<F, Fut, T>(broker: &mut Broker, setup: &Setup, scenario: F) -> anyhow::Result<T>
 where
     F: Fn(Load) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = anyhow::Result<T>> + 'static,
     T: Send + 'static,
 {
-    run_against(broker.server(), setup, scenario)
+    let result = run_against(broker.server(), setup, scenario);
+    broker.explain(result)
 }
 
 /// Runs `scenario` on the load's core, against any broker.

@@ -117,9 +117,9 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn measure(setup: &Setup, shape: Shape) -> anyhow::Result<Measured> {
-    let broker = Broker::start(setup, Cores::One)?;
+    let mut broker = Broker::start(setup, Cores::One)?;
     let duration = setup.measured();
-    let measured = load::run(&broker, setup, move |load| async move {
+    let measured = load::run(&mut broker, setup, move |load| async move {
         let topic = load.connect(crate::client::Receive::Pooled).await?.create_topic("bench", shape.partitions).await?;
         shape.spawn(&load, topic).await?;
         load.measure(duration).await

@@ -15,9 +15,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub(crate) fn run(setup: &Setup) -> anyhow::Result<()> {
     let (mut resident, mut started) = (Vec::new(), Vec::new());
     for _ in 0..setup.runs() {
-        let broker = Broker::start(setup, Cores::All)?;
+        let mut broker = Broker::start(setup, Cores::All)?;
         started.push(broker.started_in.as_secs_f64() * 1e3);
-        load::run(&broker, setup, async |load| {
+        load::run(&mut broker, setup, async |load| {
             load.reactor.sleep(SETTLE).await;
             Ok(())
         })?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
@@ -88,6 +88,13 @@ impl Reading {
     }
 }
 
+/// Refuses the number of no process.
+pub(crate) fn check_process(option: &str, process: Option<u32>) -> anyhow::Result<()> {
+    let is_there = process.is_none_or(|process| Path::new(&format!("/proc/{process}")).exists());
+    ensure!(is_there, "{option} {}: there is no such process", process.unwrap_or_default());
+    Ok(())
+}
+
 /// CPU time of this thread.
 pub(crate) fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -163,6 +170,14 @@ mod tests {
         };
         let usage = reading(&[(1, 5), (3, 2)], 7).since(&reading(&[(1, 4), (2, 100)], 3));
         assert_eq!((usage.context_switches, usage.write_bytes, usage.disk), (3, 4, None));
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_refused_with_the_option() {
+        check_process("--broker-pid", Some(std::process::id())).expect("this process is there");
+        check_process("--broker-pid", None).expect("nothing was said");
+        let error = check_process("--broker-pid", Some(u32::MAX)).expect_err("no process").to_string();
+        assert_eq!(error, "--broker-pid 4294967295: there is no such process");
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::load::{self, Server};
 use crate::machine::Facts;
 use crate::null_broker::NullBroker;
 use crate::ranges::{self, within};
+use crate::usage::check_process;
 use file::{Kind, Pace, Workload};
 use results::{Measured, Results};
 use scenario::Leave;
@@ -55,6 +56,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyhow::Result<()> {
     let workload = Workload::read(&arguments.workload)?.over(setup.warm_up_ms, setup.seconds)?;
+    check_process("--broker-pid", arguments.broker_pid)?;
     let shape = shape(&workload);
     if !arguments.json {
         println!("load {}: {shape}", workload.name);
@@ -92,8 +94,9 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
 }
 
 fn on_own_broker(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured> {
-    let broker = Broker::start(setup, Cores::One)?;
-    let measured = put(setup, broker.server(), workload, Leave::Topics)?;
+    let mut broker = Broker::start(setup, Cores::One)?;
+    let measured = put(setup, broker.server(), workload, Leave::Topics);
+    let measured = broker.explain(measured)?;
     broker.stop()?;
     Ok(measured)
 }
