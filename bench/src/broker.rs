@@ -1,10 +1,12 @@
 //! A broker process to be measured: on a free port of the loopback interface, with an empty data directory.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -106,7 +108,9 @@ impl Broker {
             bail!("{} did not say where it listens{}", program.display(), said(&line, &log));
         };
         drop(std::net::TcpStream::connect(address).context("the broker's port")?);
-        Ok(Self { process, _output: output, address, started_in: begin.elapsed(), data, log, _leftovers: leftovers })
+        let started_in = begin.elapsed();
+        tell_warnings(&log);
+        Ok(Self { process, _output: output, address, started_in, data, log, _leftovers: leftovers })
     }
 
     /// Resident memory, in bytes.
@@ -160,6 +164,24 @@ impl Broker {
     }
 }
 
+/// Prints what a broker that has started warns of in its settings, once for all that are started alike.
+fn tell_warnings(log: &Path) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    for warning in text.lines().filter_map(warning) {
+        if told.insert(warning.to_owned()) {
+            eprintln!("ringlog-bench: the broker warns: {warning}");
+        }
+    }
+}
+
+/// The warning in a line of the log that is about the start.
+fn warning(line: &str) -> Option<&str> {
+    Some(line.split_once(" WARN ringlog::start: ")?.1)
+}
+
 /// What a broker has printed, and the last lines of its log.
 fn said(printed: &str, log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
@@ -210,6 +232,13 @@ mod tests {
         assert!(text.starts_with(", but \"what\"; the end of ") && text.ends_with("line 10"), "{text}");
         assert!(text.contains("line 1\n") && !text.contains("line 0\n"), "{text}");
         assert!(said("", Path::new("nothing")).starts_with("; the end of nothing:"));
+    }
+
+    #[test]
+    fn warnings_about_settings_are_found() {
+        let line = "2026-11-28T14:02:32.289342Z  WARN ringlog::start: --set: a is not a known key; did you mean b?";
+        assert_eq!(warning(line), Some("--set: a is not a known key; did you mean b?"));
+        assert_eq!(warning("2026-11-28T14:02:38.279332Z  INFO ringlog::start: a"), None);
     }
 
     #[test]
