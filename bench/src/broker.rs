@@ -20,6 +20,8 @@ use crate::load::Server;
 /// Clock ticks in a second, as `/proc` counts them for every program on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// How long a broker may take to shut down.
+const STOP_MAX: Duration = Duration::from_secs(30);
 /// Lines of its log that are told of a broker that does not start.
 const LOG_LINES_TOLD: usize = 10;
 /// A socket ends before its process does: between two looks whether a broker has ended, and how many there are.
@@ -152,11 +154,21 @@ impl Broker {
         result
     }
 
-    /// Asks it to shut down, and waits until it has.
+    /// Asks it to shut down, and waits until it has. One that takes too long is killed: its figures are there already.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a process id")?;
         kill_process(id, Signal::TERM).context("the broker has ended before")?;
-        let status = self.process.0.wait().context("the process is ours")?;
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.process.0.try_wait().context("the process is ours")? {
+                break status;
+            }
+            if begin.elapsed() >= STOP_MAX {
+                eprintln!("ringlog-bench: the broker has not shut down within {STOP_MAX:?} and is killed");
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
+        };
         if !status.success() {
             bail!("the broker ended with {status}; see {}", self.log.display());
         }

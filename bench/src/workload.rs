@@ -78,6 +78,8 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
         }
         runs.push(measured);
     }
+    // The figures are told, whatever they are worth.
+    let unanswered = runs.iter().try_for_each(Measured::check_answered);
     if arguments.json {
         let broker = arguments.bootstrap.clone().unwrap_or_else(|| "ringlog".to_owned());
         let results = Results {
@@ -90,7 +92,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyh
         };
         println!("{}", serde_json::to_string_pretty(&results)?);
     }
-    Ok(())
+    unanswered
 }
 
 fn on_own_broker(setup: &Setup, workload: &Workload) -> anyhow::Result<Measured> {

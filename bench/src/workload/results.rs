@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
+use anyhow::ensure;
 use serde::Serialize;
 
 use crate::report::{gigabytes, number};
 use crate::usage::Usage;
 use crate::workload::latency::Quantiles;
 
+/// Requests without an answer, of all, that a run may have at its end.
+const UNANSWERED_SHARE_MAX: f64 = 0.05;
 /// Width of the column of names.
 const NAME_WIDTH: usize = 26;
 
@@ -79,6 +82,18 @@ impl Measured {
     pub(crate) fn rate_share(&self) -> Option<f64> {
         let intended = self.intended_records_per_second?;
         Some(number(self.produced.records) / self.seconds / number(intended))
+    }
+
+    /// Refuses a run with many requests that no answer came to: what it tells is not what it is to measure.
+    pub(crate) fn check_answered(&self) -> anyhow::Result<()> {
+        let (unanswered, answered) = (self.unanswered_requests, self.produced.requests);
+        let share = number(unanswered) / number(unanswered.saturating_add(answered).max(1));
+        ensure!(
+            share <= UNANSWERED_SHARE_MAX,
+            "{unanswered} requests were left unanswered beside {answered} that were answered: more than {:.0} %",
+            100.0 * UNANSWERED_SHARE_MAX
+        );
+        Ok(())
     }
 
     /// The lines that tell it, beside the calibration.
@@ -196,5 +211,14 @@ mod tests {
         }
         let unanswered = Measured { unanswered_requests: 7, ..measured() };
         assert!(unanswered.lines(None).contains("UNANSWERED at the end: 7 requests\n"));
+    }
+
+    #[test]
+    fn a_run_that_is_mostly_unanswered_fails() {
+        let with = |unanswered_requests| Measured { unanswered_requests, ..measured() };
+        with(5).check_answered().expect("5 of 105");
+        let error = with(6).check_answered().expect_err("6 of 106").to_string();
+        assert_eq!(error, "6 requests were left unanswered beside 100 that were answered: more than 5 %");
+        Measured::default().check_answered().expect("nothing was produced");
     }
 }
