@@ -92,8 +92,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyhow::Result<()> {
-    let matrix = matrix(setup, arguments)?;
+    let mut matrix = matrix(setup, arguments)?;
     let (sides, names) = sides(setup, arguments)?;
+    if sides.iter().any(|side| matches!(side, Side::Running(_))) {
+        matrix.keep_on_running()?;
+    }
     let machine = machine.to_string().trim_start_matches("machine: ").to_owned();
     let [ours, theirs] = &names;
     println!("compare {}: {ours} beside {theirs}, {} rounds of four blocks", matrix.name, matrix.rounds);

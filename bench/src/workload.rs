@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(setup: &Setup, arguments: &Arguments, machine: &Facts) -> anyhow::Result<()> {
     let workload = Workload::read(&arguments.workload)?.over(setup.warm_up_ms, setup.seconds)?;
+    if arguments.bootstrap.is_some() {
+        workload.check_on_running()?;
+    }
     check_process("--broker-pid", arguments.broker_pid)?;
     let shape = shape(&workload);
     if !arguments.json {

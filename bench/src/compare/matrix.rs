@@ -209,6 +209,21 @@ impl Matrix {
         Ok(())
     }
 
+    /// Leaves out, with a line that says so, what cannot be had of brokers that somebody else has started.
+    pub(crate) fn keep_on_running(&mut self) -> anyhow::Result<()> {
+        self.rows.retain(|row| match row.workload.check_on_running() {
+            Ok(()) => true,
+            Err(error) => {
+                eprintln!("ringlog-bench: row {} is left out: {error:#}", row.name);
+                false
+            }
+        });
+        ensure!(!self.rows.is_empty(), "no row of matrix {} is left", self.name);
+        let rows = &self.rows;
+        self.relations.retain(|relation| relation.check(rows).is_ok());
+        Ok(())
+    }
+
     fn row_names(&self) -> String {
         let names: BTreeSet<&str> = self.rows.iter().map(|row| row.name.as_str()).collect();
         names.into_iter().collect::<Vec<_>>().join(", ")

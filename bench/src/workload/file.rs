@@ -219,6 +219,17 @@ impl Workload {
         table.checked().map_err(|refusal| refused(path, refusal))
     }
 
+    /// Refuses what cannot be had of a broker that somebody else has started.
+    pub(crate) fn check_on_running(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.page_cache == PageCache::Full,
+            "{}: page_cache = \"freed\": where a broker that runs already has its files is not known; leave the key out, or \
+             let the broker be started",
+            self.name
+        );
+        Ok(())
+    }
+
     /// The same workload over another time, where it was asked for.
     pub(crate) fn over(mut self, warm_up_ms: Option<u64>, seconds: Option<u64>) -> anyhow::Result<Self> {
         let refused = |(key, value, expected): Refusal| anyhow::anyhow!("{key} = {value}: expected {expected}");
@@ -414,6 +425,16 @@ mod tests {
         let workload = parse(GOOD).expect("it is right");
         assert_eq!((workload.topics, workload.acks, workload.consumers), (1, Acks::All, 0));
         assert_eq!((workload.payload, workload.pace), (Payload::random(100, 0), Pace::InFlight(1)));
+    }
+
+    #[test]
+    fn the_page_cache_of_a_broker_that_runs_cannot_be_freed() {
+        let more = "consumers = 1\nfill_bytes = 1\npage_cache = \"freed\"";
+        let text = GOOD.replace("\"produce\"", &format!("\"catch-up\"\n{more}"));
+        let workload = parse(&text).expect("it is right");
+        let error = workload.check_on_running().expect_err("a refusal").to_string();
+        assert!(error.starts_with("a: page_cache = \"freed\": "), "{error}");
+        parse(GOOD).expect("it is right").check_on_running().expect("nothing is freed");
     }
 
     #[test]
