@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::durability::Durability;
 use crate::compare::metric::Metric;
 use crate::floor::Step;
-use crate::workload::file::Workload;
+use crate::workload::file::{Workload, read_bounded};
 
 /// Bytes of a file that are read at most.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
@@ -151,11 +150,9 @@ struct FileRow {
 impl Matrix {
     /// Reads a file, and the workload files that it names.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let bytes = fs::metadata(path).map(|metadata| metadata.len()).with_context(|| {
-            format!("{}: there is no such matrix; those of the house are in bench/matrix", path.display())
+        let text = read_bounded(path, FILE_BYTES_MAX).with_context(|| {
+            format!("{}: this matrix cannot be read; those of the house are in bench/matrix", path.display())
         })?;
-        ensure!(bytes <= FILE_BYTES_MAX, "{}: {bytes} bytes, over {FILE_BYTES_MAX}", path.display());
-        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
         Self::parse(path, &text).with_context(|| path.display().to_string())
     }
 
@@ -299,6 +296,7 @@ pub(crate) fn of_the_house(name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const GOOD: &str = r#"
         name = "a"

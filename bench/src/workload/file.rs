@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::io::Read as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -199,11 +200,7 @@ impl Workload {
     /// Reads a file.
     pub(crate) fn read(path: &Path) -> Result<Self, WorkloadError> {
         let unreadable = |error| WorkloadError::Unreadable { path: path.to_owned(), error };
-        let bytes = fs::metadata(path).map_err(unreadable)?.len();
-        if bytes > FILE_BYTES_MAX {
-            return Err(unreadable(std::io::Error::other(format!("{bytes} bytes, over {FILE_BYTES_MAX}"))));
-        }
-        Self::parse(path, &fs::read_to_string(path).map_err(unreadable)?)
+        Self::parse(path, &read_bounded(path, FILE_BYTES_MAX).map_err(unreadable)?)
     }
 
     /// Reads a file's text; the path is for errors.
@@ -237,6 +234,28 @@ impl Workload {
             within("warm-up-ms", warm_up_ms.unwrap_or(self.warm_up_ms), &range::WARM_UP_MS).map_err(refused)?;
         self.seconds = within("seconds", seconds.unwrap_or(self.seconds), &range::SECONDS).map_err(refused)?;
         Ok(self)
+    }
+}
+
+/// The text of a file of at most so many bytes, whatever the file system tells of its size. A pipe is refused before it is
+/// opened: it has no end, or nobody ever writes to it.
+pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind};
+    let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            let hint = "name a file that is there; those under bench/ are found from the repository's root";
+            Error::new(ErrorKind::NotFound, format!("{error}: {hint}"))
+        }
+        _ => error,
+    })?;
+    if !metadata.is_file() {
+        return Err(Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
+    match u64::try_from(text.len()) {
+        Ok(bytes) if bytes <= bytes_max => Ok(text),
+        _ => Err(Error::other(format!("it has more than {bytes_max} bytes"))),
     }
 }
 
@@ -418,6 +437,20 @@ mod tests {
         }
         names.sort();
         assert_eq!(names, ["end-to-end", "open-10k", "produce-16k", "produce-large", "small-100b", "tail"]);
+    }
+
+    #[test]
+    fn files_are_read_with_a_bound() {
+        let read = |path: &str| Workload::read(Path::new(path)).expect_err("a refusal").to_string();
+        assert!(read("/dev/zero").ends_with("it is no regular file"));
+        let missing = read("bench/workloads/nothing.toml");
+        assert!(missing.contains("nothing.toml") && missing.contains("repository's root"), "{missing}");
+        let path = std::env::temp_dir().join(format!("ringlog-bench-{}.toml", std::process::id()));
+        fs::write(&path, "1234").expect("a file");
+        let (short, long) = (read_bounded(&path, 4), read_bounded(&path, 3));
+        fs::remove_file(&path).expect("it is ours");
+        assert_eq!(short.ok().as_deref(), Some("1234"));
+        assert_eq!(long.expect_err("4 bytes").to_string(), "it has more than 3 bytes");
     }
 
     #[test]
