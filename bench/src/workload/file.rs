@@ -191,6 +191,22 @@ mod range {
     pub(super) use crate::ranges::{SECONDS, WARM_UP_MS};
 }
 
+/// The keys whose values are whole numbers, with their ranges.
+const NUMBERS: [(&str, RangeInclusive<u64>); 12] = [
+    ("topics", range::TOPICS),
+    ("partitions", range::PARTITIONS),
+    ("record_bytes", range::RECORD_BYTES),
+    ("batch_bytes", range::BATCH_BYTES),
+    ("connections", range::CONNECTIONS),
+    ("rate", range::RATE),
+    ("tick_us", range::TICK_US),
+    ("in_flight", range::IN_FLIGHT),
+    ("consumers", range::CONSUMERS),
+    ("fill_bytes", range::FILL_BYTES),
+    ("warm_up_ms", range::WARM_UP_MS),
+    ("seconds", range::SECONDS),
+];
+
 const OF_FILLED: &str = "to be left out but with kind = \"catch-up\" or \"replay\"";
 
 /// A key, its value, and what was expected of it.
@@ -205,13 +221,16 @@ impl Workload {
 
     /// Reads a file's text; the path is for errors.
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, WorkloadError> {
-        let table: Table =
-            toml::from_str(text).map_err(|error| WorkloadError::Syntax { path: path.to_owned(), error })?;
+        let syntax = |error| WorkloadError::Syntax { path: path.to_owned(), error };
+        check_types(&toml::from_str(text).map_err(syntax)?).map_err(|refusal| refused(path, refusal))?;
+        // From the text once more: its errors tell the line.
+        let table: Table = toml::from_str(text).map_err(syntax)?;
         table.checked().map_err(|refusal| refused(path, refusal))
     }
 
     /// Reads what stands within another file; the path is for errors, and may tell more than the file.
     pub(crate) fn from_table(path: &Path, table: toml::Table) -> Result<Self, WorkloadError> {
+        check_types(&table).map_err(|refusal| refused(path, refusal))?;
         let table: Table = table.try_into().map_err(|error| WorkloadError::Syntax { path: path.to_owned(), error })?;
         table.checked().map_err(|refusal| refused(path, refusal))
     }
@@ -256,6 +275,35 @@ pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> std::io::Result<Strin
     match u64::try_from(text.len()) {
         Ok(bytes) if bytes <= bytes_max => Ok(text),
         _ => Err(Error::other(format!("it has more than {bytes_max} bytes"))),
+    }
+}
+
+/// A value as it stands in the file, or what kind of value it is.
+fn written(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => format!("{text:?}"),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Float(number) => number.to_string(),
+        other => format!("({})", other.type_str()),
+    }
+}
+
+/// Refuses values of another type with what the key accepts, which the parser does not know.
+fn check_types(table: &toml::Table) -> Result<(), Refusal> {
+    for (key, range) in NUMBERS {
+        match table.get(key) {
+            Some(value) if value.as_integer().is_none_or(|number| number < 0) => {
+                let expected = format!("a whole number from {} to {}", range.start(), range.end());
+                return Err((key, written(value), expected));
+            }
+            _ => {}
+        }
+    }
+    match table.get("acks") {
+        Some(value) if !matches!(value.as_str(), Some("1" | "all")) => {
+            Err(("acks", written(value), "\"1\" or \"all\"".to_owned()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -520,10 +568,11 @@ mod tests {
         for (from, to, expected) in [
             ("seconds = 1", "secnods = 1", ["a.toml: ", "secnods", "expected one of"]),
             ("seconds = 1", "", ["a.toml: ", "missing field", "seconds"]),
-            ("seconds = 1", "seconds = \"1\"", ["a.toml: ", "seconds", "expected u64"]),
-            ("seconds = 1", "seconds = -1", ["a.toml: ", "seconds", "expected u64"]),
+            ("seconds = 1", "seconds = \"1\"", ["a.toml: ", "seconds = \"1\"", "a whole number from 1 to 3600"]),
+            ("seconds = 1", "seconds = -1", ["a.toml: ", "seconds = -1", "a whole number from 1 to 3600"]),
+            ("seconds = 1", "seconds = 1\nacks = 1", ["a.toml: ", "acks = 1", "\"1\" or \"all\""]),
             ("\"produce\"", "\"product\"", ["a.toml: ", "kind", "`end-to-end`"]),
-            ("seconds = 1", "seconds = 1\nacks = \"0\"", ["a.toml: ", "acks", "`all` or `1`"]),
+            ("seconds = 1", "seconds = 1\nacks = \"0\"", ["a.toml: ", "acks = \"0\"", "\"1\" or \"all\""]),
         ] {
             let error = refusal(from, to);
             assert!(expected.iter().all(|part| error.contains(part)), "{error}");
