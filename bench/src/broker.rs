@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Setup;
 use crate::compare::spawn_on;
-use crate::interrupt::{Leftovers, Process};
+use crate::interrupt::{Leftovers, Process, ended_within};
 use crate::load::Server;
 
 /// Clock ticks in a second, as `/proc` counts them for every program on Linux.
@@ -24,9 +24,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const STOP_MAX: Duration = Duration::from_secs(30);
 /// Lines of its log that are told of a broker that does not start.
 const LOG_LINES_TOLD: usize = 10;
-/// A socket ends before its process does: between two looks whether a broker has ended, and how many there are.
-const LOOK: Duration = Duration::from_millis(10);
-const LOOKS_MAX: usize = 50;
+/// A socket ends before its process does: how long a broker may take to end behind it.
+const END_MAX: Duration = Duration::from_millis(500);
 
 /// Where data directories are made.
 pub(crate) fn folder(setup: &Setup) -> anyhow::Result<PathBuf> {
@@ -127,6 +126,10 @@ impl Broker {
         self.process.0.id()
     }
 
+    fn pid(&self) -> anyhow::Result<Pid> {
+        i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a process id")
+    }
+
     pub(crate) fn server(&self) -> Server {
         Server { address: self.address, process: Some(self.id()), data: Some(self.data.clone()) }
     }
@@ -146,29 +149,21 @@ impl Broker {
     /// The same result; but that the broker has ended by itself explains an error better than what its clients noticed.
     pub(crate) fn explain<T>(&mut self, result: anyhow::Result<T>) -> anyhow::Result<T> {
         if result.is_err() {
-            for _ in 0..LOOKS_MAX {
-                self.check()?;
-                std::thread::sleep(LOOK);
-            }
+            ended_within(self.pid()?, END_MAX);
+            self.check()?;
         }
         result
     }
 
     /// Asks it to shut down, and waits until it has. One that takes too long is killed: its figures are there already.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
-        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        let id = self.pid()?;
         kill_process(id, Signal::TERM).context("the broker has ended before")?;
-        let begin = Instant::now();
-        let status = loop {
-            if let Some(status) = self.process.0.try_wait().context("the process is ours")? {
-                break status;
-            }
-            if begin.elapsed() >= STOP_MAX {
-                eprintln!("ringlog-bench: the broker has not shut down within {STOP_MAX:?} and is killed");
-                return Ok(());
-            }
-            std::thread::sleep(LOOK);
-        };
+        if !ended_within(id, STOP_MAX) {
+            eprintln!("ringlog-bench: the broker has not shut down within {STOP_MAX:?} and is killed");
+            return Ok(());
+        }
+        let status = self.process.0.wait().context("the process is ours")?;
         if !status.success() {
             bail!("the broker ended with {status}; see {}", self.log.display());
         }

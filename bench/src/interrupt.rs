@@ -16,15 +16,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, Shards, launch};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 /// What shells report of a program that SIGINT has ended.
 const EXIT_CODE: i32 = 130;
 
-/// Between two looks whether a process has ended that is nobody's child here, and how many there are.
-const LOOK: Duration = Duration::from_millis(10);
-const LOOKS_MAX: usize = 500;
+/// How long a process that was killed may take to end.
+const END_MAX: Duration = Duration::from_secs(5);
 
 static RUNNING: Mutex<Running> = Mutex::new(Running { paths: Vec::new(), processes: Vec::new(), second: None });
 
@@ -187,12 +187,7 @@ impl Running {
         }
         for process in processes {
             // What still runs may write what is removed below. Its end is left to be taken by whoever has started it.
-            let waited = waitid(WaitId::Pid(process), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
-            let mut looks = 0;
-            while waited.is_err() && looks < LOOKS_MAX && runs(process) {
-                std::thread::sleep(LOOK);
-                looks += 1;
-            }
+            ended_within(process, END_MAX);
         }
         // Whoever cleans up behind this one has nothing left to do.
         for id in self.processes.clone() {
@@ -205,10 +200,13 @@ impl Running {
     }
 }
 
-/// Whether a process has not ended yet; one whose end nobody has taken has.
-fn runs(process: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, fields)| !fields.trim_start().starts_with('Z'))
+/// Waits until a process has ended, whosever it is; no longer than this, and tells whether it has.
+pub(crate) fn ended_within(process: Pid, limit: Duration) -> bool {
+    // Without such a process there is nothing to open.
+    let Ok(descriptor) = pidfd_open(process, PidfdFlags::empty()) else { return true };
+    let limit = Timespec::try_from(limit).ok();
+    let mut polled = [PollFd::new(&descriptor, PollFlags::IN)];
+    poll(&mut polled, limit.as_ref()).is_ok_and(|ended| ended > 0)
 }
 
 /// What a process has started, such as the program that strace traces, where the kernel tells it.
