@@ -108,6 +108,9 @@ impl Topics {
 
     /// Deletes them.
     pub(crate) async fn delete(&self, load: &Load) -> anyhow::Result<()> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
         let mut connection = load.connect(Receive::Pooled).await?;
         let frame = connection.ask("the deletion of topics", requests::delete_topics(&self.ids)?).await?;
         let mut r = requests::body(&frame, ApiKey::DeleteTopics, requests::DELETE_TOPICS_VERSION)?;
