@@ -64,7 +64,7 @@ fuzz_target!(|data: &[u8]| {
             return;
         };
         let stored = [&produced.header().bytes()[..], produced.payload()].concat();
-        assert_eq!(stored.len(), produced.batch_bytes());
+        assert_eq!(stored.len(), produced.header().batch_bytes());
         let (batch, rest) = BatchView::parse(&stored).expect("accepted");
         assert!(rest.is_empty() && batch.check_crc());
         let codec = batch.codec().expect("accepted");
