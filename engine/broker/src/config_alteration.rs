@@ -11,24 +11,28 @@ use crate::shard::Shard;
 /// Why a resource is not changed: the code, and words for people.
 pub(crate) type Failure = (ErrorCode, String);
 
-/// Has the controller change every resource that was understood. Answers in the order of the request.
+/// Has the controller change every resource that was understood. Answers code and words in the order of the request.
 pub(crate) async fn alter(
     shard: &Shard,
     asked: Vec<Result<AlterConfigs, Failure>>,
     mode: AlterMode,
     validate_only: bool,
-) -> Vec<Result<(), Failure>> {
+) -> Vec<(ErrorCode, Option<String>)> {
     let intent = if validate_only { Intent::ValidateOnly } else { Intent::Apply };
     let valid: Vec<_> = asked.iter().flatten().cloned().collect();
     let decided = decide(shard, move |metadata, _| metadata.alter_configs(&valid, mode, intent)).await;
     let mut decided = decided.map(Vec::into_iter);
-    let result = |asked: Result<AlterConfigs, Failure>| {
+    let mut result = |asked: Result<AlterConfigs, Failure>| {
         asked?;
         let results = decided.as_mut().map_err(|code| (*code, code.message().to_owned()))?;
         let result = results.next().expect("every valid resource has its answer");
         result.map_err(|error| (error.code(), error.to_string()))
     };
-    asked.into_iter().map(result).collect()
+    let told = |asked| match result(asked) {
+        Ok(()) => (ErrorCode::None, None),
+        Err((code, message)) => (code, Some(message)),
+    };
+    asked.into_iter().map(told).collect()
 }
 
 /// What is to be changed of the resource of a type and a name.

@@ -19,7 +19,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     Ok(Handled::later(async move {
         let asked = request.resources.iter().map(asked).collect();
         let results = alter(&shard, asked, AlterMode::Whole, request.validate_only).await;
-        let responses = request.resources.iter().zip(results).map(|(resource, result)| answer(resource, result));
+        let responses = request.resources.iter().zip(results).map(|(resource, told)| answer(resource, told));
         let response = AlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() };
         respond(&response, version)
     }))
@@ -34,11 +34,10 @@ fn asked(resource: &AlterConfigsResource) -> Result<AlterConfigs, Failure> {
     alter_configs(resource.resource_type, &resource.resource_name, resource.configs.iter().map(set).collect())
 }
 
-fn answer(resource: &AlterConfigsResource, result: Result<(), Failure>) -> AlterConfigsResourceResponse {
-    let (code, error_message) = match result {
-        Ok(()) => (ErrorCode::None, None),
-        Err((code, message)) => (code, Some(message)),
-    };
+fn answer(
+    resource: &AlterConfigsResource,
+    (code, error_message): (ErrorCode, Option<String>),
+) -> AlterConfigsResourceResponse {
     AlterConfigsResourceResponse {
         error_code: code.code(),
         error_message,

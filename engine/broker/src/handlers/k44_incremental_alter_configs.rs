@@ -19,7 +19,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     Ok(Handled::later(async move {
         let asked = request.resources.iter().map(asked).collect();
         let results = alter(&shard, asked, AlterMode::Incremental, request.validate_only).await;
-        let responses = request.resources.iter().zip(results).map(|(resource, result)| answer(resource, result));
+        let responses = request.resources.iter().zip(results).map(|(resource, told)| answer(resource, told));
         let response = IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() };
         respond(&response, version)
     }))
@@ -37,11 +37,10 @@ fn alteration(config: &AlterableConfig) -> Result<Alteration, Failure> {
     Ok(Alteration { key: config.name.clone(), operation, value: config.value.clone() })
 }
 
-fn answer(resource: &AlterConfigsResource, result: Result<(), Failure>) -> AlterConfigsResourceResponse {
-    let (code, error_message) = match result {
-        Ok(()) => (ErrorCode::None, None),
-        Err((code, message)) => (code, Some(message)),
-    };
+fn answer(
+    resource: &AlterConfigsResource,
+    (code, error_message): (ErrorCode, Option<String>),
+) -> AlterConfigsResourceResponse {
     AlterConfigsResourceResponse {
         error_code: code.code(),
         error_message,
