@@ -29,7 +29,7 @@ use crate::random::random_id;
 use crate::settings::{Settings, StoreSizes};
 use crate::shard::Shard;
 use crate::state::State;
-use crate::{jobs, mesh_loop};
+use crate::{group, jobs, mesh_loop};
 
 /// Told the addresses that clients are served at.
 pub type OnListening = Arc<dyn Fn(&[SocketAddr]) + Send + Sync>;
@@ -239,10 +239,14 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
         reactor.spawn(acceptor::accept(shard.clone(), listener, index, Rc::clone(&connections)));
     }
     reactor.spawn(acceptor::watch_idle(shard.clone(), Rc::clone(&connections)));
+    reactor.spawn(group::run_timers(shard.clone()));
     reactor.spawn(jobs::maintain(shard.clone()));
     reactor.spawn(jobs::expire_appends(shard.clone()));
     shard.stopping().wait().await;
-    shard.with(|state| state.stopping = true);
+    shard.with(|state| {
+        state.stopping = true;
+        group::stop(state);
+    });
     for connection in connections.live() {
         connection.close(CloseReason::ShuttingDown);
     }

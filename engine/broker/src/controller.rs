@@ -19,14 +19,14 @@ use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::metadata_log::MetadataRecord;
 use ringlog_net::wire::{Reader, Writer};
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId};
+use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
-use ringlog_storage::batch::{BatchView, split};
 use ringlog_storage::types::{LeaderEpoch, Millis, Offset, PartitionIndex, TopicPartition, Uuid};
 
 use crate::event::Event;
 use crate::message::{Call, Reply};
 use crate::partition::commit::{CommitCount, Commits};
-use crate::partition::read::{self, ReadCall, ReadItem};
+use crate::partition::replay::{ReplayError, replay_log};
 use crate::partition::table::{PartitionKey, Slot};
 use crate::random::{random_bits, random_id};
 use crate::shard::Shard;
@@ -39,8 +39,6 @@ const METADATA_TOPIC: &str = "__cluster_metadata";
 const METADATA_LOG: PartitionKey = PartitionKey { topic_id: Uuid::METADATA_TOPIC, partition: PartitionIndex::new(0) };
 /// The epoch of the one controller. It never changes: one node is a quorum of one.
 const CONTROLLER_EPOCH: LeaderEpoch = LeaderEpoch::new(1);
-/// Bytes that are read of the metadata log at a time, at the start.
-const READ_BYTES: usize = 1024 * 1024;
 /// Records of one batch of the metadata log; a decision that needs more is refused by the limits of its request.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -59,23 +57,8 @@ pub(crate) struct Controller {
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
     /// It cannot be read.
-    #[error("{METADATA_TOPIC}-0 cannot be read at offset {offset}: {code}; restore the data directory from a backup")]
-    Read {
-        /// Where reading failed.
-        offset: Offset,
-        /// How.
-        code: ErrorCode,
-    },
-    /// It holds something that is no metadata.
-    #[error(
-        "{METADATA_TOPIC}-0 holds a record at offset {offset} that cannot be understood: {what}; start the release that wrote it"
-    )]
-    Record {
-        /// Where.
-        offset: Offset,
-        /// What is wrong with it.
-        what: String,
-    },
+    #[error("{METADATA_TOPIC}-0: {0}")]
+    Replay(#[from] ReplayError),
     /// It was written by a newer release, or this broker cannot be registered.
     #[error(transparent)]
     Start(#[from] MetadataStartError),
@@ -336,49 +319,10 @@ fn open_log(shard: &Shard, metadata: &Metadata) -> PartitionId {
 }
 
 async fn replay_all(shard: &Shard, metadata: &mut Metadata) -> Result<(), ControllerError> {
-    let mut offset = Offset::ZERO;
-    loop {
-        let item = ReadItem {
-            key: METADATA_LOG,
-            offset,
-            bytes_max: READ_BYTES,
-            current_leader_epoch: LeaderEpoch::UNKNOWN,
-            last_fetched_epoch: LeaderEpoch::UNKNOWN,
-        };
-        let call = ReadCall { items: vec![item], bytes_max: READ_BYTES, watch: None };
-        let outcome = read::begin(shard, &call, shard.index()).outcomes().await.pop().expect("one item, one outcome");
-        if outcome.code != ErrorCode::None {
-            return Err(ControllerError::Read { offset, code: outcome.code });
-        }
-        if outcome.bytes == 0 {
-            // Partitions that the log does not name are deleted: it must never be taken for shorter than it is.
-            let is_end = offset >= outcome.high_watermark;
-            return if is_end {
-                Ok(())
-            } else {
-                Err(ControllerError::Read { offset, code: ErrorCode::KafkaStorageError })
-            };
-        }
-        let bytes = outcome.records.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
-        offset = replay_batches(metadata, &bytes, offset)?;
-    }
-}
-
-/// Answers the offset behind the last record.
-fn replay_batches(metadata: &mut Metadata, bytes: &[u8], mut offset: Offset) -> Result<Offset, ControllerError> {
-    for batch in split(bytes) {
-        let broken = |offset, what: String| ControllerError::Record { offset, what };
-        let batch = batch.map_err(|error| broken(offset, error.to_string()))?;
-        let records = batch.records().ok_or_else(|| broken(offset, "the batch is compressed".to_owned()))?;
-        for record in records {
-            let record = record.map_err(|error| broken(offset, error.to_string()))?;
-            let at = batch.base_offset().checked_add(i64::from(record.offset_delta)).unwrap_or(offset);
-            let value = record.value.ok_or_else(|| broken(at, "it has no value".to_owned()))?;
-            let (record, _) =
-                MetadataRecord::decode(&mut Reader::new(value)).map_err(|error| broken(at, error.to_string()))?;
-            metadata.replay(at, &record).map_err(|error| broken(at, error.to_string()))?;
-        }
-        offset = batch.next_offset();
-    }
-    Ok(offset)
+    let replayed = replay_log(shard, METADATA_LOG, |offset, record| {
+        let value = record.value.ok_or_else(|| "it has no value".to_owned())?;
+        let (record, _) = MetadataRecord::decode(&mut Reader::new(value)).map_err(|error| error.to_string())?;
+        metadata.replay(offset, &record).map_err(|error| error.to_string())
+    });
+    Ok(replayed.await?)
 }

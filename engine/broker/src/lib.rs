@@ -4,7 +4,8 @@
 //! gives each to the handler of its key in [`handlers`]; a handler asks the owners of partitions, which are this shard
 //! ([`partition`]) or others over the mesh ([`message`], served by [`mesh_loop`]); answers go back in the order of the
 //! requests. State is touched through [`shard::Shard::with`] alone. Changes of metadata go to the [`controller`] on
-//! shard 0, and come back as a new image that every shard installs ([`topology`]).
+//! shard 0, and come back as a new image that every shard installs ([`topology`]). Consumer groups are each coordinated on
+//! one shard ([`group`]).
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -19,6 +20,7 @@ mod controller;
 mod directory;
 mod dispatch;
 mod event;
+mod group;
 mod handlers;
 mod jobs;
 mod limits;

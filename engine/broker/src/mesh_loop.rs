@@ -1,6 +1,7 @@
 //! Serves what other shards ask for.
 
 use crate::controller;
+use crate::group;
 use crate::message::{Call, CallId, Message, Reply};
 use crate::partition::watch::Watcher;
 use crate::partition::{append, deletion, lookup, producers, read};
@@ -17,6 +18,8 @@ pub(crate) async fn serve(shard: Shard) {
             Message::Boot(_) => unreachable!("a shard boots once, before it serves"),
             Message::Serve => shard.serving().ring(),
             Message::Reply { id, reply } => shard.replied(id, reply),
+            Message::Group(call) => group::serve(&shard, *call),
+            Message::GroupAnswer(answer) => shard.group_waits().answered(*answer),
             Message::Wake(watch) => shard.with(|state| state.watches.wake(watch)),
             Message::Unwatch(watch) => shard.with(|state| state.watched.remove(Watcher { shard: from, watch })),
         }

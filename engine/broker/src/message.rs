@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringlog_cluster::group::Answer;
 use ringlog_cluster::image::Image;
 
 use crate::boot::Boot;
 use crate::controller::{Command, CommandReply};
+use crate::group::GroupCall;
 use crate::partition::append::{AppendItem, AppendOutcome};
 use crate::partition::deletion::{DeleteItem, DeleteOutcome};
 use crate::partition::lookup::{EpochItem, EpochOutcome, OffsetItem, OffsetOutcome};
@@ -40,6 +42,10 @@ pub(crate) enum Message {
         /// The result.
         reply: Reply,
     },
+    /// A request to a group coordinator of the receiver.
+    Group(Box<GroupCall>),
+    /// The answer to such a request of the receiver.
+    GroupAnswer(Box<Answer>),
     /// Something that a fetch waits for has happened; what it watched on the sender is forgotten there.
     Wake(WatchId),
     /// The fetch no longer waits.

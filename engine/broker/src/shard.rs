@@ -13,6 +13,7 @@ use ringlog_storage::types::{Millis, Nanos};
 use crate::answers::Answers;
 use crate::calls::{Calls, PendingCall};
 use crate::event::Event;
+use crate::group::Waits;
 use crate::limits::ShardLimits;
 use crate::memory::FrameMemory;
 use crate::message::{Call, CallId, Message, Reply, ShardMessage};
@@ -34,10 +35,12 @@ struct Inner {
     spare_chunks: SpareChunks,
     answers: Answers,
     calls: Calls,
+    group_waits: Waits,
     requests: Requests,
     /// What there was no room for in the mesh, by destination.
     unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
+    group_bell: Event,
     serving: Event,
     stopping: Event,
     drained: Event,
@@ -45,7 +48,7 @@ struct Inner {
     closed: Event,
 }
 
-/// Messages to one shard that wait for room, in order. At most an answer to each of its calls, a wake for each of its
+/// Messages to one shard that wait for room, in order. At most an answer to each of its calls and tickets, a wake for each of its
 /// fetches that wait, and a word for each fetch of this shard that no longer does.
 #[derive(Debug, Default)]
 struct Unsent {
@@ -74,9 +77,11 @@ impl Shard {
             spare_chunks: SpareChunks::default(),
             answers,
             calls: Calls::new(limits.calls),
+            group_waits: Waits::default(),
             requests: Requests::new(limits.requests),
             unsent,
             driver_bell: Event::default(),
+            group_bell: Event::default(),
             serving: Event::default(),
             stopping: Event::default(),
             drained: Event::default(),
@@ -90,14 +95,21 @@ impl Shard {
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.0.state.borrow_mut();
         let result = act(&mut state);
-        let store_has_work = state.settle(|| self.wall_clock());
+        let store_has_work = state.settle(|| self.both_clocks());
         let wakes = state.take_wakes();
+        let (answers, group_timers_moved) = state.groups.take_output();
         drop(state);
         if store_has_work {
             self.0.driver_bell.ring();
         }
+        if group_timers_moved {
+            self.group_bell().ring();
+        }
         for watcher in wakes {
             self.post(watcher.shard, Message::Wake(watcher.watch));
+        }
+        for answer in answers {
+            self.post(answer.ticket.shard, Message::GroupAnswer(Box::new(answer)));
         }
         result
     }
@@ -125,6 +137,16 @@ impl Shard {
 
     pub(crate) fn requests(&self) -> &Requests {
         &self.0.requests
+    }
+
+    /// Requests of its clients that group coordinators have.
+    pub(crate) fn group_waits(&self) -> &Waits {
+        &self.0.group_waits
+    }
+
+    /// Rings when a group has to be looked at earlier than its timers say.
+    pub(crate) fn group_bell(&self) -> &Event {
+        &self.0.group_bell
     }
 
     pub(crate) fn driver_bell(&self) -> &Event {
@@ -189,6 +211,11 @@ impl Shard {
         pending
     }
 
+    /// Sends a message that is answered by another one, in time.
+    pub(crate) async fn send(&self, to: usize, message: Message) {
+        self.0.mesh.send(to, ShardMessage(message)).await;
+    }
+
     /// Hands a reply to the task that waits for it.
     pub(crate) fn replied(&self, id: CallId, reply: Reply) {
         self.0.calls.replied(id, reply);
@@ -199,7 +226,8 @@ impl Shard {
         if to == self.index() {
             match message {
                 Message::Wake(watch) => self.0.state.borrow().watches.wake(watch),
-                other => unreachable!("a shard posts nothing but wakes to itself: {other:?}"),
+                Message::GroupAnswer(answer) => self.0.group_waits.answered(*answer),
+                other => unreachable!("a shard posts wakes and answers alone to itself: {other:?}"),
             }
             return;
         }

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 use ringlog_cluster::fetch_session::FetchSessions;
+use ringlog_cluster::group::Now;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::producer_ids::ProducerIds;
 use ringlog_storage::Store;
 use ringlog_storage::answer::{FenceScope, PartitionId, ReadBatches, ReadError, ReadId, StoreEvent, TimestampOffset};
 use ringlog_storage::batch::validate::Codecs;
 use ringlog_storage::io::{Io, IoId, IoResult};
-use ringlog_storage::types::{Millis, Nanos};
+use ringlog_storage::types::Nanos;
 
 use crate::boot::BrokerEnd;
 use crate::controller::Controller;
+use crate::group::{Coordinators, retry_stalled};
 use crate::limits::ShardLimits;
 use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
@@ -49,6 +51,8 @@ pub(crate) struct State {
     pub(crate) producer_ids: ProducerIds,
     /// Requests for producer ids that wait for the block that another request has asked for.
     pub(crate) producer_id_waits: Vec<oneshot::Sender<()>>,
+    /// Of the groups of this shard.
+    pub(crate) groups: Coordinators,
     /// On shard 0.
     pub(crate) controller: Option<Controller>,
     /// Topics that are being made because a client named them.
@@ -97,6 +101,7 @@ impl State {
             sessions,
             producer_ids: ProducerIds::default(),
             producer_id_waits: Vec::new(),
+            groups: Coordinators::default(),
             controller: None,
             auto_creating: BTreeSet::new(),
             stopping: false,
@@ -109,10 +114,14 @@ impl State {
 
     /// Hands on what the store has to say, and appends what waited for room. Answers whether the store has something to do
     /// for its driver.
-    pub(crate) fn settle(&mut self, now: impl FnOnce() -> Millis) -> bool {
+    pub(crate) fn settle(&mut self, now: impl Fn() -> Now) -> bool {
         self.hand_on_events();
         if !self.deferred.is_empty() {
-            retry_deferred(self, now());
+            retry_deferred(self, now().wall);
+            self.hand_on_events();
+        }
+        if self.groups.has_stalled() {
+            retry_stalled(self, now());
             self.hand_on_events();
         }
         self.store.has_work()
@@ -164,6 +173,9 @@ impl State {
             StoreEvent::HighWatermark { partition, offset } => {
                 if let Some(slot) = self.table.get_mut(partition) {
                     slot.commits.advanced(offset);
+                    if slot.is_group_log() {
+                        self.groups.advanced(slot.key.partition, offset);
+                    }
                 }
                 self.wakes.extend(self.watched.advanced(partition, offset));
             }
@@ -243,6 +255,9 @@ impl State {
     pub(crate) fn end_waits(&mut self, partition: PartitionId) {
         if let Some(slot) = self.table.get_mut(partition) {
             slot.commits.end();
+            if slot.is_group_log() {
+                self.groups.end(slot.key.partition);
+            }
         }
         self.deletions.end(partition);
         self.wakes.extend(self.watched.ended(partition));

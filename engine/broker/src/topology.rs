@@ -9,6 +9,7 @@ use ringlog_cluster::image::{Image, PartitionImage, TopicImage};
 use ringlog_storage::config::{Durability as LogDurability, LogConfig};
 use ringlog_storage::types::{PartitionIndex, TopicPartition, Uuid};
 
+use crate::group::{self, GROUP_TOPIC, forget_topics};
 use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::table::{PartitionKey, Slot};
 use crate::settings::Settings;
@@ -48,12 +49,17 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>) {
             return;
         }
         let before = Arc::clone(&state.image);
+        let mut has_deletions = false;
         for change in image.topic_changes(&before, shard.settings().broker.node_id) {
+            has_deletions |= change.before.is_some_and(|before| change.now.is_none_or(|now| now.id != before.id));
             if let Some(now) = change.now {
                 open(shard, state, &image, now);
             }
         }
         state.image = image;
+        if has_deletions {
+            forget_topics(state, shard.both_clocks());
+        }
     });
 }
 
@@ -62,6 +68,9 @@ fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
     for (key, _) in partitions(topic) {
         if let Some(id) = state.table.id(key) {
             state.end_waits(id);
+            if *topic.name == *GROUP_TOPIC {
+                state.groups.remove(key.partition);
+            }
             state.table.remove(id);
             state.store.remove_partition(id);
             state.await_removal(id, removals);
@@ -94,6 +103,10 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
         let (config, leader_epoch) = (Arc::clone(&config), partition.leader_epoch);
         let slot = Slot { key, topic: Arc::clone(&topic.name), config, leader_epoch, commits: Commits::default() };
         state.table.insert(id, slot);
+        if *topic.name == *GROUP_TOPIC {
+            state.groups.add(key.partition, id);
+            shard.reactor().spawn(group::load(shard.clone(), key, id));
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! The contract of everything that decides.
 //!
-//! A command on a machine changes nothing: it answers a [`Decision`], the records to write and the reply to give. The
-//! records are appended to the machine's internal partition, in one batch, so that all of a decision counts or nothing.
-//! Only [`Coordinator::replay`] changes state. It runs right after the append, so that the next command sees what this
-//! one decided; the reply, and whatever is published of the state, leaves when the records are committed.
+//! A command on a machine does not change its state: it answers a [`Decision`], the records to write and the reply to
+//! give. The records are appended to the machine's internal partition, in one batch, so that all of a decision counts or
+//! nothing. Only [`Coordinator::replay`] changes state. It runs right after the append, so that the next command sees
+//! what this one decided; the reply, and whatever is published of the state, leaves when the records are committed.
 //!
-//! Nothing else is ever known, so for every machine the live state, the state replayed from its log, and the state
-//! replayed from its compacted log are equal, and its tests say so after every step.
+//! A machine may remember who is connected and what they wait for, which a restart forgets: that is no state, and has no
+//! part in a comparison. Nothing else is ever known, so for every machine the live state, the state replayed from its log,
+//! and the state replayed from its compacted log are equal, and its tests say so after every step.
 
 use std::fmt::Debug;
 
@@ -66,8 +67,8 @@ mod rehearsal {
         }
 
         /// Takes one decision, writes and replays its records, and gives its reply.
-        pub(crate) fn step<Reply>(&mut self, decide: impl FnOnce(&C) -> Decision<C::Record, Reply>) -> Reply {
-            let decision = decide(&self.live);
+        pub(crate) fn step<Reply>(&mut self, decide: impl FnOnce(&mut C) -> Decision<C::Record, Reply>) -> Reply {
+            let decision = decide(&mut self.live);
             for record in decision.records {
                 let offset = Offset::new(i64::try_from(self.log.len()).expect("tests write few records"));
                 self.live.replay(offset, &record).expect("a machine understands its own records");

@@ -1,10 +1,11 @@
-//! What decides: cluster metadata, its image, the configuration table. Pure.
+//! What decides: cluster metadata, its image, consumer groups, the configuration table. Pure.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod config;
 pub mod coordinator;
 pub mod fetch_session;
+pub mod group;
 pub mod image;
 pub mod metadata;
 pub mod placement;

@@ -8,6 +8,7 @@ use ringlog_storage::types::LeaderEpoch;
 use std::sync::Arc;
 
 use super::commit::Commits;
+use crate::group::GROUP_TOPIC;
 
 pub(crate) use ringlog_storage::PartitionKey;
 
@@ -19,6 +20,13 @@ pub(crate) struct Slot {
     pub(crate) config: Arc<TopicConfig>,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) commits: Commits,
+}
+
+impl Slot {
+    /// Whether it is the log of a group coordinator.
+    pub(crate) fn is_group_log(&self) -> bool {
+        *self.topic == *GROUP_TOPIC
+    }
 }
 
 /// All partitions of this shard.

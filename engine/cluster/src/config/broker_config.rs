@@ -1,7 +1,10 @@
 //! A broker's configuration as its parts want it: parsed once at the start, and again when it is changed at run time.
 
+use std::sync::Arc;
+
 use ringlog_storage::types::BrokerId;
 
+use super::group_config::GroupConfig;
 use super::key::Cores;
 use super::layers::ConfigLayers;
 use super::listener::{Listener, parse_listeners};
@@ -52,6 +55,8 @@ pub struct BrokerConfig {
     pub retention_check_interval_ms: i64,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
+    /// What the group coordinators follow.
+    pub groups: Arc<GroupConfig>,
     /// `ringlog.backend`.
     pub backend: Backend,
     /// `ringlog.commit.interval.us`.
@@ -125,6 +130,7 @@ impl BrokerConfig {
             fetch_sessions_max: layers.integer("max.incremental.fetch.session.cache.slots"),
             retention_check_interval_ms: layers.integer("log.retention.check.interval.ms"),
             producer_id_expiration_ms: layers.integer("producer.id.expiration.ms"),
+            groups: Arc::new(GroupConfig::new(layers)),
             backend: match layers.text("ringlog.backend").as_str() {
                 "uring" => Backend::Uring,
                 "posix" => Backend::Posix,

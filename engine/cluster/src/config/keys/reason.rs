@@ -47,8 +47,16 @@ pub(super) const KERBEROS: Effect = Effect::Accepted("logging in with Kerberos i
 pub(super) const LATER_CLUSTER: Effect = Effect::Accepted("this release runs as a single node");
 /// Compaction.
 pub(super) const LATER_COMPACTION: Effect = Effect::Accepted("compaction is not supported yet");
-/// Group coordinators.
-pub(super) const LATER_GROUPS: Effect = Effect::Accepted("consumer groups are not supported yet");
+/// The coordinators' own group commit.
+pub(super) const OWN_COMMITS: Effect =
+    Effect::Accepted("what coordinators write is collected by their shard's commits (ringlog.commit.interval.us)");
+/// The coordinators' buffers.
+pub(super) const OWN_BUFFERS: Effect = Effect::Accepted("coordinators read and write in steps of their own");
+/// The coordinators' logs.
+pub(super) const UNCOMPRESSED_GROUPS: Effect = Effect::Accepted("what coordinators write is not compressed");
+/// The consumer protocol.
+pub(super) const LATER_CONSUMER_GROUPS: Effect =
+    Effect::Accepted("the consumer group protocol of KIP-848 is not supported yet; groups are classic ones");
 /// Share groups.
 pub(super) const LATER_SHARE: Effect = Effect::Accepted("share groups are not supported yet");
 /// Streams groups.

@@ -1,0 +1,177 @@
+//! The group coordinators' shell. Each partition of `__consumer_offsets` has its machine on the shard that owns it;
+//! requests find their way there over the mesh, and the answer, which may be a rebalance away, comes back under the
+//! request's ticket. So nothing waits on the coordinator's shard but the machine itself.
+//!
+//! A decision is appended before the next command runs, and answered when it is committed. Where the log has no room the
+//! decision stalls, and calls queue up behind it.
+
+mod coordinators;
+mod load;
+mod waits;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::select;
+use ringlog_cluster::group::{Caller, GroupReply, GroupRequest, Now, Ticket, partition_of};
+use ringlog_cluster::image::Image;
+use ringlog_cluster::metadata::{Intent, NewTopic};
+use ringlog_net::error::ErrorCode;
+use ringlog_storage::types::PartitionIndex;
+use std::pin::pin;
+
+use crate::controller::decide;
+use crate::dispatch::Incoming;
+use crate::message::Message;
+use crate::partition::table::PartitionKey;
+use crate::shard::Shard;
+
+pub(crate) use coordinators::{Coordinators, forget_topics, retry_stalled, stop};
+pub(crate) use load::load;
+pub(crate) use waits::{Asked, Waits};
+
+/// The topic of the coordinators' logs; Kafka's.
+pub(crate) const GROUP_TOPIC: &str = "__consumer_offsets";
+/// Questions about groups that one request has under way at a time, however many groups it names.
+const ASKED_AT_ONCE_MAX: usize = 256;
+
+/// A request on its way to its coordinator.
+#[derive(Debug)]
+pub(crate) struct GroupCall {
+    pub(crate) partition: PartitionIndex,
+    pub(crate) ticket: Ticket,
+    pub(crate) caller: Caller,
+    pub(crate) request: GroupRequest,
+}
+
+/// Who sent a request.
+pub(crate) fn caller(incoming: Incoming<'_>) -> Caller {
+    Caller {
+        client_id: incoming.request.header.client_id.to_string(),
+        client_host: format!("/{}", incoming.connection.peer.ip()),
+        api_version: incoming.version(),
+    }
+}
+
+/// The partition whose shard coordinates a group. None before the first group is looked for.
+pub(crate) fn coordinator_of(image: &Image, group: &str) -> Option<PartitionIndex> {
+    let topic = image.topic(GROUP_TOPIC)?;
+    Some(partition_of(group, i32::try_from(topic.partitions.len()).ok()?))
+}
+
+/// Asks a group's coordinator. On return the question has its place in line; the answer comes later.
+pub(crate) async fn ask(shard: &Shard, group: &str, caller: Caller, request: GroupRequest) -> Asked {
+    let image = shard.with(|state| state.image.clone());
+    match coordinator_of(&image, group) {
+        Some(partition) => ask_partition(shard, partition, caller, request).await,
+        None => Asked::refused(ErrorCode::NotCoordinator),
+    }
+}
+
+/// Asks about each of several groups, and answers in their order.
+pub(crate) async fn ask_each(
+    shard: &Shard,
+    caller: &Caller,
+    groups: &[String],
+    request: impl Fn(usize) -> GroupRequest,
+) -> Vec<GroupReply> {
+    let mut replies = Vec::new();
+    let mut indexes = 0..groups.len();
+    loop {
+        let mut asked = Vec::new();
+        for index in indexes.by_ref().take(ASKED_AT_ONCE_MAX) {
+            asked.push(ask(shard, &groups[index], caller.clone(), request(index)).await);
+        }
+        if asked.is_empty() {
+            return replies;
+        }
+        for asked in asked {
+            replies.push(asked.reply().await);
+        }
+    }
+}
+
+/// Asks every coordinator.
+pub(crate) async fn ask_all(shard: &Shard, caller: &Caller, request: &GroupRequest) -> Vec<GroupReply> {
+    let image = shard.with(|state| state.image.clone());
+    let partitions = image.topic(GROUP_TOPIC).map_or(0, |topic| topic.partitions.len());
+    let mut replies = Vec::new();
+    for index in 0..i32::try_from(partitions).unwrap_or(0) {
+        let asked = ask_partition(shard, PartitionIndex::new(index), caller.clone(), request.clone()).await;
+        replies.push(asked.reply().await);
+    }
+    replies
+}
+
+async fn ask_partition(shard: &Shard, partition: PartitionIndex, caller: Caller, request: GroupRequest) -> Asked {
+    let image = shard.with(|state| state.image.clone());
+    let Some(topic) = image.topic(GROUP_TOPIC) else { return Asked::refused(ErrorCode::NotCoordinator) };
+    let owner = shard.owner(PartitionKey { topic_id: topic.id, partition });
+    let (ticket, asked) = shard.group_waits().begin(shard.index());
+    let call = GroupCall { partition, ticket, caller, request };
+    if owner == shard.index() {
+        serve(shard, call);
+    } else {
+        shard.send(owner, Message::Group(Box::new(call))).await;
+    }
+    asked
+}
+
+/// Takes a request to a coordinator of this shard.
+pub(crate) fn serve(shard: &Shard, call: GroupCall) {
+    let now = shard.both_clocks();
+    shard.with(|state| coordinators::take_call(state, now, call));
+}
+
+/// Makes the topic of the coordinators' logs, unless it is there. When this ends, every shard knows of it.
+pub(crate) async fn create_topic(shard: &Shard) -> Result<(), ErrorCode> {
+    let config = &shard.settings().broker.groups;
+    let settings = BTreeMap::from([
+        ("cleanup.policy", "compact".to_owned()),
+        ("compression.type", "producer".to_owned()),
+        ("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
+    ]);
+    let topic = NewTopic {
+        name: GROUP_TOPIC.to_owned(),
+        partition_count: i32::try_from(config.offsets_topic_partitions).unwrap_or(i32::MAX),
+        // As many as there are brokers.
+        replication_factor: 1,
+        assignments: Vec::new(),
+        configs: settings.into_iter().map(|(key, value)| (key.to_owned(), Some(value))).collect(),
+    };
+    let created =
+        decide(shard, move |metadata, random| metadata.create_topics(&[topic], Intent::Apply, random)).await?;
+    for result in created {
+        match result {
+            Ok(_) => tracing::info!(topic = GROUP_TOPIC, "topic created, for the first consumer group"),
+            Err(error) => tracing::debug!(topic = GROUP_TOPIC, "not created: {error}"),
+        }
+    }
+    Ok(())
+}
+
+/// Calls the machines of this shard when their time has come.
+pub(crate) async fn run_timers(shard: Shard) {
+    loop {
+        let now = shard.both_clocks();
+        let next = shard.with(|state| {
+            coordinators::handle_timeouts(state, now);
+            state.groups.arm()
+        });
+        let bell = pin!(shard.group_bell().wait());
+        match next {
+            Some(next) => {
+                let pause = next.since(shard.now()).max(Duration::from_millis(1));
+                select(bell, pin!(shard.reactor().sleep(pause))).await;
+            }
+            None => bell.await,
+        }
+    }
+}
+
+impl Shard {
+    /// The time, as machines want it.
+    pub(crate) fn both_clocks(&self) -> Now {
+        Now { monotonic: self.now(), wall: self.wall_clock() }
+    }
+}

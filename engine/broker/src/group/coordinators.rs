@@ -1,0 +1,318 @@
+//! The coordinators of one shard.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ringlog_cluster::coordinator::Coordinator as _;
+use ringlog_cluster::group::{Answer, Decision, Groups, Now, value_version};
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::group_log::GroupRecord;
+use ringlog_net::wire::Writer;
+use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId};
+use ringlog_storage::batch::BatchView;
+use ringlog_storage::batch::build::{BatchBuilder, Record};
+use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex, Uuid};
+
+use super::{GROUP_TOPIC, GroupCall};
+use crate::state::State;
+
+/// Records of one batch of a coordinator's log; a decision that needs more is refused by the limits of its request.
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// All coordinators of this shard.
+#[derive(Debug, Default)]
+pub(crate) struct Coordinators {
+    by_partition: BTreeMap<PartitionIndex, Coordinator>,
+    /// Answers that may leave.
+    answers: Vec<Answer>,
+    /// When the timers are looked at next.
+    armed: Option<Nanos>,
+    /// They have to be looked at earlier.
+    is_rung: bool,
+    /// Some decision waits for room in its log.
+    has_stalled: bool,
+}
+
+#[derive(Debug)]
+struct Coordinator {
+    log: PartitionId,
+    life: Life,
+}
+
+#[derive(Debug)]
+enum Life {
+    /// Its log is being read.
+    Loading,
+    Serving(Box<Serving>),
+    /// Its log cannot be read or written, or the broker stops.
+    Ended,
+}
+
+#[derive(Debug)]
+struct Serving {
+    machine: Groups,
+    /// Answers that leave when the log is committed up to their offset.
+    held: VecDeque<(Offset, Vec<Answer>)>,
+    /// A decision that the log has no room for.
+    stalled: Option<Stalled>,
+    /// Calls that came behind it.
+    queue: VecDeque<GroupCall>,
+}
+
+#[derive(Debug)]
+struct Stalled {
+    batch: Vec<u8>,
+    decision: Decision,
+}
+
+impl Coordinators {
+    /// A log is there whose coordinator is to be loaded.
+    pub(crate) fn add(&mut self, partition: PartitionIndex, log: PartitionId) {
+        self.by_partition.insert(partition, Coordinator { log, life: Life::Loading });
+    }
+
+    /// Those that nobody loads yet. Each is given out once.
+    pub(crate) fn is_loading(&self, partition: PartitionIndex, log: PartitionId) -> bool {
+        let coordinator = self.by_partition.get(&partition);
+        coordinator.is_some_and(|of| of.log == log && matches!(of.life, Life::Loading))
+    }
+
+    /// Begins to serve with a machine that knows its whole log; or ends, without one.
+    pub(super) fn loaded(&mut self, partition: PartitionIndex, machine: Option<Groups>) {
+        let Some(coordinator) = self.by_partition.get_mut(&partition) else { return };
+        coordinator.life = match machine {
+            Some(machine) => Life::Serving(Box::new(Serving {
+                machine,
+                held: VecDeque::new(),
+                stalled: None,
+                queue: VecDeque::new(),
+            })),
+            None => Life::Ended,
+        };
+        self.is_rung = true;
+    }
+
+    /// The log is gone.
+    pub(crate) fn remove(&mut self, partition: PartitionIndex) {
+        self.end(partition);
+        self.by_partition.remove(&partition);
+    }
+
+    /// Nothing more is committed to the log: whoever waits has to ask again.
+    pub(crate) fn end(&mut self, partition: PartitionIndex) {
+        let Some(coordinator) = self.by_partition.get_mut(&partition) else { return };
+        let Life::Serving(mut serving) = std::mem::replace(&mut coordinator.life, Life::Ended) else { return };
+        let code = ErrorCode::NotCoordinator;
+        let refuse = |answer: Answer| Answer { reply: Err(code), ..answer };
+        self.answers.extend(serving.held.into_iter().flat_map(|(_, answers)| answers).map(refuse));
+        let stalled = serving.stalled.into_iter().flat_map(|stalled| stalled.decision.reply);
+        self.answers.extend(stalled.map(refuse));
+        self.answers.extend(serving.queue.into_iter().map(|call| Answer { ticket: call.ticket, reply: Err(code) }));
+        self.answers.extend(serving.machine.resign(code));
+    }
+
+    /// The log is committed up to `high_watermark`.
+    pub(crate) fn advanced(&mut self, partition: PartitionIndex, high_watermark: Offset) {
+        let Some(serving) = self.serving(partition) else { return };
+        let mut committed = Vec::new();
+        while let Some((_, answers)) = serving.held.pop_front_if(|(last_offset, _)| *last_offset < high_watermark) {
+            committed.extend(answers);
+        }
+        self.answers.extend(committed);
+    }
+
+    /// What has to leave the shard's state: answers, and whether the timers are to be looked at.
+    pub(crate) fn take_output(&mut self) -> (Vec<Answer>, bool) {
+        (std::mem::take(&mut self.answers), std::mem::take(&mut self.is_rung))
+    }
+
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.has_stalled
+    }
+
+    /// When the next machine wants to be called.
+    pub(super) fn arm(&mut self) -> Option<Nanos> {
+        let machines = self.by_partition.values().filter_map(|coordinator| match &coordinator.life {
+            Life::Serving(serving) if serving.stalled.is_none() => Some(serving.machine.next_deadline()),
+            _ => None,
+        });
+        self.armed = machines.min();
+        self.armed
+    }
+
+    fn serving(&mut self, partition: PartitionIndex) -> Option<&mut Serving> {
+        match &mut self.by_partition.get_mut(&partition)?.life {
+            Life::Serving(serving) => Some(serving),
+            Life::Loading | Life::Ended => None,
+        }
+    }
+
+    fn note_deadline(&mut self, due: Nanos) {
+        self.is_rung |= self.armed.is_none_or(|armed| due < armed);
+    }
+
+    fn refuse(&mut self, call: &GroupCall, code: ErrorCode) {
+        self.answers.push(Answer { ticket: call.ticket, reply: Err(code) });
+    }
+}
+
+/// Takes a call, or lets it wait behind a decision that has no room.
+pub(crate) fn take_call(state: &mut State, now: Now, call: GroupCall) {
+    let Some(coordinator) = state.groups.by_partition.get_mut(&call.partition) else {
+        state.groups.refuse(&call, ErrorCode::NotCoordinator);
+        return;
+    };
+    match &mut coordinator.life {
+        Life::Loading => state.groups.refuse(&call, ErrorCode::CoordinatorLoadInProgress),
+        Life::Ended => state.groups.refuse(&call, ErrorCode::NotCoordinator),
+        Life::Serving(serving) if serving.stalled.is_some() => serving.queue.push_back(call),
+        Life::Serving(_) => {
+            run(state, now, call.partition, |machine| machine.handle(now, call.ticket, &call.caller, call.request))
+        }
+    }
+}
+
+/// Calls the machines whose time has come.
+pub(super) fn handle_timeouts(state: &mut State, now: Now) {
+    let is_due = |coordinator: &Coordinator| match &coordinator.life {
+        Life::Serving(serving) => serving.stalled.is_none() && serving.machine.next_deadline() <= now.monotonic,
+        Life::Loading | Life::Ended => false,
+    };
+    let groups = &state.groups.by_partition;
+    let due: Vec<_> = groups.iter().filter(|(_, of)| is_due(of)).map(|(partition, _)| *partition).collect();
+    for partition in due {
+        run(state, now, partition, |machine| machine.handle_timeout(now));
+    }
+}
+
+/// Forgets offsets of topics that the image of the state no longer has.
+pub(crate) fn forget_topics(state: &mut State, now: Now) {
+    let image = state.image.clone();
+    let is_gone = |name: &str, id: Uuid| match image.topic(name) {
+        Some(topic) => id != Uuid::ZERO && topic.id != id,
+        None => true,
+    };
+    let partitions: Vec<_> = state.groups.by_partition.keys().copied().collect();
+    for partition in partitions {
+        if state.groups.serving(partition).is_some_and(|serving| serving.stalled.is_none()) {
+            run(state, now, partition, |machine| machine.forget_topics(now, &is_gone));
+        }
+    }
+}
+
+/// The broker stops: clients are told to look for another coordinator.
+pub(crate) fn stop(state: &mut State) {
+    let partitions: Vec<_> = state.groups.by_partition.keys().copied().collect();
+    for partition in partitions {
+        state.groups.end(partition);
+        if let Some(coordinator) = state.groups.by_partition.get_mut(&partition) {
+            coordinator.life = Life::Ended;
+        }
+    }
+}
+
+/// Writes decisions that have waited for room, and takes the calls behind them.
+pub(crate) fn retry_stalled(state: &mut State, now: Now) {
+    state.groups.has_stalled = false;
+    let partitions: Vec<_> = state.groups.by_partition.keys().copied().collect();
+    for partition in partitions {
+        let Some(stalled) = state.groups.serving(partition).and_then(|serving| serving.stalled.take()) else {
+            continue;
+        };
+        write(state, now, partition, stalled);
+        while let Some(serving) = state.groups.serving(partition)
+            && serving.stalled.is_none()
+            && let Some(call) = serving.queue.pop_front()
+        {
+            take_call(state, now, call);
+        }
+    }
+}
+
+fn run(state: &mut State, now: Now, partition: PartitionIndex, command: impl FnOnce(&mut Groups) -> Decision) {
+    let serving = state.groups.serving(partition).expect("the caller has looked");
+    let decision = command(&mut serving.machine);
+    let due = serving.machine.next_deadline();
+    state.groups.note_deadline(due);
+    if decision.records.is_empty() {
+        hold(state, partition, decision.reply);
+        return;
+    }
+    match batch(&decision.records, now.wall) {
+        Some(batch) => write(state, now, partition, Stalled { batch, decision }),
+        None => undo(state, now, partition, decision.reply, ErrorCode::UnknownServerError),
+    }
+}
+
+/// Appends the records of one decision and replays them. The state is what the log says from here on; nobody outside sees
+/// it before the records are committed.
+fn write(state: &mut State, now: Now, partition: PartitionIndex, stalled: Stalled) {
+    let log = state.groups.by_partition[&partition].log;
+    let Some(slot) = state.table.get(log) else { return };
+    let (view, _) = BatchView::parse(&stalled.batch).expect("was built just now");
+    let appended = state.store.append(log, (&view).into(), AppendOrigin::Coordinator, slot.leader_epoch, now.wall);
+    let Some(serving) = state.groups.serving(partition) else { return };
+    match appended {
+        Ok(appended) => {
+            let mut offset = appended.base_offset;
+            for record in &stalled.decision.records {
+                serving.machine.replay(offset, record).expect("the machine understands what it decides");
+                offset = offset.next();
+            }
+            hold(state, partition, stalled.decision.reply);
+        }
+        Err(AppendError::Backpressure) => {
+            serving.stalled = Some(stalled);
+            state.groups.has_stalled = true;
+        }
+        Err(error) => {
+            tracing::warn!(topic = GROUP_TOPIC, partition = partition.get(), "a decision was not written: {error}");
+            undo(state, now, partition, stalled.decision.reply, ErrorCode::CoordinatorNotAvailable);
+        }
+    }
+}
+
+/// Answers once everything that the log holds now is committed: an answer may follow from any of it.
+fn hold(state: &mut State, partition: PartitionIndex, answers: Vec<Answer>) {
+    if answers.is_empty() {
+        return;
+    }
+    let log = state.groups.by_partition[&partition].log;
+    let offsets = state.store.partition(log);
+    match offsets {
+        Some(offsets) if offsets.high_watermark < offsets.log_end => {
+            let last_offset = Offset::new(offsets.log_end.get() - 1);
+            let serving = state.groups.serving(partition).expect("the caller has looked");
+            serving.held.push_back((last_offset, answers));
+        }
+        _ => state.groups.answers.extend(answers),
+    }
+}
+
+/// A decision cannot be written: what the machine remembers of it is not so.
+fn undo(state: &mut State, now: Now, partition: PartitionIndex, answers: Vec<Answer>, code: ErrorCode) {
+    let serving = state.groups.serving(partition).expect("the caller has looked");
+    let waiting = serving.machine.open(now, ErrorCode::CoordinatorNotAvailable);
+    let due = serving.machine.next_deadline();
+    state.groups.note_deadline(due);
+    state.groups.answers.extend(waiting);
+    state.groups.answers.extend(answers.into_iter().map(|answer| Answer { reply: Err(code), ..answer }));
+}
+
+/// The records as a batch; `None` if they are too many for one.
+fn batch(records: &[GroupRecord], now: Millis) -> Option<Vec<u8>> {
+    let mut builder = BatchBuilder::new();
+    for record in records {
+        let (mut key, mut value) = (Writer::default(), Writer::default());
+        record.encode_key(&mut key).expect("names that came over the wire fit the log");
+        let value = record.has_value().then(|| {
+            record.encode_value(&mut value, value_version(record)).expect("the version has all of its fields");
+            value.into_bytes()
+        });
+        let key = key.into_bytes();
+        builder.push(&Record { timestamp: now, key: Some(&key), value: value.as_deref(), headers: &[] });
+        if builder.plain_bytes() > BATCH_BYTES_MAX {
+            return None;
+        }
+    }
+    Some(builder.build())
+}

@@ -1,0 +1,41 @@
+//! `DescribeGroups`, versions 0 to 6.
+
+use ringlog_cluster::group::{GroupReply, GroupRequest, GroupResponse};
+use ringlog_net::conn::CloseReason;
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup};
+
+use crate::dispatch::{Handled, Incoming, respond};
+use crate::group::{ask_each, caller};
+
+/// Read, delete, describe, and describe and alter configuration: all that can be done to a group.
+const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+
+pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
+    let request: DescribeGroupsRequest = incoming.decode()?;
+    let (version, caller) = (incoming.version(), caller(incoming));
+    let shard = incoming.connection.shard().clone();
+    Ok(Handled::later(async move {
+        let groups = request.groups;
+        let replies = ask_each(&shard, &caller, &groups, |index| GroupRequest::Describe(groups[index].clone())).await;
+        let described = groups.iter().zip(replies).map(|(group, reply)| {
+            let mut described = answer(group, reply);
+            if request.include_authorized_operations && described.error_code == ErrorCode::None.code() {
+                described.authorized_operations = ALL_OPERATIONS;
+            }
+            described
+        });
+        let response = DescribeGroupsResponse { groups: described.collect(), ..DescribeGroupsResponse::default() };
+        respond(&response, version)
+    }))
+}
+
+fn answer(group: &str, reply: GroupReply) -> DescribedGroup {
+    match reply {
+        Ok(GroupResponse::Describe(described)) => described,
+        Ok(other) => unreachable!("a description is answered by one, not {other:?}"),
+        Err(code) => {
+            DescribedGroup { error_code: code.code(), group_id: group.to_owned(), ..DescribedGroup::default() }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `JoinGroup`.
+
+use std::sync::Arc;
+
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
+use ringlog_storage::types::Uuid;
+
+use super::{ClassicGroup, Member, Phase, Wait, duration};
+use crate::group::request::{Caller, GroupResponse, Ticket};
+use crate::group::timers::Alarm;
+use crate::group::{MemberId, Turn};
+
+/// From this version on a dynamic member asks for an id first, and joins with it (KIP-394): who gives up meanwhile leaves
+/// nothing behind that others would wait for.
+const ID_FIRST_VERSION_MIN: i16 = 4;
+/// From this version on a static leader that comes back is told that it has nothing to assign (KIP-814).
+const SKIP_ASSIGNMENT_VERSION_MIN: i16 = 9;
+
+/// Somebody who wants to join.
+struct Joiner<'a> {
+    ticket: Ticket,
+    caller: &'a Caller,
+    request: JoinGroupRequest,
+    /// For its id, if it is new.
+    id_bits: u128,
+}
+
+impl Joiner<'_> {
+    fn member(self) -> Member {
+        let request = self.request;
+        let timeout_ms =
+            if request.rebalance_timeout_ms < 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms };
+        Member {
+            instance_id: request.group_instance_id.as_deref().map(Arc::from),
+            client_id: self.caller.client_id.clone(),
+            client_host: self.caller.client_host.clone(),
+            rebalance_timeout: duration(timeout_ms),
+            session_timeout: duration(request.session_timeout_ms),
+            protocols: request.protocols,
+            assignment: Vec::new(),
+            waits: Some(Wait::Join(self.ticket)),
+            is_new: true,
+            has_synced: false,
+            alarm: Alarm::default(),
+        }
+    }
+}
+
+impl ClassicGroup {
+    /// Takes a member in, or lets one that is there say that it lives through the rebalance. It is answered when the
+    /// generation is there that it is in.
+    pub(in crate::group) fn join(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ticket: Ticket,
+        caller: &Caller,
+        request: JoinGroupRequest,
+        id_bits: u128,
+    ) -> Result<(), ErrorCode> {
+        if !self.has_room_for(&request.member_id, turn) {
+            return Err(ErrorCode::GroupMaxSizeReached);
+        }
+        if !self.supports(&request.protocol_type, &request.protocols) {
+            return Err(ErrorCode::InconsistentGroupProtocol);
+        }
+        let joiner = Joiner { ticket, caller, request, id_bits };
+        if joiner.request.member_id.is_empty() { self.join_first(turn, joiner) } else { self.join_again(turn, joiner) }
+    }
+
+    fn has_room_for(&self, id: &str, turn: &Turn<'_>) -> bool {
+        let count = match self.phase {
+            Phase::Empty => return true,
+            Phase::PreparingRebalance(_) => self.joining(),
+            Phase::CompletingRebalance | Phase::Stable => self.members.len(),
+        };
+        let is_in = self
+            .members
+            .get(id)
+            .is_some_and(|member| member.is_joining() || !matches!(self.phase, Phase::PreparingRebalance(_)));
+        is_in || i64::try_from(count).is_ok_and(|count| count < turn.config.classic_members_max)
+    }
+
+    fn join_first(&mut self, turn: &mut Turn<'_>, joiner: Joiner<'_>) -> Result<(), ErrorCode> {
+        let instance = joiner.request.group_instance_id.as_deref();
+        let name = instance.unwrap_or(&joiner.caller.client_id);
+        let id = MemberId::from(format!("{name}-{}", hyphenated(joiner.id_bits)));
+        if let Some(instance) = instance {
+            match self.instances.get(instance) {
+                Some(old) => self.take_place_of(turn, &Arc::clone(old), id, joiner),
+                None => self.add_member(turn, id, joiner),
+            }
+        } else if joiner.caller.api_version >= ID_FIRST_VERSION_MIN {
+            self.add_pending(turn, Arc::clone(&id), joiner.request.session_timeout_ms);
+            let response = JoinGroupResponse {
+                error_code: ErrorCode::MemberIdRequired.code(),
+                member_id: id.to_string(),
+                ..JoinGroupResponse::default()
+            };
+            turn.answer(joiner.ticket, GroupResponse::Join(response));
+        } else {
+            self.add_member(turn, id, joiner);
+        }
+        Ok(())
+    }
+
+    fn join_again(&mut self, turn: &mut Turn<'_>, joiner: Joiner<'_>) -> Result<(), ErrorCode> {
+        let id = MemberId::from(joiner.request.member_id.as_str());
+        let instance = joiner.request.group_instance_id.as_deref();
+        if instance.is_none()
+            && let Some(alarm) = self.pending.remove(&id)
+        {
+            turn.timers.remove(&alarm, self.owner(Some(&id)));
+            self.add_member(turn, id, joiner);
+            return Ok(());
+        }
+        self.check_member(&id, instance)?;
+        let is_unchanged = self.is_unchanged(&id, &joiner.request.protocols);
+        let is_leader = self.leader.as_ref() == Some(&id);
+        let has_news = match self.phase {
+            Phase::Empty => return Err(ErrorCode::UnknownMemberId),
+            Phase::PreparingRebalance(_) => true,
+            // It has not seen the answer to its last join.
+            Phase::CompletingRebalance => !is_unchanged,
+            // A leader joins again to divide the work anew.
+            Phase::Stable => is_leader || !is_unchanged,
+        };
+        if has_news {
+            self.update_member(turn, &id, joiner);
+            self.member_joined(turn);
+        } else {
+            self.wait_for_join(turn, &id, Wait::Join(joiner.ticket));
+            self.answer_join(turn, &id);
+            self.renew_session(turn, &id);
+        }
+        Ok(())
+    }
+
+    fn add_member(&mut self, turn: &mut Turn<'_>, id: MemberId, joiner: Joiner<'_>) {
+        if self.members.is_empty() {
+            self.protocol_type = Some(joiner.request.protocol_type.clone());
+        }
+        let member = joiner.member();
+        if let Some(instance) = &member.instance_id {
+            self.instances.insert(Arc::clone(instance), Arc::clone(&id));
+        }
+        self.members.insert(Arc::clone(&id), member);
+        self.leader.get_or_insert_with(|| Arc::clone(&id));
+        self.renew_session(turn, &id);
+        self.member_joined(turn);
+    }
+
+    fn update_member(&mut self, turn: &mut Turn<'_>, id: &MemberId, joiner: Joiner<'_>) {
+        self.wait_for_join(turn, id, Wait::Join(joiner.ticket));
+        let updated = joiner.member();
+        let member = self.members.get_mut(id).expect("the caller has checked that it is one");
+        member.protocols = updated.protocols;
+        member.rebalance_timeout = updated.rebalance_timeout;
+        member.session_timeout = updated.session_timeout;
+    }
+
+    /// A static member has come back under a new id, and the old one is fenced. If nothing else has changed the group goes
+    /// on as it was.
+    fn take_place_of(&mut self, turn: &mut Turn<'_>, old: &MemberId, id: MemberId, joiner: Joiner<'_>) {
+        let mut member = self.members.remove(old).expect("instances name members");
+        turn.timers.remove(&member.alarm, self.owner(Some(old)));
+        if let Some(waits) = member.waits.take() {
+            turn.refuse(waits.ticket(), ErrorCode::FencedInstanceId);
+        }
+        let was_leader = self.leader.as_ref() == Some(old);
+        if was_leader {
+            self.leader = Some(Arc::clone(&id));
+        }
+        let (ticket, version) = (joiner.ticket, joiner.caller.api_version);
+        let assignment = std::mem::take(&mut member.assignment);
+        let has_synced = member.has_synced;
+        let returned = Member { assignment, has_synced, is_new: false, ..joiner.member() };
+        let instance = returned.instance_id.clone().expect("it has one");
+        self.instances.insert(instance, Arc::clone(&id));
+        self.members.insert(Arc::clone(&id), returned);
+        self.renew_session(turn, &id);
+        if self.phase != Phase::Stable || self.select_protocol() != self.protocol {
+            self.member_joined(turn);
+            return;
+        }
+        let member = self.members.get_mut(&id).expect("was put there just now");
+        member.waits = None;
+        turn.decision.records.push(self.record());
+        let mut response = self.join_response(&id);
+        if version >= SKIP_ASSIGNMENT_VERSION_MIN {
+            response.skip_assignment = was_leader;
+        } else {
+            // Older ones would take themselves for the leader, and assign.
+            response.members = Vec::<JoinGroupResponseMember>::new();
+            if was_leader {
+                response.leader = old.to_string();
+            }
+        }
+        turn.answer(ticket, GroupResponse::Join(response));
+    }
+}
+
+/// Random bits in the form of a UUID (RFC 9562, version 4).
+fn hyphenated(bits: u128) -> String {
+    let bits = bits & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
+    let digits: String = Uuid::from_u128(bits).get().iter().map(|byte| format!("{byte:02x}")).collect();
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
+}

@@ -1,0 +1,251 @@
+//! Committed offsets: how they are written, read, deleted, and how they expire.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::group_log::{GroupRecord, OffsetCommitKey, OffsetCommitValue};
+use ringlog_net::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitResponse, OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+};
+use ringlog_net::messages::offset_delete::{
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+use ringlog_net::messages::offset_fetch::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponseGroup, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopics,
+};
+use ringlog_storage::types::{Millis, Uuid};
+
+use super::request::Caller;
+use super::state::GroupOffsets;
+use super::{ClassicGroup, GroupId, Groups, Turn};
+
+/// From this version on a commit to a group that is not there is told so.
+const GROUP_ID_NOT_FOUND_VERSION_MIN: i16 = 9;
+/// The most that the offsets of one commit may take in the log.
+const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What an offset takes in the log besides its names and its metadata.
+const RECORD_BYTES: usize = 80;
+/// Offsets that expire in one decision; the others follow at the next cleanup.
+const EXPIRED_MAX: usize = 10_000;
+/// Stands for no offset, no epoch.
+const NONE: i32 = -1;
+
+impl Groups {
+    pub(super) fn commit_offsets(
+        &mut self,
+        turn: &mut Turn<'_>,
+        caller: &Caller,
+        request: OffsetCommitRequest,
+    ) -> Result<OffsetCommitResponse, ErrorCode> {
+        let generation = request.generation_id_or_member_epoch;
+        if !self.sessions.contains_key(request.group_id.as_str()) {
+            if generation >= 0 {
+                let is_told = caller.api_version >= GROUP_ID_NOT_FOUND_VERSION_MIN;
+                return Err(if is_told { ErrorCode::GroupIdNotFound } else { ErrorCode::IllegalGeneration });
+            }
+            // An application that assigns partitions by itself, or an administrator.
+            self.create(turn, &request.group_id)?;
+        }
+        let group = self.sessions.get_mut(request.group_id.as_str()).expect("is there now");
+        group.check_commit(turn, generation, &request.member_id, request.group_instance_id.as_deref())?;
+        if commit_bytes(&request) > COMMIT_BYTES_MAX {
+            return Err(ErrorCode::InvalidCommitOffsetSize);
+        }
+        let expire_timestamp = match request.retention_time_ms {
+            // The broker's retention counts.
+            ..0 => Millis::NONE,
+            own => turn.now.wall.saturating_add(own),
+        };
+        let mut response = OffsetCommitResponse::default();
+        for topic in request.topics {
+            let (name, topic_id) = (topic.name, topic.topic_id);
+            let mut answered = OffsetCommitResponseTopic { topic_id, ..OffsetCommitResponseTopic::default() };
+            for partition in topic.partitions {
+                let (index, code) = (partition.partition_index, check_metadata(turn, &partition));
+                answered
+                    .partitions
+                    .push(OffsetCommitResponsePartition { partition_index: index, error_code: code.code() });
+                if code != ErrorCode::None {
+                    continue;
+                }
+                let key = OffsetCommitKey { group: request.group_id.clone(), topic: name.clone(), partition: index };
+                let value = OffsetCommitValue {
+                    offset: partition.committed_offset,
+                    leader_epoch: partition.committed_leader_epoch,
+                    metadata: partition.committed_metadata.unwrap_or_default(),
+                    commit_timestamp: turn.now.wall.get(),
+                    expire_timestamp: expire_timestamp.get(),
+                    topic_id,
+                };
+                turn.decision.records.push(GroupRecord::OffsetCommit(key, Some(value)));
+            }
+            answered.name = name;
+            response.topics.push(answered);
+        }
+        Ok(response)
+    }
+
+    /// A group, topic or partition without an offset is no error.
+    pub(super) fn fetch_offsets(&self, request: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+        let offsets = self.state.offsets(&request.group_id);
+        let topics = match request.topics {
+            Some(topics) => topics.into_iter().map(|topic| fetch_topic(offsets, topic)).collect(),
+            None => offsets.map(fetch_all).unwrap_or_default(),
+        };
+        OffsetFetchResponseGroup { group_id: request.group_id, topics, ..OffsetFetchResponseGroup::default() }
+    }
+
+    pub(super) fn delete_offsets(
+        &self,
+        turn: &mut Turn<'_>,
+        request: OffsetDeleteRequest,
+    ) -> Result<OffsetDeleteResponse, ErrorCode> {
+        let group = self.sessions.get(request.group_id.as_str()).ok_or(ErrorCode::GroupIdNotFound)?;
+        let subscribed = match group.subscribed_topics() {
+            _ if group.is_empty() => BTreeSet::new(),
+            Some(topics) => topics,
+            None => return Err(ErrorCode::NonEmptyGroup),
+        };
+        let offsets = self.state.offsets(&request.group_id);
+        let mut response = OffsetDeleteResponse::default();
+        for topic in request.topics {
+            let code =
+                if subscribed.contains(&topic.name) { ErrorCode::GroupSubscribedToTopic } else { ErrorCode::None };
+            let committed = offsets.and_then(|topics| topics.get(topic.name.as_str()));
+            let mut answered = OffsetDeleteResponseTopic::default();
+            for partition in topic.partitions {
+                let index = partition.partition_index;
+                answered
+                    .partitions
+                    .push(OffsetDeleteResponsePartition { partition_index: index, error_code: code.code() });
+                if code == ErrorCode::None && committed.is_some_and(|partitions| partitions.contains_key(&index)) {
+                    turn.decision.records.push(tombstone(&request.group_id, &topic.name, index));
+                }
+            }
+            answered.name = topic.name;
+            response.topics.push(answered);
+        }
+        Ok(response)
+    }
+
+    /// Deletes the offsets of topics that are gone.
+    pub(super) fn forget_topics_in(&self, turn: &mut Turn<'_>, is_gone: &dyn Fn(&str, Uuid) -> bool) {
+        for (group, topics) in self.state.all_offsets() {
+            for (topic, partitions) in topics {
+                let gone = partitions.iter().filter(|(_, value)| is_gone(topic, value.topic_id));
+                turn.decision.records.extend(gone.map(|(index, _)| tombstone(group, topic, *index)));
+            }
+        }
+    }
+
+    /// Deletes offsets that nobody has needed for long, and groups that nothing is left of.
+    pub(super) fn clean_up(&mut self, turn: &mut Turn<'_>) {
+        let retention_ms = self.config.offsets_retention_minutes.saturating_mul(60_000);
+        let mut forgotten = Vec::new();
+        for (id, group) in &self.sessions {
+            let offsets = self.state.offsets(id);
+            let is_left = match offsets {
+                Some(offsets) => expire(turn, id, group, offsets, retention_ms),
+                None => false,
+            };
+            if !is_left && group.is_forgettable() {
+                forgotten.push(Arc::clone(id));
+            }
+            if turn.decision.records.len() >= EXPIRED_MAX {
+                break;
+            }
+        }
+        for id in forgotten {
+            if self.state.classic(&id).is_some() {
+                turn.decision.records.push(Self::tombstone(&id));
+            }
+            self.sessions.remove(&id);
+        }
+    }
+}
+
+/// Answers whether an offset is left.
+fn expire(turn: &mut Turn<'_>, id: &GroupId, group: &ClassicGroup, offsets: &GroupOffsets, retention_ms: i64) -> bool {
+    let now = turn.now.wall;
+    // Members that read a topic keep its offsets; what they no longer read ages.
+    let subscribed = if group.is_empty() { Some(BTreeSet::new()) } else { group.subscribed_topics() };
+    let subscribed = subscribed.filter(|_| group.is_empty() || group.is_stable());
+    let empty_since = group.empty_since();
+    let mut is_left = false;
+    for (topic, partitions) in offsets {
+        let is_in_use = subscribed.as_ref().is_none_or(|topics| topics.contains(&**topic));
+        for (index, value) in partitions {
+            let committed = Millis::new(value.commit_timestamp);
+            let is_over = if value.expire_timestamp >= 0 {
+                value.expire_timestamp <= now.get()
+            } else {
+                now.since(empty_since.map_or(committed, |since| since.max(committed))) >= retention_ms
+            };
+            if is_over && !is_in_use && turn.decision.records.len() < EXPIRED_MAX {
+                turn.decision.records.push(tombstone(id, topic, *index));
+            } else {
+                is_left = true;
+            }
+        }
+    }
+    is_left
+}
+
+pub(super) fn tombstone(group: &str, topic: &str, partition: i32) -> GroupRecord {
+    GroupRecord::OffsetCommit(OffsetCommitKey { group: group.to_owned(), topic: topic.to_owned(), partition }, None)
+}
+
+fn commit_bytes(request: &OffsetCommitRequest) -> usize {
+    let of_topic = |name: &str| RECORD_BYTES + request.group_id.len() + name.len();
+    let metadata =
+        |partition: &OffsetCommitRequestPartition| partition.committed_metadata.as_ref().map_or(0, String::len);
+    let topics = request.topics.iter();
+    topics.map(|topic| topic.partitions.iter().map(|of| of_topic(&topic.name) + metadata(of)).sum::<usize>()).sum()
+}
+
+fn check_metadata(turn: &Turn<'_>, partition: &OffsetCommitRequestPartition) -> ErrorCode {
+    let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
+    let most = usize::try_from(turn.config.offset_metadata_bytes_max).unwrap_or(0);
+    // In Java's characters, as Kafka counts.
+    if metadata.len() > most && metadata.encode_utf16().count() > most {
+        ErrorCode::OffsetMetadataTooLarge
+    } else {
+        ErrorCode::None
+    }
+}
+
+fn fetch_topic(offsets: Option<&GroupOffsets>, topic: OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
+    let committed = offsets.and_then(|topics| topics.get(topic.name.as_str()));
+    let partition = |index: i32| {
+        let value = committed.and_then(|partitions| partitions.get(&index));
+        // An offset of a topic that was deleted is none of the one that has its name now.
+        let is_of_topic = |value: &&OffsetCommitValue| {
+            value.topic_id == Uuid::ZERO || topic.topic_id == Uuid::ZERO || value.topic_id == topic.topic_id
+        };
+        fetched(index, value.filter(is_of_topic))
+    };
+    let partitions = topic.partition_indexes.iter().map(|index| partition(*index)).collect();
+    OffsetFetchResponseTopics { name: topic.name, topic_id: topic.topic_id, partitions }
+}
+
+fn fetch_all(offsets: &GroupOffsets) -> Vec<OffsetFetchResponseTopics> {
+    let topic = |(name, partitions): (&Arc<str>, &std::collections::BTreeMap<i32, OffsetCommitValue>)| {
+        let topic_id = partitions.values().next().map(|value| value.topic_id).unwrap_or_default();
+        let partitions = partitions.iter().map(|(index, value)| fetched(*index, Some(value))).collect();
+        OffsetFetchResponseTopics { name: name.to_string(), topic_id, partitions }
+    };
+    offsets.iter().map(topic).collect()
+}
+
+fn fetched(index: i32, value: Option<&OffsetCommitValue>) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        partition_index: index,
+        committed_offset: value.map_or(i64::from(NONE), |value| value.offset),
+        committed_leader_epoch: value.map_or(NONE, |value| value.leader_epoch),
+        metadata: Some(value.map(|value| value.metadata.clone()).unwrap_or_default()),
+        error_code: ErrorCode::None.code(),
+    }
+}

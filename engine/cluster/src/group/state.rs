@@ -1,0 +1,130 @@
+//! What the log of a group coordinator says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ringlog_net::messages::group_log::{
+    GroupMetadataKey, GroupMetadataValue, GroupRecord, OffsetCommitKey, OffsetCommitValue,
+};
+use ringlog_net::wire::Writer;
+use ringlog_storage::types::Uuid;
+
+use super::GroupId;
+
+/// The committed offsets of one group, by topic and partition.
+pub(super) type GroupOffsets = BTreeMap<Arc<str>, BTreeMap<i32, OffsetCommitValue>>;
+
+/// The state that only replay changes.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub(super) struct GroupState {
+    /// The last generation of each classic group that was written down.
+    classic: BTreeMap<GroupId, GroupMetadataValue>,
+    /// A group without offsets is not in here.
+    offsets: BTreeMap<GroupId, GroupOffsets>,
+}
+
+/// Why a record cannot be replayed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum GroupReplayError {
+    /// It is of a kind that this release has no use for yet.
+    #[error("a record of kind {0} is not supported yet")]
+    Kind(i16),
+}
+
+impl GroupState {
+    /// The generation of a classic group that was written last.
+    pub(super) fn classic(&self, group: &str) -> Option<&GroupMetadataValue> {
+        self.classic.get(group)
+    }
+
+    /// The offsets of a group.
+    pub(super) fn offsets(&self, group: &str) -> Option<&GroupOffsets> {
+        self.offsets.get(group)
+    }
+
+    /// All offsets.
+    pub(super) fn all_offsets(&self) -> impl Iterator<Item = (&GroupId, &GroupOffsets)> {
+        self.offsets.iter()
+    }
+
+    /// Every group that anything is known of.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &GroupId> {
+        let without_generation = self.offsets.keys().filter(|group| !self.classic.contains_key(*group));
+        self.classic.keys().chain(without_generation)
+    }
+
+    pub(super) fn replay(&mut self, record: &GroupRecord) -> Result<(), GroupReplayError> {
+        match record {
+            GroupRecord::OffsetCommit(key, value) => self.replay_offset(key, value.as_ref()),
+            GroupRecord::GroupMetadata(GroupMetadataKey { group }, Some(value)) => {
+                self.classic.insert(group.as_str().into(), value.clone());
+            }
+            GroupRecord::GroupMetadata(GroupMetadataKey { group }, None) => {
+                self.classic.remove(group.as_str());
+            }
+            other => return Err(GroupReplayError::Kind(other.kind())),
+        }
+        Ok(())
+    }
+
+    fn replay_offset(&mut self, key: &OffsetCommitKey, value: Option<&OffsetCommitValue>) {
+        let OffsetCommitKey { group, topic, partition } = key;
+        if let Some(value) = value {
+            // A name is made once for each group, not for each commit.
+            if !self.offsets.contains_key(group.as_str()) {
+                self.offsets.insert(group.as_str().into(), GroupOffsets::new());
+            }
+            let topics = self.offsets.get_mut(group.as_str()).expect("was made just now");
+            match topics.get_mut(topic.as_str()) {
+                Some(partitions) => {
+                    partitions.insert(*partition, value.clone());
+                }
+                None => {
+                    topics.insert(topic.as_str().into(), BTreeMap::from([(*partition, value.clone())]));
+                }
+            }
+            return;
+        }
+        let Some(topics) = self.offsets.get_mut(group.as_str()) else { return };
+        let Some(partitions) = topics.get_mut(topic.as_str()) else { return };
+        partitions.remove(partition);
+        if partitions.is_empty() {
+            topics.remove(topic.as_str());
+        }
+        if topics.is_empty() {
+            self.offsets.remove(group.as_str());
+        }
+    }
+}
+
+/// What compaction leaves of a log: the last record of each key, if it has a value.
+pub(super) fn compact(log: &[GroupRecord]) -> Vec<GroupRecord> {
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<_> = log
+        .iter()
+        .rev()
+        .filter(|record| {
+            let mut key = Writer::default();
+            record.encode_key(&mut key).expect("the record came out of a log");
+            seen.insert(key.into_bytes()) && record.has_value()
+        })
+        .cloned()
+        .collect();
+    kept.reverse();
+    kept
+}
+
+/// The version in which a record's value is written: the oldest that holds all of it, so that the most readers understand
+/// it.
+pub fn value_version(record: &GroupRecord) -> i16 {
+    /// The only one in which a single offset has an end of its own.
+    const WITH_EXPIRE_TIMESTAMP: i16 = 1;
+    /// The newest without tagged fields.
+    const PLAIN: i16 = 3;
+    match record {
+        GroupRecord::OffsetCommit(_, Some(value)) if value.expire_timestamp >= 0 => WITH_EXPIRE_TIMESTAMP,
+        GroupRecord::OffsetCommit(_, Some(value)) if value.topic_id == Uuid::ZERO => PLAIN,
+        GroupRecord::GroupMetadata(..) => PLAIN,
+        other => other.newest_version(),
+    }
+}
