@@ -395,13 +395,16 @@ impl ClassicGroup {
         self.renew_session(turn, id);
     }
 
-    /// Answers everybody who waits for an assignment that does not come.
+    /// Answers everybody who waits for an assignment that does not come. They could not send heartbeats meanwhile.
     fn refuse_syncs(&mut self, turn: &mut Turn<'_>, code: ErrorCode) {
-        for member in self.members.values_mut() {
+        let ids: Vec<_> = self.members.keys().cloned().collect();
+        for id in ids {
+            let member = self.members.get_mut(&id).expect("its id was listed just now");
             member.assignment.clear();
             if let Some(Wait::Sync(ticket)) = member.waits {
                 member.waits = None;
                 turn.refuse(ticket, code);
+                self.renew_session(turn, &id);
             }
         }
     }

@@ -1,1 +1,290 @@
+//! Classic groups and offsets, command by command. After each, the state is what the log says, and what the compacted log
+//! says.
 
+mod joining;
+mod leaving;
+mod offsets;
+mod storms;
+
+use std::collections::BTreeMap;
+
+use ringlog_net::messages::heartbeat::HeartbeatRequest;
+use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
+use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
+use ringlog_net::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
+};
+use ringlog_net::messages::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
+
+use super::*;
+use crate::coordinator::Rehearsal;
+
+/// A newest version of every request.
+const NEWEST: i16 = 9;
+const GROUP: &str = "readers";
+const TOPIC: &str = "orders";
+const SESSION: Duration = Duration::from_secs(10);
+const REBALANCE: Duration = Duration::from_secs(60);
+const INITIAL_DELAY: Duration = Duration::from_secs(3);
+const RETENTION: Duration = Duration::from_hours(24);
+
+/// A coordinator, its clock and its clients.
+struct World {
+    rehearsal: Rehearsal<Groups>,
+    now: Now,
+    asked: u64,
+    replies: BTreeMap<u64, GroupReply>,
+}
+
+fn config() -> GroupConfig {
+    GroupConfig {
+        session_timeout_ms_min: 6000,
+        session_timeout_ms_max: 1_800_000,
+        classic_members_max: 5,
+        initial_rebalance_delay_ms: millis(INITIAL_DELAY).into(),
+        offset_metadata_bytes_max: 8,
+        offsets_retention_minutes: 24 * 60,
+        offsets_retention_check_interval_ms: 600_000,
+        offsets_topic_partitions: 50,
+        offsets_topic_segment_bytes: 1 << 20,
+    }
+}
+
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).expect("tests wait for less than that")
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(config())
+    }
+
+    /// Whose first rebalances do not wait.
+    fn without_delay() -> Self {
+        Self::with(GroupConfig { initial_rebalance_delay_ms: 0, ..config() })
+    }
+
+    fn with(config: GroupConfig) -> Self {
+        let now = Now { monotonic: Nanos::new(1), wall: Millis::new(1_000_000) };
+        let mut blank = Groups::new(Arc::new(config));
+        assert!(blank.open(now, ErrorCode::NotCoordinator).is_empty());
+        Self { rehearsal: Rehearsal::new(blank), now, asked: 0, replies: BTreeMap::new() }
+    }
+
+    fn step(&mut self, decide: impl FnOnce(&mut Groups) -> Decision) {
+        let answers = self.rehearsal.step(decide);
+        self.take(answers);
+    }
+
+    fn take(&mut self, answers: Vec<Answer>) {
+        for Answer { ticket, reply } in answers {
+            assert!(ticket.id <= self.asked, "nobody asked {ticket:?}");
+            let twice = self.replies.insert(ticket.id, reply);
+            assert_eq!(twice, None, "{ticket:?} is answered twice");
+        }
+    }
+
+    /// Sends a request; the answer may come later.
+    fn send(&mut self, api_version: i16, request: GroupRequest) -> u64 {
+        self.asked += 1;
+        let (now, ticket) = (self.now, Ticket { shard: 0, id: self.asked });
+        let caller = Caller { client_id: "client".to_owned(), client_host: "/127.0.0.1".to_owned(), api_version };
+        self.step(|groups| groups.handle(now, ticket, &caller, request));
+        self.asked
+    }
+
+    /// Sends a request that is answered at once.
+    fn ask(&mut self, request: GroupRequest) -> GroupReply {
+        let ticket = self.send(NEWEST, request);
+        self.replies.remove(&ticket).expect("it is answered at once")
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now.monotonic.saturating_add(time);
+        while self.rehearsal.live.next_deadline() <= end {
+            self.advance_to(self.rehearsal.live.next_deadline().max(self.now.monotonic));
+            let now = self.now;
+            self.step(|groups| groups.handle_timeout(now));
+        }
+        self.advance_to(end);
+    }
+
+    fn advance_to(&mut self, at: Nanos) {
+        let passed = at.since(self.now.monotonic);
+        self.now.wall = self.now.wall.saturating_add(i64::try_from(passed.as_millis()).expect("tests are short"));
+        self.now.monotonic = at;
+    }
+
+    /// The coordinator is lost; another one reads the log.
+    fn restart(&mut self) {
+        let mut next = Groups::new(Arc::clone(&self.rehearsal.live.config));
+        for record in &self.rehearsal.log {
+            next.replay(Offset::ZERO, record).expect("was replayed before");
+        }
+        assert!(next.open(self.now, ErrorCode::NotCoordinator).is_empty(), "nobody waits for a new coordinator");
+        self.rehearsal.live = next;
+    }
+
+    fn joined(&mut self, ticket: u64) -> JoinGroupResponse {
+        match self.replies.remove(&ticket) {
+            Some(Ok(GroupResponse::Join(response))) => response,
+            other => panic!("no answer to a join: {other:?}"),
+        }
+    }
+
+    fn refused(&mut self, ticket: u64) -> ErrorCode {
+        match self.replies.remove(&ticket) {
+            Some(Err(code)) => code,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// A member that has its id.
+    fn new_member(&mut self) -> String {
+        let ticket = self.send(NEWEST, join("", None));
+        let response = self.joined(ticket);
+        assert_eq!(response.error_code, ErrorCode::MemberIdRequired.code());
+        response.member_id
+    }
+
+    /// A group in which members share [`TOPIC`]; the first one leads.
+    fn stable_group(&mut self, members: usize) -> (i32, Vec<String>) {
+        let ids: Vec<_> = (0..members).map(|_| self.new_member()).collect();
+        let tickets: Vec<_> = ids.iter().map(|id| self.send(NEWEST, join(id, None))).collect();
+        self.pass(INITIAL_DELAY * 2);
+        let joined: Vec<_> = tickets.into_iter().map(|ticket| self.joined(ticket)).collect();
+        let generation = joined[0].generation_id;
+        let leader = joined[0].leader.clone();
+        let (leading, others): (Vec<_>, Vec<_>) = ids.iter().cloned().partition(|id| *id == leader);
+        let waiting: Vec<_> = others.iter().map(|id| self.send(NEWEST, sync(id, generation, &[]))).collect();
+        let given: Vec<_> = ids.iter().map(|id| (id.as_str(), id.as_bytes())).collect();
+        assert!(self.ask(sync(&leader, generation, &given)).is_ok());
+        for ticket in waiting {
+            assert!(matches!(self.replies.remove(&ticket), Some(Ok(GroupResponse::Sync(_)))));
+        }
+        (generation, leading.into_iter().chain(others).collect())
+    }
+
+    fn state(&self) -> &'static str {
+        self.rehearsal.live.sessions.get(GROUP).map_or("Dead", ClassicGroup::state_name)
+    }
+
+    fn fetch(&mut self) -> i64 {
+        let topic = OffsetFetchRequestTopics {
+            name: TOPIC.to_owned(),
+            partition_indexes: vec![0],
+            ..OffsetFetchRequestTopics::default()
+        };
+        let group = OffsetFetchRequestGroup {
+            group_id: GROUP.to_owned(),
+            topics: Some(vec![topic]),
+            ..OffsetFetchRequestGroup::default()
+        };
+        match self.ask(GroupRequest::FetchOffsets(group)) {
+            Ok(GroupResponse::FetchOffsets(fetched)) => fetched.topics[0].partitions[0].committed_offset,
+            other => panic!("no offsets: {other:?}"),
+        }
+    }
+}
+
+fn protocols(names: &[&str]) -> Vec<JoinGroupRequestProtocol> {
+    // A subscription of one topic, as consumers write it.
+    let metadata = [&[0, 0, 0, 0, 0, 1, 0, 6][..], TOPIC.as_bytes(), &[0xff; 4]].concat();
+    let protocol = |name: &&str| JoinGroupRequestProtocol { name: (*name).to_owned(), metadata: metadata.clone() };
+    names.iter().map(protocol).collect()
+}
+
+fn join_request(member: &str, instance: Option<&str>) -> JoinGroupRequest {
+    JoinGroupRequest {
+        group_id: GROUP.to_owned(),
+        session_timeout_ms: millis(SESSION),
+        rebalance_timeout_ms: millis(REBALANCE),
+        member_id: member.to_owned(),
+        group_instance_id: instance.map(str::to_owned),
+        protocol_type: "consumer".to_owned(),
+        protocols: protocols(&["range", "sticky"]),
+        reason: None,
+    }
+}
+
+fn join(member: &str, instance: Option<&str>) -> GroupRequest {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static BITS: AtomicU64 = AtomicU64::new(0);
+    GroupRequest::Join(join_request(member, instance), BITS.fetch_add(1, Ordering::Relaxed).into())
+}
+
+fn sync(member: &str, generation: i32, given: &[(&str, &[u8])]) -> GroupRequest {
+    let assignment = |(id, bytes): &(&str, &[u8])| SyncGroupRequestAssignment {
+        member_id: (*id).to_owned(),
+        assignment: bytes.to_vec(),
+    };
+    GroupRequest::Sync(SyncGroupRequest {
+        group_id: GROUP.to_owned(),
+        generation_id: generation,
+        member_id: member.to_owned(),
+        assignments: given.iter().map(assignment).collect(),
+        ..SyncGroupRequest::default()
+    })
+}
+
+fn heartbeat(member: &str, generation: i32) -> GroupRequest {
+    GroupRequest::Heartbeat(HeartbeatRequest {
+        group_id: GROUP.to_owned(),
+        generation_id: generation,
+        member_id: member.to_owned(),
+        group_instance_id: None,
+    })
+}
+
+fn leave(members: &[(&str, Option<&str>)]) -> GroupRequest {
+    let identity = |(member, instance): &(&str, Option<&str>)| MemberIdentity {
+        member_id: (*member).to_owned(),
+        group_instance_id: instance.map(str::to_owned),
+        reason: None,
+    };
+    let members = members.iter().map(identity).collect();
+    GroupRequest::Leave(LeaveGroupRequest { group_id: GROUP.to_owned(), members, ..LeaveGroupRequest::default() })
+}
+
+fn commit_request(member: &str, generation: i32, offset: i64) -> OffsetCommitRequest {
+    let partition = OffsetCommitRequestPartition {
+        partition_index: 0,
+        committed_offset: offset,
+        committed_leader_epoch: 0,
+        committed_metadata: Some("note".to_owned()),
+    };
+    let topic =
+        OffsetCommitRequestTopic { name: TOPIC.to_owned(), topic_id: Uuid::from_u128(77), partitions: vec![partition] };
+    OffsetCommitRequest {
+        group_id: GROUP.to_owned(),
+        generation_id_or_member_epoch: generation,
+        member_id: member.to_owned(),
+        topics: vec![topic],
+        ..OffsetCommitRequest::default()
+    }
+}
+
+fn commit(member: &str, generation: i32, offset: i64) -> GroupRequest {
+    GroupRequest::CommitOffsets(commit_request(member, generation, offset))
+}
+
+/// What became of the one offset of a commit.
+fn committed(reply: &GroupReply) -> ErrorCode {
+    match reply {
+        Ok(GroupResponse::CommitOffsets(OffsetCommitResponse { topics, .. })) => {
+            ErrorCode::from_wire(topics[0].partitions[0].error_code)
+        }
+        Err(code) => *code,
+        other => panic!("no answer to a commit: {other:?}"),
+    }
+}
+
+#[test]
+fn groups_fall_on_the_partitions_that_java_computes() {
+    // Their String.hashCode is 98618, Integer.MIN_VALUE, 0, and 1771336 for a pair of surrogates.
+    for (group, partition) in [("cmd", 18), ("polygenelubricants", 0), ("", 0), ("\u{10348}", 36)] {
+        assert_eq!(partition_of(group, 50), PartitionIndex::new(partition), "{group}");
+    }
+}
