@@ -130,6 +130,8 @@ apis! {
     OffsetDelete 0..=0 => k47_offset_delete,
     DescribeCluster 0..=2 => k60_describe_cluster,
     DescribeProducers 0..=0 => k61_describe_producers,
+    ConsumerGroupHeartbeat 0..=1 => k68_consumer_group_heartbeat,
+    ConsumerGroupDescribe 0..=1 => k69_consumer_group_describe,
     ListConfigResources 0..=1 => k74_list_config_resources,
     DescribeTopicPartitions 0..=0 => k75_describe_topic_partitions,
 }

@@ -1,36 +1,42 @@
-//! The group coordinator: consumer groups and their committed offsets. There is one machine per partition of
+//! The group coordinator: groups of both protocols, and their committed offsets. There is one machine per partition of
 //! `__consumer_offsets`, for the groups whose ids fall on it.
 //!
-//! What its log says is [`GroupState`]: committed offsets, and the last generation of each group. Only replay changes it.
-//! Who is connected at the moment, and what they wait for, are *sessions*. They are made anew from the state when a machine
-//! begins to serve, and also when a decision could not be written: whoever was waiting then asks again.
+//! What its log says is [`GroupState`]: committed offsets, the last generation of each classic group, all of each consumer
+//! group. Only replay changes it. Who is connected at the moment, and what they wait for, are *sessions*. They are made
+//! anew from the state when a machine begins to serve, and also when a decision could not be written: whoever was waiting
+//! then asks again.
 
 mod admin;
 mod classic;
+mod consumer;
 mod offsets;
 mod request;
 mod state;
 mod timers;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::{GroupMetadataKey, GroupRecord};
 use ringlog_net::messages::join_group::JoinGroupRequest;
-use ringlog_net::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberResponse};
-use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex, Uuid};
+use ringlog_net::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
+use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex};
 
 use crate::config::GroupConfig;
 use crate::coordinator::{self, Coordinator};
+use crate::image::Image;
 
 use classic::ClassicGroup;
+use consumer::ConsumerSessions;
 use state::GroupState;
 use timers::{Owner, Timers};
 
+pub use consumer::is_valid_expression;
 pub use request::{Answer, Caller, GroupReply, GroupRequest, GroupResponse, Ticket};
-pub use state::{GroupReplayError, value_version};
+pub use state::value_version;
 
 /// A group's name.
 type GroupId = Arc<str>;
@@ -63,11 +69,20 @@ pub fn partition_of(group: &str, partitions: i32) -> PartitionIndex {
 #[derive(Clone, Debug)]
 pub struct Groups {
     state: GroupState,
-    sessions: BTreeMap<GroupId, ClassicGroup>,
+    sessions: BTreeMap<GroupId, Session>,
     timers: Timers,
     config: Arc<GroupConfig>,
     /// When offsets that nobody needs any more are looked for.
     next_cleanup: Nanos,
+}
+
+/// Who is in a group at the moment.
+#[derive(Clone, Debug)]
+enum Session {
+    /// A group whose members divide the partitions themselves; or one without members.
+    Classic(Box<ClassicGroup>),
+    /// A group whose partitions the coordinator divides.
+    Consumer(ConsumerSessions),
 }
 
 /// Machines are equal if their logs say the same.
@@ -80,6 +95,7 @@ impl PartialEq for Groups {
 /// One command at work.
 struct Turn<'a> {
     now: Now,
+    image: &'a Image,
     config: &'a GroupConfig,
     timers: &'a mut Timers,
     decision: Decision,
@@ -109,17 +125,20 @@ impl Groups {
 
     /// Begins to serve, with the log replayed to its end; or begins anew, because a decision could not be written. Answers
     /// whoever was waiting.
-    pub fn open(&mut self, now: Now, code: ErrorCode) -> Vec<Answer> {
+    pub fn open(&mut self, now: Now, image: &Image, code: ErrorCode) -> Vec<Answer> {
         let answers = self.resign(code);
         self.timers = Timers::default();
-        let mut turn =
-            Turn { now, config: &self.config, timers: &mut self.timers, decision: Decision::reply(Vec::new()) };
+        let decision = Decision::reply(Vec::new());
+        let mut turn = Turn { now, image, config: &self.config, timers: &mut self.timers, decision };
         for id in self.state.groups() {
-            let group = match self.state.classic(id) {
-                Some(written) => ClassicGroup::open(Arc::clone(id), written, &mut turn),
-                None => ClassicGroup::new(Arc::clone(id), now.wall),
+            let session = match (self.state.consumer(id), self.state.classic(id)) {
+                (Some(group), _) => Session::Consumer(ConsumerSessions::open(id, group, &mut turn)),
+                (None, Some(written)) => {
+                    Session::Classic(Box::new(ClassicGroup::open(Arc::clone(id), written, &mut turn)))
+                }
+                (None, None) => Session::Classic(Box::new(ClassicGroup::new(Arc::clone(id), now.wall))),
             };
-            self.sessions.insert(Arc::clone(id), group);
+            self.sessions.insert(Arc::clone(id), session);
         }
         self.next_cleanup = self.cleanup_after(now);
         answers
@@ -127,15 +146,26 @@ impl Groups {
 
     /// Ends all sessions. Answers whoever was waiting.
     pub fn resign(&mut self, code: ErrorCode) -> Vec<Answer> {
-        let waiting = self.sessions.values().flat_map(ClassicGroup::waiting);
+        let classic = self.sessions.values().filter_map(|session| match session {
+            Session::Classic(group) => Some(group),
+            Session::Consumer(_) => None,
+        });
+        let waiting = classic.flat_map(|group| group.waiting());
         let answers = waiting.map(|ticket| Answer { ticket, reply: Err(code) }).collect();
         self.sessions.clear();
         answers
     }
 
     /// Takes a request.
-    pub fn handle(&mut self, now: Now, ticket: Ticket, caller: &Caller, request: GroupRequest) -> Decision {
-        self.decide(now, |groups, turn| {
+    pub fn handle(
+        &mut self,
+        now: Now,
+        image: &Image,
+        ticket: Ticket,
+        caller: &Caller,
+        request: GroupRequest,
+    ) -> Decision {
+        self.decide(now, image, |groups, turn| {
             let reply = match request {
                 GroupRequest::Join(request, id_bits) => {
                     return groups.join(turn, ticket, caller, request, id_bits);
@@ -148,12 +178,18 @@ impl Groups {
                 GroupRequest::CommitOffsets(request) => {
                     groups.commit_offsets(turn, caller, request).map(GroupResponse::CommitOffsets)
                 }
-                GroupRequest::FetchOffsets(request) => Ok(GroupResponse::FetchOffsets(groups.fetch_offsets(request))),
+                GroupRequest::FetchOffsets(request) => groups.fetch_offsets(request).map(GroupResponse::FetchOffsets),
                 GroupRequest::DeleteOffsets(request) => {
                     groups.delete_offsets(turn, request).map(GroupResponse::DeleteOffsets)
                 }
                 GroupRequest::Describe(group) => Ok(GroupResponse::Describe(groups.describe(caller, &group))),
                 GroupRequest::List(request) => Ok(GroupResponse::List(groups.list(&request))),
+                GroupRequest::ConsumerHeartbeat(request) => {
+                    groups.consumer_heartbeat(turn, caller, &request).map(GroupResponse::ConsumerHeartbeat)
+                }
+                GroupRequest::ConsumerDescribe(group) => {
+                    Ok(GroupResponse::ConsumerDescribe(groups.describe_consumer_group(turn, &group)))
+                }
                 GroupRequest::Delete(group) => Ok(GroupResponse::Delete(groups.delete(turn, group))),
             };
             turn.answer(ticket, reply?);
@@ -168,43 +204,49 @@ impl Groups {
     }
 
     /// Ends what takes too long.
-    pub fn handle_timeout(&mut self, now: Now) -> Decision {
-        let decided = self.decide(now, |groups, turn| {
+    pub fn handle_timeout(&mut self, now: Now, image: &Image) -> Decision {
+        let decided = self.decide(now, image, |groups, turn| {
             while let Some(Owner { group, member }) = turn.timers.pop(now.monotonic) {
-                let Some(session) = groups.sessions.get_mut(&group) else { continue };
-                match member {
-                    Some(member) => session.member_timeout(turn, &member),
-                    None => session.phase_timeout(turn),
+                match (groups.sessions.get_mut(&group), member) {
+                    (Some(Session::Classic(classic)), Some(member)) => classic.member_timeout(turn, &member),
+                    (Some(Session::Classic(classic)), None) => classic.phase_timeout(turn),
+                    (Some(Session::Consumer(_)), Some(member)) => {
+                        groups.consumer_member_timeout(turn, &group, &member);
+                    }
+                    (Some(Session::Consumer(_)) | None, _) => {}
                 }
             }
             if groups.next_cleanup <= now.monotonic {
                 groups.next_cleanup = groups.cleanup_after(now);
                 groups.clean_up(turn);
             }
-            Ok(())
+            Ok::<_, Infallible>(())
         });
-        decided.unwrap_or_else(|_| unreachable!("time is not refused"))
+        let Ok(decision) = decided;
+        decision
     }
 
-    /// Forgets offsets of topics that are gone. A topic without an id is one that was committed before topics had ids.
-    pub fn forget_topics(&mut self, now: Now, is_gone: &dyn Fn(&str, Uuid) -> bool) -> Decision {
-        let decided = self.decide(now, |groups, turn| {
-            groups.forget_topics_in(turn, is_gone);
-            Ok(())
+    /// Forgets offsets of topics that the image does not have.
+    pub fn forget_topics(&mut self, now: Now, image: &Image) -> Decision {
+        let decided = self.decide(now, image, |groups, turn| {
+            groups.forget_missing_topics(turn);
+            Ok::<_, Infallible>(())
         });
-        decided.unwrap_or_else(|_| unreachable!("a topic's end is not refused"))
+        let Ok(decision) = decided;
+        decision
     }
 
     /// Runs one command. The timers are lent to it, since it works on sessions at the same time.
-    fn decide(
+    fn decide<E>(
         &mut self,
         now: Now,
-        command: impl FnOnce(&mut Self, &mut Turn<'_>) -> Result<(), ErrorCode>,
-    ) -> Result<Decision, ErrorCode> {
+        image: &Image,
+        command: impl FnOnce(&mut Self, &mut Turn<'_>) -> Result<(), E>,
+    ) -> Result<Decision, E> {
         let config = Arc::clone(&self.config);
         let mut timers = std::mem::take(&mut self.timers);
         let decision = Decision::reply(Vec::new());
-        let mut turn = Turn { now, config: &config, timers: &mut timers, decision };
+        let mut turn = Turn { now, image, config: &config, timers: &mut timers, decision };
         let result = command(self, &mut turn);
         let decision = turn.decision;
         self.timers = timers;
@@ -228,34 +270,54 @@ impl Groups {
         if !(turn.config.session_timeout_ms_min..=turn.config.session_timeout_ms_max).contains(&timeout) {
             return Err(ErrorCode::InvalidSessionTimeout);
         }
-        if !self.sessions.contains_key(request.group_id.as_str()) {
-            if !request.member_id.is_empty() {
-                return Err(ErrorCode::UnknownMemberId);
-            }
-            self.create(turn, &request.group_id)?;
+        match self.sessions.get(request.group_id.as_str()) {
+            Some(Session::Classic(_)) => {}
+            Some(Session::Consumer(_)) => self.end_consumer_group(turn, &request.group_id)?,
+            None if request.member_id.is_empty() => self.create(turn, &request.group_id)?,
+            None => return Err(ErrorCode::UnknownMemberId),
         }
         self.member_of(&request.group_id)?.join(turn, ticket, caller, request, id_bits)
     }
 
-    fn create(&mut self, turn: &Turn<'_>, group: &str) -> Result<(), ErrorCode> {
-        if self.sessions.len() >= GROUPS_MAX {
-            return Err(ErrorCode::CoordinatorNotAvailable);
-        }
+    /// A consumer group without members gives its name to a classic one.
+    fn end_consumer_group(&mut self, turn: &mut Turn<'_>, group: &str) -> Result<(), ErrorCode> {
         let id = GroupId::from(group);
-        self.sessions.insert(Arc::clone(&id), ClassicGroup::new(id, turn.now.wall));
+        if let Some(consumer) = self.state.consumer(&id) {
+            if !consumer.is_empty() {
+                return Err(ErrorCode::InconsistentGroupProtocol);
+            }
+            turn.decision.records.extend(consumer.tombstones(&id));
+        }
+        self.sessions.remove(&id);
+        self.create(turn, group)
+    }
+
+    fn create(&mut self, turn: &Turn<'_>, group: &str) -> Result<(), ErrorCode> {
+        self.check_room()?;
+        let id = GroupId::from(group);
+        let created = ClassicGroup::new(Arc::clone(&id), turn.now.wall);
+        self.sessions.insert(id, Session::Classic(Box::new(created)));
         Ok(())
     }
 
-    /// The group that somebody claims to be a member of.
+    /// Whether there may be another group.
+    fn check_room(&self) -> Result<(), ErrorCode> {
+        if self.sessions.len() < GROUPS_MAX { Ok(()) } else { Err(ErrorCode::CoordinatorNotAvailable) }
+    }
+
+    /// The classic group that somebody claims to be a member of.
     fn member_of(&mut self, group: &str) -> Result<&mut ClassicGroup, ErrorCode> {
-        self.sessions.get_mut(group).ok_or(ErrorCode::UnknownMemberId)
+        match self.sessions.get_mut(group) {
+            Some(Session::Classic(group)) => Ok(group),
+            Some(Session::Consumer(_)) | None => Err(ErrorCode::UnknownMemberId),
+        }
     }
 
     fn leave(&mut self, turn: &mut Turn<'_>, request: &LeaveGroupRequest) -> LeaveGroupResponse {
-        if let Some(group) = self.sessions.get_mut(request.group_id.as_str()) {
+        if let Ok(group) = self.member_of(&request.group_id) {
             return group.leave(turn, request);
         }
-        let stranger = |member: &ringlog_net::messages::leave_group::MemberIdentity| MemberResponse {
+        let stranger = |member: &MemberIdentity| MemberResponse {
             member_id: member.member_id.clone(),
             group_instance_id: member.group_instance_id.clone(),
             error_code: ErrorCode::UnknownMemberId.code(),
@@ -263,7 +325,7 @@ impl Groups {
         LeaveGroupResponse { members: request.members.iter().map(stranger).collect(), ..LeaveGroupResponse::default() }
     }
 
-    /// The record that ends a group.
+    /// The record that ends a classic group.
     fn tombstone(group: &str) -> GroupRecord {
         GroupRecord::GroupMetadata(GroupMetadataKey { group: group.to_owned() }, None)
     }
@@ -271,13 +333,14 @@ impl Groups {
 
 impl Coordinator for Groups {
     type Record = GroupRecord;
-    type Error = GroupReplayError;
+    type Error = Infallible;
 
-    fn replay(&mut self, _: Offset, record: &GroupRecord) -> Result<(), GroupReplayError> {
-        self.state.replay(record)
+    fn replay(&mut self, _: Offset, record: &GroupRecord) -> Result<(), Infallible> {
+        self.state.replay(record);
+        Ok(())
     }
 
-    fn compact(&self, log: &[GroupRecord]) -> Result<Vec<GroupRecord>, GroupReplayError> {
+    fn compact(&self, log: &[GroupRecord]) -> Result<Vec<GroupRecord>, Infallible> {
         Ok(state::compact(log))
     }
 }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ringlog_cluster::coordinator::Coordinator as _;
 use ringlog_cluster::group::{Answer, Decision, Groups, Now, value_version};
+use ringlog_cluster::image::Image;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::GroupRecord;
 use ringlog_net::wire::Writer;
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId};
 use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
-use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex, Uuid};
+use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex};
 
 use super::{GROUP_TOPIC, GroupCall};
 use crate::state::State;
@@ -165,9 +166,9 @@ pub(crate) fn take_call(state: &mut State, now: Now, call: GroupCall) {
         Life::Loading => state.groups.refuse(&call, ErrorCode::CoordinatorLoadInProgress),
         Life::Ended => state.groups.refuse(&call, ErrorCode::NotCoordinator),
         Life::Serving(serving) if serving.stalled.is_some() => serving.queue.push_back(call),
-        Life::Serving(_) => {
-            run(state, now, call.partition, |machine| machine.handle(now, call.ticket, &call.caller, call.request))
-        }
+        Life::Serving(_) => run(state, now, call.partition, |machine, image| {
+            machine.handle(now, image, call.ticket, &call.caller, call.request)
+        }),
     }
 }
 
@@ -180,21 +181,16 @@ pub(super) fn handle_timeouts(state: &mut State, now: Now) {
     let groups = &state.groups.by_partition;
     let due: Vec<_> = groups.iter().filter(|(_, of)| is_due(of)).map(|(partition, _)| *partition).collect();
     for partition in due {
-        run(state, now, partition, |machine| machine.handle_timeout(now));
+        run(state, now, partition, |machine, image| machine.handle_timeout(now, image));
     }
 }
 
 /// Forgets offsets of topics that the image of the state no longer has.
 pub(crate) fn forget_topics(state: &mut State, now: Now) {
-    let image = state.image.clone();
-    let is_gone = |name: &str, id: Uuid| match image.topic(name) {
-        Some(topic) => id != Uuid::ZERO && topic.id != id,
-        None => true,
-    };
     let partitions: Vec<_> = state.groups.by_partition.keys().copied().collect();
     for partition in partitions {
         if state.groups.serving(partition).is_some_and(|serving| serving.stalled.is_none()) {
-            run(state, now, partition, |machine| machine.forget_topics(now, &is_gone));
+            run(state, now, partition, |machine, image| machine.forget_topics(now, image));
         }
     }
 }
@@ -228,9 +224,9 @@ pub(crate) fn retry_stalled(state: &mut State, now: Now) {
     }
 }
 
-fn run(state: &mut State, now: Now, partition: PartitionIndex, command: impl FnOnce(&mut Groups) -> Decision) {
+fn run(state: &mut State, now: Now, partition: PartitionIndex, command: impl FnOnce(&mut Groups, &Image) -> Decision) {
     let serving = state.groups.serving(partition).expect("the caller has looked");
-    let decision = command(&mut serving.machine);
+    let decision = command(&mut serving.machine, &state.image);
     let due = serving.machine.next_deadline();
     state.groups.note_deadline(due);
     if decision.records.is_empty() {
@@ -255,7 +251,7 @@ fn write(state: &mut State, now: Now, partition: PartitionIndex, stalled: Stalle
         Ok(appended) => {
             let mut offset = appended.base_offset;
             for record in &stalled.decision.records {
-                serving.machine.replay(offset, record).expect("the machine understands what it decides");
+                let Ok(()) = serving.machine.replay(offset, record);
                 offset = offset.next();
             }
             hold(state, partition, stalled.decision.reply);
@@ -291,7 +287,7 @@ fn hold(state: &mut State, partition: PartitionIndex, answers: Vec<Answer>) {
 /// A decision cannot be written: what the machine remembers of it is not so.
 fn undo(state: &mut State, now: Now, partition: PartitionIndex, answers: Vec<Answer>, code: ErrorCode) {
     let serving = state.groups.serving(partition).expect("the caller has looked");
-    let waiting = serving.machine.open(now, ErrorCode::CoordinatorNotAvailable);
+    let waiting = serving.machine.open(now, &state.image, ErrorCode::CoordinatorNotAvailable);
     let due = serving.machine.next_deadline();
     state.groups.note_deadline(due);
     state.groups.answers.extend(waiting);

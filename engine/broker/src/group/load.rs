@@ -19,7 +19,10 @@ pub(crate) async fn load(shard: Shard, key: PartitionKey, log: PartitionId) {
     let replayed = replay_log(&shard, key, |offset, record| {
         let record_key = record.key.ok_or_else(|| "it has no key".to_owned())?;
         match GroupRecord::decode(record_key, record.value) {
-            Ok(record) => machine.replay(offset, &record).map_err(|error| error.to_string()),
+            Ok(record) => {
+                let Ok(()) = machine.replay(offset, &record);
+                Ok(())
+            }
             // Other kinds of groups, of a newer release.
             Err(DecodeError::Key(_)) => Ok(()),
             Err(error) => Err(error.to_string()),
@@ -35,7 +38,7 @@ pub(crate) async fn load(shard: Shard, key: PartitionKey, log: PartitionId) {
         match result {
             Ok(()) => {
                 // Nobody waits yet.
-                let _ = machine.open(now, ErrorCode::NotCoordinator);
+                let _ = machine.open(now, &state.image, ErrorCode::NotCoordinator);
                 state.groups.loaded(key.partition, Some(machine));
                 forget_topics(state, now);
             }

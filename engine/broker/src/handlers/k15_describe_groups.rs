@@ -9,7 +9,7 @@ use crate::dispatch::{Handled, Incoming, respond};
 use crate::group::{ask_each, caller};
 
 /// Read, delete, describe, and describe and alter configuration: all that can be done to a group.
-const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DescribeGroupsRequest = incoming.decode()?;

@@ -34,6 +34,8 @@ pub(crate) mod k44_incremental_alter_configs;
 pub(crate) mod k47_offset_delete;
 pub(crate) mod k60_describe_cluster;
 pub(crate) mod k61_describe_producers;
+pub(crate) mod k68_consumer_group_heartbeat;
+pub(crate) mod k69_consumer_group_describe;
 pub(crate) mod k74_list_config_resources;
 pub(crate) mod k75_describe_topic_partitions;
 #[cfg(test)]

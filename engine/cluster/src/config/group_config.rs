@@ -13,6 +13,14 @@ pub struct GroupConfig {
     pub classic_members_max: i64,
     /// `group.initial.rebalance.delay.ms`.
     pub initial_rebalance_delay_ms: i64,
+    /// `group.consumer.max.size`.
+    pub consumer_members_max: i64,
+    /// `group.consumer.session.timeout.ms`.
+    pub consumer_session_timeout_ms: i64,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub consumer_heartbeat_interval_ms: i64,
+    /// `group.consumer.assignors`, the default first.
+    pub consumer_assignors: Vec<String>,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_bytes_max: i64,
     /// `offsets.retention.minutes`.
@@ -33,11 +41,20 @@ impl GroupConfig {
             session_timeout_ms_max: layers.integer("group.max.session.timeout.ms"),
             classic_members_max: layers.integer("group.max.size"),
             initial_rebalance_delay_ms: layers.integer("group.initial.rebalance.delay.ms"),
+            consumer_members_max: layers.integer("group.consumer.max.size"),
+            consumer_session_timeout_ms: layers.integer("group.consumer.session.timeout.ms"),
+            consumer_heartbeat_interval_ms: layers.integer("group.consumer.heartbeat.interval.ms"),
+            consumer_assignors: layers.list("group.consumer.assignors"),
             offset_metadata_bytes_max: layers.integer("offset.metadata.max.bytes"),
             offsets_retention_minutes: layers.integer("offsets.retention.minutes"),
             offsets_retention_check_interval_ms: layers.integer("offsets.retention.check.interval.ms"),
             offsets_topic_partitions: layers.integer("offsets.topic.num.partitions"),
             offsets_topic_segment_bytes: layers.integer("offsets.topic.segment.bytes"),
         }
+    }
+
+    /// The assignor of consumer groups whose members ask for none.
+    pub fn default_assignor(&self) -> &str {
+        self.consumer_assignors.first().map_or("uniform", String::as_str)
     }
 }

@@ -1,13 +1,15 @@
 //! What administrators ask: which groups there are, who is in them, and to delete one.
 
 use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::consumer_group_describe::DescribedGroup as DescribedConsumerGroup;
 use ringlog_net::messages::delete_groups::DeletableGroupResult;
 use ringlog_net::messages::describe_groups::DescribedGroup;
 use ringlog_net::messages::list_groups::{ListGroupsRequest, ListedGroup};
 
+use super::consumer::{self, ConsumerGroup};
 use super::offsets::tombstone;
 use super::request::Caller;
-use super::{Groups, Turn};
+use super::{Groups, Session, Turn};
 
 /// From this version on a group that is not there is an error (KIP-1043); before, it is a dead one.
 const MISSING_IS_AN_ERROR_VERSION_MIN: i16 = 6;
@@ -16,20 +18,39 @@ const DEAD: &str = "Dead";
 /// The type of groups whose members assign partitions themselves.
 const CLASSIC: &str = "Classic";
 
+/// The type of groups whose partitions the coordinator assigns.
+const CONSUMER: &str = "Consumer";
+
 impl Groups {
     pub(super) fn describe(&self, caller: &Caller, group: &str) -> DescribedGroup {
-        if let Some(session) = self.sessions.get(group) {
-            return session.describe();
-        }
+        let message = match self.sessions.get(group) {
+            Some(Session::Classic(classic)) => return classic.describe(),
+            Some(Session::Consumer(_)) => format!("Group {group} is not a classic group."),
+            None => format!("Group {group} not found."),
+        };
         let missing =
             DescribedGroup { group_id: group.to_owned(), group_state: DEAD.to_owned(), ..DescribedGroup::default() };
         if caller.api_version < MISSING_IS_AN_ERROR_VERSION_MIN {
             return missing;
         }
-        DescribedGroup {
+        DescribedGroup { error_code: ErrorCode::GroupIdNotFound.code(), error_message: Some(message), ..missing }
+    }
+
+    pub(super) fn describe_consumer_group(&self, turn: &Turn<'_>, group: &str) -> DescribedConsumerGroup {
+        let message = match self.sessions.get(group) {
+            Some(Session::Consumer(_)) => {
+                let nothing = ConsumerGroup::default();
+                let of = self.state.consumer(group).unwrap_or(&nothing);
+                return of.describe(turn.image, group, turn.config.default_assignor());
+            }
+            Some(Session::Classic(_)) => format!("Group {group} is not a consumer group."),
+            None => format!("Group {group} not found."),
+        };
+        DescribedConsumerGroup {
             error_code: ErrorCode::GroupIdNotFound.code(),
-            error_message: Some(format!("Group {group} not found.")),
-            ..missing
+            error_message: Some(message),
+            group_id: group.to_owned(),
+            ..DescribedConsumerGroup::default()
         }
     }
 
@@ -38,35 +59,42 @@ impl Groups {
         let is_asked_for = |filter: &[String], name: &str| {
             filter.is_empty() || filter.iter().any(|asked| asked.eq_ignore_ascii_case(name))
         };
-        if !is_asked_for(&request.types_filter, CLASSIC) {
-            return Vec::new();
-        }
-        let asked_for =
-            self.sessions.iter().filter(|(_, group)| is_asked_for(&request.states_filter, group.state_name()));
-        let listed = asked_for.map(|(id, group)| ListedGroup {
+        let listed = self.sessions.iter().map(|(id, session)| match session {
+            Session::Classic(group) => (id, CLASSIC, group.state_name(), group.protocol_type()),
+            Session::Consumer(_) => {
+                let state = self.state.consumer(id).map_or("Empty", ConsumerGroup::state_name);
+                (id, CONSUMER, state, consumer::PROTOCOL_TYPE)
+            }
+        });
+        let asked_for = listed.filter(|(_, group_type, state, _)| {
+            is_asked_for(&request.types_filter, group_type) && is_asked_for(&request.states_filter, state)
+        });
+        let listed = asked_for.map(|(id, group_type, state, protocol_type)| ListedGroup {
             group_id: id.to_string(),
-            protocol_type: group.protocol_type().to_owned(),
-            group_state: group.state_name().to_owned(),
-            group_type: CLASSIC.to_lowercase(),
+            protocol_type: protocol_type.to_owned(),
+            group_state: state.to_owned(),
+            group_type: group_type.to_lowercase(),
         });
         listed.collect()
     }
 
     /// Deletes a group without members, and its offsets.
     pub(super) fn delete(&mut self, turn: &mut Turn<'_>, group: String) -> DeletableGroupResult {
-        let (code, message) = match self.sessions.get(group.as_str()) {
+        let is_empty = match self.sessions.get(group.as_str()) {
+            Some(Session::Classic(classic)) => Some(classic.is_empty()),
+            Some(Session::Consumer(_)) => Some(self.state.consumer(&group).is_none_or(ConsumerGroup::is_empty)),
+            None => None,
+        };
+        let (code, message) = match is_empty {
             None => (ErrorCode::GroupIdNotFound, Some(format!("Group {group} not found."))),
-            Some(session) if !session.is_empty() => (ErrorCode::NonEmptyGroup, None),
-            Some(_) => (ErrorCode::None, None),
+            Some(false) => (ErrorCode::NonEmptyGroup, None),
+            Some(true) => (ErrorCode::None, None),
         };
         if code == ErrorCode::None {
             for (topic, partitions) in self.state.offsets(&group).into_iter().flatten() {
                 turn.decision.records.extend(partitions.keys().map(|index| tombstone(&group, topic, *index)));
             }
-            if self.state.classic(&group).is_some() {
-                turn.decision.records.push(Self::tombstone(&group));
-            }
-            self.sessions.remove(group.as_str());
+            self.end_group(turn, &group.as_str().into());
         }
         DeletableGroupResult { group_id: group, error_code: code.code(), error_message: message }
     }

@@ -18,10 +18,13 @@ use ringlog_net::messages::offset_fetch::{
 };
 use ringlog_storage::types::{Millis, Uuid};
 
+use super::consumer::ConsumerGroup;
 use super::request::Caller;
 use super::state::GroupOffsets;
-use super::{ClassicGroup, GroupId, Groups, Turn};
+use super::{GroupId, Groups, Session, Turn};
 
+/// From this version on a member can be told that its epoch is an old one.
+const STALE_MEMBER_EPOCH_VERSION_MIN: i16 = 9;
 /// From this version on a commit to a group that is not there is told so.
 const GROUP_ID_NOT_FOUND_VERSION_MIN: i16 = 9;
 /// The most that the offsets of one commit may take in the log.
@@ -49,8 +52,23 @@ impl Groups {
             // An application that assigns partitions by itself, or an administrator.
             self.create(turn, &request.group_id)?;
         }
-        let group = self.sessions.get_mut(request.group_id.as_str()).expect("is there now");
-        group.check_commit(turn, generation, &request.member_id, request.group_instance_id.as_deref())?;
+        let (member, instance) = (request.member_id.as_str(), request.group_instance_id.as_deref());
+        let rights = match self.sessions.get_mut(request.group_id.as_str()).expect("is there now") {
+            Session::Classic(group) => {
+                group.check_commit(turn, generation, member, instance)?;
+                None
+            }
+            Session::Consumer(_) => {
+                let group = self.state.consumer(&request.group_id).ok_or(ErrorCode::GroupIdNotFound)?;
+                Some(group.check_commit(member, generation).map_err(|code| match code {
+                    // There was no such code.
+                    ErrorCode::StaleMemberEpoch if caller.api_version < STALE_MEMBER_EPOCH_VERSION_MIN => {
+                        ErrorCode::UnsupportedVersion
+                    }
+                    code => code,
+                })?)
+            }
+        };
         if commit_bytes(&request) > COMMIT_BYTES_MAX {
             return Err(ErrorCode::InvalidCommitOffsetSize);
         }
@@ -64,7 +82,9 @@ impl Groups {
             let (name, topic_id) = (topic.name, topic.topic_id);
             let mut answered = OffsetCommitResponseTopic { topic_id, ..OffsetCommitResponseTopic::default() };
             for partition in topic.partitions {
-                let (index, code) = (partition.partition_index, check_metadata(turn, &partition));
+                let index = partition.partition_index;
+                let is_allowed = rights.as_ref().map_or(Ok(()), |rights| rights.check(topic_id, index));
+                let code = is_allowed.err().unwrap_or_else(|| check_metadata(turn, &partition));
                 answered
                     .partitions
                     .push(OffsetCommitResponsePartition { partition_index: index, error_code: code.code() });
@@ -89,13 +109,19 @@ impl Groups {
     }
 
     /// A group, topic or partition without an offset is no error.
-    pub(super) fn fetch_offsets(&self, request: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    pub(super) fn fetch_offsets(
+        &self,
+        request: OffsetFetchRequestGroup,
+    ) -> Result<OffsetFetchResponseGroup, ErrorCode> {
+        if let Some(group) = self.state.consumer(&request.group_id) {
+            group.check_fetch(request.member_id.as_deref(), request.member_epoch)?;
+        }
         let offsets = self.state.offsets(&request.group_id);
         let topics = match request.topics {
             Some(topics) => topics.into_iter().map(|topic| fetch_topic(offsets, topic)).collect(),
             None => offsets.map(fetch_all).unwrap_or_default(),
         };
-        OffsetFetchResponseGroup { group_id: request.group_id, topics, ..OffsetFetchResponseGroup::default() }
+        Ok(OffsetFetchResponseGroup { group_id: request.group_id, topics, ..OffsetFetchResponseGroup::default() })
     }
 
     pub(super) fn delete_offsets(
@@ -104,11 +130,7 @@ impl Groups {
         request: OffsetDeleteRequest,
     ) -> Result<OffsetDeleteResponse, ErrorCode> {
         let group = self.sessions.get(request.group_id.as_str()).ok_or(ErrorCode::GroupIdNotFound)?;
-        let subscribed = match group.subscribed_topics() {
-            _ if group.is_empty() => BTreeSet::new(),
-            Some(topics) => topics,
-            None => return Err(ErrorCode::NonEmptyGroup),
-        };
+        let subscribed = self.subscribed_topics(&request.group_id, group).ok_or(ErrorCode::NonEmptyGroup)?;
         let offsets = self.state.offsets(&request.group_id);
         let mut response = OffsetDeleteResponse::default();
         for topic in request.topics {
@@ -132,7 +154,13 @@ impl Groups {
     }
 
     /// Deletes the offsets of topics that are gone.
-    pub(super) fn forget_topics_in(&self, turn: &mut Turn<'_>, is_gone: &dyn Fn(&str, Uuid) -> bool) {
+    pub(super) fn forget_missing_topics(&self, turn: &mut Turn<'_>) {
+        let image = turn.image;
+        // An offset without an id is one that was committed before topics had ids.
+        let is_gone = |name: &str, id: Uuid| match image.topic(name) {
+            Some(topic) => id != Uuid::ZERO && topic.id != id,
+            None => true,
+        };
         for (group, topics) in self.state.all_offsets() {
             for (topic, partitions) in topics {
                 let gone = partitions.iter().filter(|(_, value)| is_gone(topic, value.topic_id));
@@ -143,15 +171,14 @@ impl Groups {
 
     /// Deletes offsets that nobody has needed for long, and groups that nothing is left of.
     pub(super) fn clean_up(&mut self, turn: &mut Turn<'_>) {
-        let retention_ms = self.config.offsets_retention_minutes.saturating_mul(60_000);
         let mut forgotten = Vec::new();
-        for (id, group) in &self.sessions {
-            let offsets = self.state.offsets(id);
-            let is_left = match offsets {
-                Some(offsets) => expire(turn, id, group, offsets, retention_ms),
-                None => false,
+        for (id, session) in &self.sessions {
+            let is_left = self.expire(turn, id, session);
+            let is_forgettable = match session {
+                Session::Classic(group) => group.is_forgettable(),
+                Session::Consumer(_) => self.state.consumer(id).is_none_or(ConsumerGroup::is_empty),
             };
-            if !is_left && group.is_forgettable() {
+            if !is_left && is_forgettable {
                 forgotten.push(Arc::clone(id));
             }
             if turn.decision.records.len() >= EXPIRED_MAX {
@@ -159,39 +186,65 @@ impl Groups {
             }
         }
         for id in forgotten {
-            if self.state.classic(&id).is_some() {
-                turn.decision.records.push(Self::tombstone(&id));
-            }
-            self.sessions.remove(&id);
+            self.end_group(turn, &id);
         }
     }
-}
 
-/// Answers whether an offset is left.
-fn expire(turn: &mut Turn<'_>, id: &GroupId, group: &ClassicGroup, offsets: &GroupOffsets, retention_ms: i64) -> bool {
-    let now = turn.now.wall;
-    // Members that read a topic keep its offsets; what they no longer read ages.
-    let subscribed = if group.is_empty() { Some(BTreeSet::new()) } else { group.subscribed_topics() };
-    let subscribed = subscribed.filter(|_| group.is_empty() || group.is_stable());
-    let empty_since = group.empty_since();
-    let mut is_left = false;
-    for (topic, partitions) in offsets {
-        let is_in_use = subscribed.as_ref().is_none_or(|topics| topics.contains(&**topic));
-        for (index, value) in partitions {
-            let committed = Millis::new(value.commit_timestamp);
-            let is_over = if value.expire_timestamp >= 0 {
-                value.expire_timestamp <= now.get()
-            } else {
-                now.since(empty_since.map_or(committed, |since| since.max(committed))) >= retention_ms
-            };
-            if is_over && !is_in_use && turn.decision.records.len() < EXPIRED_MAX {
-                turn.decision.records.push(tombstone(id, topic, *index));
-            } else {
-                is_left = true;
+    /// Deletes a group that has no members.
+    pub(super) fn end_group(&mut self, turn: &mut Turn<'_>, id: &GroupId) {
+        if self.state.classic(id).is_some() {
+            turn.decision.records.push(Self::tombstone(id));
+        }
+        if let Some(group) = self.state.consumer(id) {
+            turn.decision.records.extend(group.tombstones(id));
+        }
+        self.sessions.remove(id);
+    }
+
+    /// The topics that members read; `None` if that is not known.
+    fn subscribed_topics(&self, id: &str, session: &Session) -> Option<BTreeSet<String>> {
+        match session {
+            Session::Classic(group) if group.is_empty() => Some(BTreeSet::new()),
+            Session::Classic(group) => group.subscribed_topics(),
+            Session::Consumer(_) => {
+                Some(self.state.consumer(id).map(ConsumerGroup::subscribed_topics).unwrap_or_default())
             }
         }
     }
-    is_left
+
+    /// Deletes the offsets of a group whose time is over. Answers whether one is left.
+    fn expire(&self, turn: &mut Turn<'_>, id: &GroupId, session: &Session) -> bool {
+        let Some(offsets) = self.state.offsets(id) else { return false };
+        let (now, retention_ms) = (turn.now.wall, self.config.offsets_retention_minutes.saturating_mul(60_000));
+        // Members that read a topic keep its offsets; what they no longer read ages. While they rebalance nothing does.
+        let is_settled = match session {
+            Session::Classic(group) => group.is_empty() || group.is_stable(),
+            Session::Consumer(_) => true,
+        };
+        let subscribed = self.subscribed_topics(id, session).filter(|_| is_settled);
+        let empty_since = match session {
+            Session::Classic(group) => group.empty_since(),
+            Session::Consumer(_) => None,
+        };
+        let mut is_left = false;
+        for (topic, partitions) in offsets {
+            let is_in_use = subscribed.as_ref().is_none_or(|topics| topics.contains(&**topic));
+            for (index, value) in partitions {
+                let committed = Millis::new(value.commit_timestamp);
+                let is_over = if value.expire_timestamp >= 0 {
+                    value.expire_timestamp <= now.get()
+                } else {
+                    now.since(empty_since.map_or(committed, |since| since.max(committed))) >= retention_ms
+                };
+                if is_over && !is_in_use && turn.decision.records.len() < EXPIRED_MAX {
+                    turn.decision.records.push(tombstone(id, topic, *index));
+                } else {
+                    is_left = true;
+                }
+            }
+        }
+        is_left
+    }
 }
 
 pub(super) fn tombstone(group: &str, topic: &str, partition: i32) -> GroupRecord {

@@ -1,6 +1,8 @@
 //! What is asked of a group coordinator, and what it answers.
 
 use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::consumer_group_describe::DescribedGroup as DescribedConsumerGroup;
+use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use ringlog_net::messages::delete_groups::DeletableGroupResult;
 use ringlog_net::messages::describe_groups::DescribedGroup;
 use ringlog_net::messages::heartbeat::HeartbeatRequest;
@@ -53,6 +55,10 @@ pub enum GroupRequest {
     Describe(String),
     /// `ListGroups`, for the groups of this coordinator.
     List(ListGroupsRequest),
+    /// `ConsumerGroupHeartbeat`, whose form has been checked.
+    ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
+    /// The part of `ConsumerGroupDescribe` that is about one group.
+    ConsumerDescribe(String),
     /// The part of `DeleteGroups` that is about one group.
     Delete(String),
 }
@@ -78,6 +84,10 @@ pub enum GroupResponse {
     Describe(DescribedGroup),
     /// To [`GroupRequest::List`].
     List(Vec<ListedGroup>),
+    /// To [`GroupRequest::ConsumerHeartbeat`].
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
+    /// To [`GroupRequest::ConsumerDescribe`].
+    ConsumerDescribe(DescribedConsumerGroup),
     /// To [`GroupRequest::Delete`].
     Delete(DeletableGroupResult),
 }

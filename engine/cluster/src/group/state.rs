@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ringlog_net::messages::group_log::{
-    GroupMetadataKey, GroupMetadataValue, GroupRecord, OffsetCommitKey, OffsetCommitValue,
+    ConsumerGroupMetadataKey, GroupMetadataKey, GroupMetadataValue, GroupRecord, OffsetCommitKey, OffsetCommitValue,
 };
 use ringlog_net::wire::Writer;
 use ringlog_storage::types::Uuid;
 
 use super::GroupId;
+use super::consumer::ConsumerGroup;
 
 /// The committed offsets of one group, by topic and partition.
 pub(super) type GroupOffsets = BTreeMap<Arc<str>, BTreeMap<i32, OffsetCommitValue>>;
@@ -19,22 +20,20 @@ pub(super) type GroupOffsets = BTreeMap<Arc<str>, BTreeMap<i32, OffsetCommitValu
 pub(super) struct GroupState {
     /// The last generation of each classic group that was written down.
     classic: BTreeMap<GroupId, GroupMetadataValue>,
+    consumer: BTreeMap<GroupId, ConsumerGroup>,
     /// A group without offsets is not in here.
     offsets: BTreeMap<GroupId, GroupOffsets>,
-}
-
-/// Why a record cannot be replayed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum GroupReplayError {
-    /// It is of a kind that this release has no use for yet.
-    #[error("a record of kind {0} is not supported yet")]
-    Kind(i16),
 }
 
 impl GroupState {
     /// The generation of a classic group that was written last.
     pub(super) fn classic(&self, group: &str) -> Option<&GroupMetadataValue> {
         self.classic.get(group)
+    }
+
+    /// A consumer group.
+    pub(super) fn consumer(&self, group: &str) -> Option<&ConsumerGroup> {
+        self.consumer.get(group)
     }
 
     /// The offsets of a group.
@@ -49,11 +48,12 @@ impl GroupState {
 
     /// Every group that anything is known of.
     pub(super) fn groups(&self) -> impl Iterator<Item = &GroupId> {
-        let without_generation = self.offsets.keys().filter(|group| !self.classic.contains_key(*group));
-        self.classic.keys().chain(without_generation)
+        let consumer = self.consumer.keys().filter(|group| !self.classic.contains_key(*group));
+        let is_known = |group: &&GroupId| self.classic.contains_key(*group) || self.consumer.contains_key(*group);
+        self.classic.keys().chain(consumer).chain(self.offsets.keys().filter(move |group| !is_known(group)))
     }
 
-    pub(super) fn replay(&mut self, record: &GroupRecord) -> Result<(), GroupReplayError> {
+    pub(super) fn replay(&mut self, record: &GroupRecord) {
         match record {
             GroupRecord::OffsetCommit(key, value) => self.replay_offset(key, value.as_ref()),
             GroupRecord::GroupMetadata(GroupMetadataKey { group }, Some(value)) => {
@@ -62,9 +62,52 @@ impl GroupState {
             GroupRecord::GroupMetadata(GroupMetadataKey { group }, None) => {
                 self.classic.remove(group.as_str());
             }
-            other => return Err(GroupReplayError::Kind(other.kind())),
+            GroupRecord::ConsumerGroupMetadata(ConsumerGroupMetadataKey { group_id }, value) => match value {
+                Some(value) => self.consumer_of(group_id).replay_metadata(value),
+                None => {
+                    self.consumer.remove(group_id.as_str());
+                }
+            },
+            GroupRecord::ConsumerGroupMemberMetadata(key, value) => {
+                self.replay_consumer(&key.group_id, value.is_some(), |group| {
+                    group.replay_member(&key.member_id, value.as_ref());
+                });
+            }
+            GroupRecord::ConsumerGroupTargetAssignmentMetadata(key, value) => {
+                self.replay_consumer(&key.group_id, value.is_some(), |group| {
+                    group.replay_target_epoch(value.as_ref().map_or(0, |value| value.assignment_epoch));
+                });
+            }
+            GroupRecord::ConsumerGroupTargetAssignmentMember(key, value) => {
+                self.replay_consumer(&key.group_id, value.is_some(), |group| {
+                    group.replay_target(&key.member_id, value.as_ref());
+                });
+            }
+            GroupRecord::ConsumerGroupCurrentMemberAssignment(key, value) => {
+                self.replay_consumer(&key.group_id, value.is_some(), |group| {
+                    group.replay_current(&key.member_id, value.as_ref());
+                });
+            }
+            GroupRecord::ConsumerGroupRegularExpression(key, value) => {
+                self.replay_consumer(&key.group_id, value.is_some(), |group| {
+                    group.replay_expression(&key.regular_expression, value.as_ref());
+                });
+            }
         }
-        Ok(())
+    }
+
+    /// Nothing is made for what only says that something is gone.
+    fn replay_consumer(&mut self, group: &str, has_value: bool, replay: impl FnOnce(&mut ConsumerGroup)) {
+        if has_value {
+            replay(self.consumer_of(group));
+        } else if let Some(group) = self.consumer.get_mut(group) {
+            replay(group);
+        }
+    }
+
+    /// Records of a group may come before the one that makes it: compaction keeps the last of each.
+    fn consumer_of(&mut self, group: &str) -> &mut ConsumerGroup {
+        self.consumer.entry(group.into()).or_default()
     }
 
     fn replay_offset(&mut self, key: &OffsetCommitKey, value: Option<&OffsetCommitValue>) {

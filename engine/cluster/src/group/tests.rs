@@ -1,6 +1,9 @@
 //! Classic groups and offsets, command by command. After each, the state is what the log says, and what the compacted log
 //! says.
 
+#![allow(clippy::unchecked_time_subtraction, reason = "the times of these tests are constants")]
+
+mod consumers;
 mod joining;
 mod leaving;
 mod offsets;
@@ -11,12 +14,15 @@ use std::collections::BTreeMap;
 use ringlog_net::messages::heartbeat::HeartbeatRequest;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
 use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
+use ringlog_net::messages::metadata_log::{MetadataRecord, PartitionRecord, RemoveTopicRecord, TopicRecord};
 use ringlog_net::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
 };
 use ringlog_net::messages::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
+use ringlog_storage::types::{BrokerId, Uuid};
 
+use super::consumer::ConsumerGroup;
 use super::*;
 use crate::coordinator::Rehearsal;
 
@@ -25,7 +31,7 @@ const NEWEST: i16 = 9;
 const GROUP: &str = "readers";
 const TOPIC: &str = "orders";
 const SESSION: Duration = Duration::from_secs(10);
-const REBALANCE: Duration = Duration::from_secs(60);
+const REBALANCE: Duration = Duration::from_mins(1);
 const INITIAL_DELAY: Duration = Duration::from_secs(3);
 const RETENTION: Duration = Duration::from_hours(24);
 
@@ -33,6 +39,7 @@ const RETENTION: Duration = Duration::from_hours(24);
 struct World {
     rehearsal: Rehearsal<Groups>,
     now: Now,
+    image: Image,
     asked: u64,
     replies: BTreeMap<u64, GroupReply>,
 }
@@ -43,6 +50,10 @@ fn config() -> GroupConfig {
         session_timeout_ms_max: 1_800_000,
         classic_members_max: 5,
         initial_rebalance_delay_ms: millis(INITIAL_DELAY).into(),
+        consumer_members_max: 5,
+        consumer_session_timeout_ms: millis(SESSION).into(),
+        consumer_heartbeat_interval_ms: 3000,
+        consumer_assignors: vec!["uniform".to_owned(), "range".to_owned()],
         offset_metadata_bytes_max: 8,
         offsets_retention_minutes: 24 * 60,
         offsets_retention_check_interval_ms: 600_000,
@@ -68,12 +79,33 @@ impl World {
     fn with(config: GroupConfig) -> Self {
         let now = Now { monotonic: Nanos::new(1), wall: Millis::new(1_000_000) };
         let mut blank = Groups::new(Arc::new(config));
-        assert!(blank.open(now, ErrorCode::NotCoordinator).is_empty());
-        Self { rehearsal: Rehearsal::new(blank), now, asked: 0, replies: BTreeMap::new() }
+        let image = Image::new("cluster", BrokerId::new(1));
+        assert!(blank.open(now, &image, ErrorCode::NotCoordinator).is_empty());
+        let mut world = Self { rehearsal: Rehearsal::new(blank), now, image, asked: 0, replies: BTreeMap::new() };
+        world.create_topic(TOPIC, 77, 6);
+        world
     }
 
-    fn step(&mut self, decide: impl FnOnce(&mut Groups) -> Decision) {
-        let answers = self.rehearsal.step(decide);
+    fn create_topic(&mut self, name: &str, id: u128, partitions: i32) {
+        let topic_id = Uuid::from_u128(id);
+        let topic = TopicRecord { name: name.to_owned(), topic_id };
+        self.change(&MetadataRecord::Topic(topic));
+        for partition_id in 0..partitions {
+            let partition = PartitionRecord { partition_id, topic_id, replicas: vec![1], ..PartitionRecord::default() };
+            self.change(&MetadataRecord::Partition(PartitionRecord { isr: vec![1], leader: 1, ..partition }));
+        }
+    }
+
+    fn delete_topic(&mut self, id: u128) {
+        self.change(&MetadataRecord::RemoveTopic(RemoveTopicRecord { topic_id: Uuid::from_u128(id) }));
+    }
+
+    fn change(&mut self, record: &MetadataRecord) {
+        self.image.replay(self.image.offset().next(), record).expect("the record can be applied");
+    }
+
+    fn step(&mut self, decide: impl FnOnce(&mut Groups, &Image) -> Decision) {
+        let answers = self.rehearsal.step(|groups| decide(groups, &self.image));
         self.take(answers);
     }
 
@@ -90,7 +122,7 @@ impl World {
         self.asked += 1;
         let (now, ticket) = (self.now, Ticket { shard: 0, id: self.asked });
         let caller = Caller { client_id: "client".to_owned(), client_host: "/127.0.0.1".to_owned(), api_version };
-        self.step(|groups| groups.handle(now, ticket, &caller, request));
+        self.step(|groups, image| groups.handle(now, image, ticket, &caller, request));
         self.asked
     }
 
@@ -106,7 +138,7 @@ impl World {
         while self.rehearsal.live.next_deadline() <= end {
             self.advance_to(self.rehearsal.live.next_deadline().max(self.now.monotonic));
             let now = self.now;
-            self.step(|groups| groups.handle_timeout(now));
+            self.step(|groups, image| groups.handle_timeout(now, image));
         }
         self.advance_to(end);
     }
@@ -121,9 +153,12 @@ impl World {
     fn restart(&mut self) {
         let mut next = Groups::new(Arc::clone(&self.rehearsal.live.config));
         for record in &self.rehearsal.log {
-            next.replay(Offset::ZERO, record).expect("was replayed before");
+            let Ok(()) = next.replay(Offset::ZERO, record);
         }
-        assert!(next.open(self.now, ErrorCode::NotCoordinator).is_empty(), "nobody waits for a new coordinator");
+        assert!(
+            next.open(self.now, &self.image, ErrorCode::NotCoordinator).is_empty(),
+            "nobody waits for a new coordinator"
+        );
         self.rehearsal.live = next;
     }
 
@@ -168,7 +203,13 @@ impl World {
     }
 
     fn state(&self) -> &'static str {
-        self.rehearsal.live.sessions.get(GROUP).map_or("Dead", ClassicGroup::state_name)
+        match self.rehearsal.live.sessions.get(GROUP) {
+            Some(Session::Classic(group)) => group.state_name(),
+            Some(Session::Consumer(_)) => {
+                self.rehearsal.live.state.consumer(GROUP).map_or("Empty", ConsumerGroup::state_name)
+            }
+            None => "Dead",
+        }
     }
 
     fn fetch(&mut self) -> i64 {

@@ -13,9 +13,9 @@ keys! {
     /// Whether assignments are computed away from the coordinator's own thread.
     "group.consumer.assignor.offload.enable": Boolean = "true", Any, ClusterWide, LATER_CONSUMER_GROUPS, internal;
     /// Server-side assignors of consumer groups; the first is the default.
-    "group.consumer.assignors": List = "uniform,range", Any, ReadOnly, LATER_CONSUMER_GROUPS;
+    "group.consumer.assignors": List = "uniform,range", Any, ReadOnly, Acts;
     /// Heartbeat interval given to members of consumer groups.
-    "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, LATER_CONSUMER_GROUPS;
+    "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Acts;
     /// The most a group may set that interval to.
     "group.consumer.max.assignment.interval.ms": Int = "15000", AtLeast(0), ReadOnly, LATER_CONSUMER_GROUPS;
     /// The most a group may set its heartbeat interval to.
@@ -23,7 +23,7 @@ keys! {
     /// The most a group may set its session timeout to.
     "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, LATER_CONSUMER_GROUPS;
     /// The most members of a consumer group.
-    "group.consumer.max.size": Int = "2147483647", AtLeast(1), ReadOnly, LATER_CONSUMER_GROUPS;
+    "group.consumer.max.size": Int = "2147483647", AtLeast(1), ReadOnly, Acts;
     /// In which directions groups may change between the two protocols.
     "group.consumer.migration.policy": String = "bidirectional",
         OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), ReadOnly, LATER_CONSUMER_GROUPS;
@@ -36,7 +36,7 @@ keys! {
     /// How often subscribed expressions are matched against topics again.
     "group.consumer.regex.refresh.interval.ms": Int = "600000", AtLeast(10_000), ReadOnly, LATER_CONSUMER_GROUPS, internal;
     /// How long a member of a consumer group may be silent.
-    "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, LATER_CONSUMER_GROUPS;
+    "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Acts;
     /// How long coordinator records are collected; -1 adapts to the load.
     "group.coordinator.append.linger.ms": Int = "-1", AtLeast(-1), ReadOnly, OWN_COMMITS;
     /// Threads for the coordinator's background work.

@@ -39,7 +39,7 @@ fn an_empty_group_waits_for_more_members_but_not_for_ever() {
     let first = world.send(NEWEST, join(&first, None));
     // Each newcomer prolongs the wait by one delay, to the rebalance timeout at the most.
     let mut newcomers = 0;
-    while world.replies.get(&first).is_none() {
+    while !world.replies.contains_key(&first) {
         world.pass(INITIAL_DELAY - Duration::from_millis(1));
         let id = world.new_member();
         world.send(NEWEST, join(&id, None));
@@ -92,7 +92,7 @@ fn requests_that_do_not_fit_are_refused() {
     assert_eq!(world.ask(join("made-up", None)), Err(ErrorCode::UnknownMemberId), "no group, no members");
     for change in
         [(&|request: &mut JoinGroupRequest| request.protocols.clear()) as &dyn Fn(&mut JoinGroupRequest), &|request| {
-            request.protocol_type.clear()
+            request.protocol_type.clear();
         }]
     {
         assert_eq!(world.ask(with(change)), Err(ErrorCode::InconsistentGroupProtocol));

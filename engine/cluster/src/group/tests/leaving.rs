@@ -148,7 +148,8 @@ fn who_waits_when_a_decision_cannot_be_written_is_told_to_ask_again() {
     let (generation, members) = world.stable_group(2);
     let waiting = world.send(NEWEST, join(&members[0], None));
     let now = world.now;
-    let answers = world.rehearsal.live.open(now, ErrorCode::CoordinatorNotAvailable);
+    let image = world.image.clone();
+    let answers = world.rehearsal.live.open(now, &image, ErrorCode::CoordinatorNotAvailable);
     world.take(answers);
     assert_eq!(world.refused(waiting), ErrorCode::CoordinatorNotAvailable);
     assert_eq!(world.state(), "Stable");

@@ -82,9 +82,12 @@ fn offsets_of_a_deleted_topic_are_not_those_of_the_next_one() {
     let offsets: Vec<_> = fetched.topics.iter().map(|topic| topic.partitions[0].committed_offset).collect();
     assert_eq!(offsets, [9, -1, 9]);
     let now = world.now;
-    world.step(|groups| groups.forget_topics(now, &|name, id| name == TOPIC && id != Uuid::from_u128(77)));
+    world.step(|groups, image| groups.forget_topics(now, image));
     assert_eq!(world.fetch(), 9);
-    world.step(|groups| groups.forget_topics(now, &|name, id| name == TOPIC && id == Uuid::from_u128(77)));
+    // Made again under the same name, it is another one.
+    world.delete_topic(77);
+    world.create_topic(TOPIC, 78, 1);
+    world.step(|groups, image| groups.forget_topics(now, image));
     assert_eq!(world.fetch(), -1);
 }
 

@@ -164,7 +164,8 @@ impl Storm {
             self.world.restart();
         } else {
             let now = self.world.now;
-            let _ = self.world.rehearsal.live.open(now, ErrorCode::CoordinatorNotAvailable);
+            let image = self.world.image.clone();
+            let _ = self.world.rehearsal.live.open(now, &image, ErrorCode::CoordinatorNotAvailable);
         }
         for client in &mut self.clients {
             if client.joins.take().is_some() || client.syncs.take().is_some() {

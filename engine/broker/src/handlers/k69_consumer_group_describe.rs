@@ -1,0 +1,46 @@
+//! `ConsumerGroupDescribe`, versions 0 and 1 (KIP-848).
+
+use ringlog_cluster::group::{GroupReply, GroupRequest, GroupResponse};
+use ringlog_net::conn::CloseReason;
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::consumer_group_describe::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribedGroup,
+};
+
+use super::k15_describe_groups::ALL_OPERATIONS;
+use crate::dispatch::{Handled, Incoming, respond};
+use crate::group::{ask_each, caller};
+
+pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
+    let request: ConsumerGroupDescribeRequest = incoming.decode()?;
+    let (version, caller) = (incoming.version(), caller(incoming));
+    let shard = incoming.connection.shard().clone();
+    Ok(Handled::later(async move {
+        let groups = request.group_ids;
+        let ask = |index: usize| GroupRequest::ConsumerDescribe(groups[index].clone());
+        let replies = ask_each(&shard, &caller, &groups, ask).await;
+        let described = groups.iter().zip(replies).map(|(group, reply)| {
+            let mut described = answer(group, reply);
+            if request.include_authorized_operations && described.error_code == ErrorCode::None.code() {
+                described.authorized_operations = ALL_OPERATIONS;
+            }
+            described
+        });
+        let response =
+            ConsumerGroupDescribeResponse { groups: described.collect(), ..ConsumerGroupDescribeResponse::default() };
+        respond(&response, version)
+    }))
+}
+
+fn answer(group: &str, reply: GroupReply) -> DescribedGroup {
+    match reply {
+        Ok(GroupResponse::ConsumerDescribe(described)) => described,
+        Ok(other) => unreachable!("a description is answered by one, not {other:?}"),
+        Err(code) => DescribedGroup {
+            error_code: code.code(),
+            error_message: Some(code.message().to_owned()),
+            group_id: group.to_owned(),
+            ..DescribedGroup::default()
+        },
+    }
+}

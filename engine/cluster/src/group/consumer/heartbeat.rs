@@ -1,0 +1,464 @@
+//! `ConsumerGroupHeartbeat`: how members join, live, reconcile and leave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::consumer_group_heartbeat::{
+    Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
+};
+use ringlog_net::messages::group_log::ConsumerGroupMemberMetadataValue;
+use ringlog_storage::types::{Nanos, Offset, Uuid};
+
+use super::assignor::{Reader, assign, preferred};
+use super::reconciliation::reconcile;
+use super::subscription::{known, matches, metadata_hash, refresh};
+use super::{
+    ConsumerGroup, Current, JOIN_EPOCH, LEAVE_STATIC_EPOCH, Member, MemberState, Owned, Partitions, current_record,
+    expression_record, group_record, member_record, target_epoch_record, target_record,
+};
+use crate::group::request::Caller;
+use crate::group::timers::{Alarm, Owner};
+use crate::group::{GroupId, Groups, MemberId, Session, Turn};
+
+/// The timers of a consumer group's members.
+#[derive(Clone, Default, Debug)]
+pub(in crate::group) struct ConsumerSessions {
+    members: BTreeMap<MemberId, MemberSession>,
+    /// The image that the group's topics were looked up in last.
+    seen: Option<Offset>,
+}
+
+#[derive(Clone, Default, Debug)]
+struct MemberSession {
+    /// It is out unless it has sent a heartbeat by then.
+    ends: Nanos,
+    /// It is out unless it has given back by then what it has to.
+    revokes_by: Option<Nanos>,
+    alarm: Alarm,
+}
+
+impl ConsumerSessions {
+    /// Everybody's session begins anew.
+    pub(in crate::group) fn open(id: &GroupId, group: &ConsumerGroup, turn: &mut Turn<'_>) -> Self {
+        let mut sessions = Self::default();
+        for (member, of) in &group.members {
+            sessions.renew(turn, id, member, &of.current, of.metadata.rebalance_timeout_ms);
+        }
+        sessions
+    }
+
+    fn renew(&mut self, turn: &mut Turn<'_>, group: &GroupId, id: &MemberId, current: &Current, rebalance_ms: i32) {
+        let millis = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        let now = turn.now.monotonic;
+        let session = self.members.entry(Arc::clone(id)).or_default();
+        session.ends = now.saturating_add(millis(turn.config.consumer_session_timeout_ms));
+        session.revokes_by = (current.state == MemberState::UnrevokedPartitions)
+            .then(|| session.revokes_by.unwrap_or_else(|| now.saturating_add(millis(rebalance_ms.into()))));
+        let due = session.revokes_by.map_or(session.ends, |by| by.min(session.ends));
+        turn.timers.set(&mut session.alarm, due, || owner(group, id));
+    }
+
+    fn remove(&mut self, turn: &mut Turn<'_>, group: &GroupId, id: &MemberId) {
+        if let Some(session) = self.members.remove(id) {
+            turn.timers.remove(&session.alarm, owner(group, id));
+        }
+    }
+
+    /// Whether a member's time is over.
+    pub(in crate::group) fn is_over(&mut self, turn: &mut Turn<'_>, group: &GroupId, id: &MemberId) -> bool {
+        let Some(session) = self.members.get_mut(id) else { return false };
+        turn.timers.is_due(&mut session.alarm, turn.now.monotonic, || owner(group, id))
+    }
+}
+
+fn owner(group: &GroupId, id: &MemberId) -> Owner {
+    Owner { group: Arc::clone(group), member: Some(Arc::clone(id)) }
+}
+
+/// A heartbeat at work: what it changes of the member and of the group, before any of it is written.
+struct Beat<'a> {
+    id: &'a GroupId,
+    group: &'a ConsumerGroup,
+    /// The group's epoch, and that of its targets once the beat is written.
+    epoch: i32,
+    member: MemberId,
+    metadata: ConsumerGroupMemberMetadataValue,
+    current: Current,
+    target: Partitions,
+    /// Expressions whose matches are new.
+    expressions: BTreeMap<String, Vec<String>>,
+    /// The member that it takes the place of.
+    replaces: Option<MemberId>,
+}
+
+impl Groups {
+    pub(in crate::group) fn consumer_heartbeat(
+        &mut self,
+        turn: &mut Turn<'_>,
+        caller: &Caller,
+        request: &ConsumerGroupHeartbeatRequest,
+    ) -> Result<ConsumerGroupHeartbeatResponse, ErrorCode> {
+        if request.member_epoch < JOIN_EPOCH {
+            return self.consumer_leave(turn, request);
+        }
+        let id = self.consumer_group_for(turn, request)?;
+        let Some(Session::Consumer(sessions)) = self.sessions.get_mut(&id) else { unreachable!("it is one by now") };
+        let empty = ConsumerGroup::default();
+        let group = self.state.consumer(&id).unwrap_or(&empty);
+        let mut beat = Beat::begin(turn, &id, group, caller, request)?;
+        let before = beat.current.clone();
+        beat.subscribe(turn, sessions);
+        beat.divide(turn);
+        beat.reconcile(turn, request);
+        if let Some(replaced) = beat.replaces.take() {
+            sessions.remove(turn, &id, &replaced);
+        }
+        sessions.renew(turn, &id, &beat.member, &beat.current, beat.metadata.rebalance_timeout_ms);
+        let is_full = request.member_epoch == JOIN_EPOCH || is_full(request);
+        let has_news = before.assigned != beat.current.assigned;
+        Ok(ConsumerGroupHeartbeatResponse {
+            member_id: Some(beat.member.to_string()),
+            member_epoch: beat.current.epoch,
+            heartbeat_interval_ms: i32::try_from(turn.config.consumer_heartbeat_interval_ms).unwrap_or(i32::MAX),
+            assignment: (is_full || has_news).then(|| assignment(&beat.current.assigned)),
+            ..ConsumerGroupHeartbeatResponse::default()
+        })
+    }
+
+    /// The consumer group that somebody joins or is in.
+    fn consumer_group_for(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &ConsumerGroupHeartbeatRequest,
+    ) -> Result<GroupId, ErrorCode> {
+        let joins = request.member_epoch == JOIN_EPOCH;
+        let id = GroupId::from(request.group_id.as_str());
+        match self.sessions.get(&id) {
+            Some(Session::Consumer(_)) => {}
+            // An empty classic group becomes one.
+            Some(Session::Classic(classic)) if joins && classic.is_forgettable() => {
+                if self.state.classic(&id).is_some() {
+                    turn.decision.records.push(Self::tombstone(&id));
+                }
+                self.sessions.insert(Arc::clone(&id), Session::Consumer(ConsumerSessions::default()));
+            }
+            None if joins => {
+                self.check_room()?;
+                self.sessions.insert(Arc::clone(&id), Session::Consumer(ConsumerSessions::default()));
+            }
+            Some(Session::Classic(_)) | None => return Err(ErrorCode::GroupIdNotFound),
+        }
+        Ok(id)
+    }
+
+    fn consumer_leave(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &ConsumerGroupHeartbeatRequest,
+    ) -> Result<ConsumerGroupHeartbeatResponse, ErrorCode> {
+        let id = GroupId::from(request.group_id.as_str());
+        let Some(Session::Consumer(sessions)) = self.sessions.get_mut(&id) else {
+            return Err(ErrorCode::GroupIdNotFound);
+        };
+        let group = self.state.consumer(&id).ok_or(ErrorCode::GroupIdNotFound)?;
+        let member = match request.instance_id.as_deref() {
+            Some(instance) => {
+                let current = group.instances.get(instance).ok_or(ErrorCode::UnknownMemberId)?;
+                if **current != *request.member_id {
+                    return Err(ErrorCode::FencedInstanceId);
+                }
+                Arc::clone(current)
+            }
+            None => MemberId::from(request.member_id.as_str()),
+        };
+        let of = group.members.get(&member).ok_or(ErrorCode::UnknownMemberId)?;
+        if request.member_epoch == LEAVE_STATIC_EPOCH {
+            // It keeps what it has until its session ends, or until it is back.
+            let current = Current { epoch: LEAVE_STATIC_EPOCH, previous_epoch: of.current.epoch, ..of.current.clone() };
+            turn.decision.records.push(current_record(&id, &member, Some(&current)));
+        } else {
+            sessions.remove(turn, &id, &member);
+            remove_member(turn, &id, group, &member);
+        }
+        Ok(ConsumerGroupHeartbeatResponse {
+            member_id: Some(request.member_id.clone()),
+            member_epoch: request.member_epoch,
+            ..ConsumerGroupHeartbeatResponse::default()
+        })
+    }
+
+    /// A member's time is over: it was silent, or did not give back what it had to.
+    pub(in crate::group) fn consumer_member_timeout(&mut self, turn: &mut Turn<'_>, id: &GroupId, member: &MemberId) {
+        let Some(Session::Consumer(sessions)) = self.sessions.get_mut(id) else { return };
+        if !sessions.is_over(turn, id, member) {
+            return;
+        }
+        sessions.members.remove(member);
+        if let Some(group) = self.state.consumer(id)
+            && group.members.contains_key(member)
+        {
+            remove_member(turn, id, group, member);
+        }
+    }
+}
+
+/// The others divide the member's work.
+fn remove_member(turn: &mut Turn<'_>, id: &str, group: &ConsumerGroup, member: &str) {
+    let expression = group.members[member].metadata.subscribed_topic_regex.as_deref();
+    forget_expression(turn, id, group, member, expression);
+    let records = &mut turn.decision.records;
+    records.push(current_record(id, member, None));
+    records.push(target_record(id, member, None));
+    records.push(member_record(id, member, None));
+    records.push(group_record(id, group.epoch + 1, group.metadata_hash));
+}
+
+/// A member no longer has this expression: if nobody has it, what it matches is forgotten.
+fn forget_expression(turn: &mut Turn<'_>, id: &str, group: &ConsumerGroup, member: &str, text: Option<&str>) {
+    let Some(text) = text else { return };
+    let has_it = |other: &Member| other.metadata.subscribed_topic_regex.as_deref() == Some(text);
+    let is_alone = !group.members.iter().any(|(other, of)| **other != *member && has_it(of));
+    if is_alone && group.expressions.contains_key(text) {
+        turn.decision.records.push(expression_record(id, text, None));
+    }
+}
+
+/// Whether the member says everything again, and wants to hear everything again.
+fn is_full(request: &ConsumerGroupHeartbeatRequest) -> bool {
+    let subscribes = request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some();
+    request.rebalance_timeout_ms >= 0 && subscribes && request.topic_partitions.is_some()
+}
+
+fn assignment(assigned: &Owned) -> Assignment {
+    let topic = |(topic_id, partitions): (&Uuid, &BTreeMap<i32, i32>)| TopicPartitions {
+        topic_id: *topic_id,
+        partitions: partitions.keys().copied().collect(),
+    };
+    Assignment { topic_partitions: assigned.iter().map(topic).collect() }
+}
+
+/// What a member says that it has.
+fn owned(request: &ConsumerGroupHeartbeatRequest) -> Option<Partitions> {
+    let topics = request.topic_partitions.as_ref()?;
+    Some(topics.iter().map(|topic| (topic.topic_id, topic.partitions.iter().copied().collect())).collect())
+}
+
+impl<'a> Beat<'a> {
+    /// Finds the member, or makes it.
+    fn begin(
+        turn: &mut Turn<'_>,
+        id: &'a GroupId,
+        group: &'a ConsumerGroup,
+        caller: &Caller,
+        request: &ConsumerGroupHeartbeatRequest,
+    ) -> Result<Self, ErrorCode> {
+        let member = MemberId::from(request.member_id.as_str());
+        let joins = request.member_epoch == JOIN_EPOCH;
+        let mut replaces = None;
+        if let Some(instance) = request.instance_id.as_deref() {
+            match group.instances.get(instance) {
+                Some(current) if *current == member => {}
+                Some(current) if joins => {
+                    if group.members[current].current.epoch != LEAVE_STATIC_EPOCH {
+                        return Err(ErrorCode::UnreleasedInstanceId);
+                    }
+                    replaces = Some(Arc::clone(current));
+                }
+                Some(_) => return Err(ErrorCode::FencedInstanceId),
+                None if joins => {}
+                None => return Err(ErrorCode::UnknownMemberId),
+            }
+        }
+        let known = group.members.get(replaces.as_ref().unwrap_or(&member));
+        if known.is_none() {
+            if !joins {
+                return Err(ErrorCode::UnknownMemberId);
+            }
+            let count = i64::try_from(group.members.len()).unwrap_or(i64::MAX);
+            if count >= turn.config.consumer_members_max {
+                return Err(ErrorCode::GroupMaxSizeReached);
+            }
+        }
+        let of = known.cloned().unwrap_or_default();
+        if !joins {
+            check_epoch(&of.current, request)?;
+        }
+        let metadata = metadata(of.metadata, caller, request);
+        let target = group.targets.get(replaces.as_ref().unwrap_or(&member)).cloned().unwrap_or_default();
+        let mut current = of.current;
+        if let Some(replaced) = &replaces {
+            // It has what the one before it had.
+            turn.decision.records.push(current_record(id, replaced, None));
+            turn.decision.records.push(target_record(id, replaced, None));
+            turn.decision.records.push(member_record(id, replaced, None));
+            turn.decision.records.push(target_record(id, &member, Some(&target)));
+        }
+        if current.epoch == LEAVE_STATIC_EPOCH {
+            current.epoch = current.previous_epoch;
+        }
+        Ok(Self {
+            id,
+            group,
+            epoch: group.epoch,
+            member,
+            metadata,
+            current,
+            target,
+            expressions: BTreeMap::new(),
+            replaces,
+        })
+    }
+
+    fn known(&self) -> Option<&'a Member> {
+        self.group.members.get(self.replaces.as_ref().unwrap_or(&self.member))
+    }
+
+    /// Writes down what the member subscribes to, and raises the group's epoch if the partitions have to be divided anew.
+    fn subscribe(&mut self, turn: &mut Turn<'_>, sessions: &mut ConsumerSessions) {
+        let before = self.known().map(|member| &member.metadata);
+        let expression = self.metadata.subscribed_topic_regex.clone().filter(|text| !text.is_empty());
+        let mut is_changed = before.is_none();
+        if before != Some(&self.metadata) || self.replaces.is_some() {
+            turn.decision.records.push(member_record(self.id, &self.member, Some(self.metadata.clone())));
+        }
+        if let Some(before) = before {
+            is_changed |= before.subscribed_topic_names != self.metadata.subscribed_topic_names;
+            if before.subscribed_topic_regex != self.metadata.subscribed_topic_regex {
+                is_changed = true;
+                let member = self.replaces.as_ref().unwrap_or(&self.member);
+                forget_expression(turn, self.id, self.group, member, before.subscribed_topic_regex.as_deref());
+            }
+        }
+        if sessions.seen != Some(turn.image.offset()) {
+            self.expressions = refresh(turn, self.id, self.group);
+        }
+        if let Some(text) = expression
+            && !self.group.expressions.contains_key(&text)
+        {
+            let found = matches(turn, &text);
+            self.expressions.insert(text.clone(), found.topics.clone());
+            turn.decision.records.push(expression_record(self.id, &text, Some(found)));
+        }
+        let is_unseen = sessions.seen.replace(turn.image.offset()) != Some(turn.image.offset());
+        if !is_changed && !is_unseen {
+            return;
+        }
+        let hash = metadata_hash(&self.topics(turn));
+        if is_changed || hash != self.group.metadata_hash {
+            self.epoch += 1;
+            turn.decision.records.push(group_record(self.id, self.epoch, hash));
+        }
+    }
+
+    /// The members as they will be.
+    fn members(&self) -> impl Iterator<Item = (&MemberId, &ConsumerGroupMemberMetadataValue)> {
+        let gone = self.replaces.as_ref();
+        let others = self.group.members.iter().map(|(id, member)| (id, &member.metadata));
+        let others = others.filter(move |(id, _)| **id != self.member && Some(*id) != gone);
+        others.chain([(&self.member, &self.metadata)])
+    }
+
+    fn names<'n>(&'n self, metadata: &'n ConsumerGroupMemberMetadataValue) -> impl Iterator<Item = &'n str> {
+        let matched = metadata.subscribed_topic_regex.as_ref().and_then(|text| {
+            self.expressions.get(text).or_else(|| self.group.expressions.get(text).map(|matches| &matches.topics))
+        });
+        metadata.subscribed_topic_names.iter().chain(matched.into_iter().flatten()).map(String::as_str)
+    }
+
+    fn topics(&self, turn: &Turn<'_>) -> BTreeMap<Uuid, i32> {
+        let names: BTreeSet<_> = self.members().flat_map(|(_, metadata)| self.names(metadata)).collect();
+        known(turn.image, names)
+    }
+
+    /// Divides the partitions, if the group's epoch has moved on since that was done last.
+    fn divide(&mut self, turn: &mut Turn<'_>) {
+        if self.epoch == self.group.assignment_epoch {
+            return;
+        }
+        let topics = self.topics(turn);
+        let asked = self.members().filter_map(|(_, metadata)| metadata.server_assignor.as_deref());
+        let assignor = preferred(asked, turn.config.default_assignor());
+        let targets = assign(assignor, &self.readers(turn), &topics);
+        for (id, target) in &targets {
+            let before = if *id == self.member { Some(&self.target) } else { self.group.targets.get(id) };
+            if before != Some(target) && !(before.is_none() && target.is_empty()) {
+                turn.decision.records.push(target_record(self.id, id, Some(target)));
+            }
+        }
+        turn.decision.records.push(target_epoch_record(self.id, self.epoch, turn.now.wall.get()));
+        self.target = targets.get(&self.member).cloned().unwrap_or_default();
+    }
+
+    fn readers(&self, turn: &Turn<'_>) -> Vec<Reader<'_>> {
+        let reader = |(id, metadata)| {
+            let of: &ConsumerGroupMemberMetadataValue = metadata;
+            Reader {
+                id,
+                instance: of.instance_id.as_deref(),
+                topics: known(turn.image, self.names(of)).into_keys().collect(),
+                target: if *id == self.member { Some(&self.target) } else { self.group.targets.get(id) },
+            }
+        };
+        self.members().map(reader).collect()
+    }
+
+    /// Takes the member's next step to its target.
+    fn reconcile(&mut self, turn: &mut Turn<'_>, request: &ConsumerGroupHeartbeatRequest) {
+        let replaced = self.replaces.as_ref();
+        let is_free = |topic: Uuid, partition: i32| {
+            let holder = self.group.holders.get(&(topic, partition));
+            holder.is_none_or(|holder| Some(holder) == replaced)
+        };
+        let owned = owned(request);
+        let next = reconcile(&self.current, &self.target, self.epoch, owned.as_ref(), &is_free);
+        let before = self.known().map(|member| &member.current);
+        if before != Some(&next) || self.replaces.is_some() {
+            turn.decision.records.push(current_record(self.id, &self.member, Some(&next)));
+        }
+        self.current = next;
+    }
+}
+
+/// A member may have missed the answer that raised its epoch.
+fn check_epoch(current: &Current, request: &ConsumerGroupHeartbeatRequest) -> Result<(), ErrorCode> {
+    let epoch = request.member_epoch;
+    if epoch == current.epoch {
+        return Ok(());
+    }
+    let has_missed_an_answer = epoch == current.previous_epoch && epoch < current.epoch;
+    let is_subset = owned(request).is_some_and(|owned| {
+        owned.iter().all(|(topic, of)| {
+            let assigned = current.assigned.get(topic);
+            of.iter().all(|partition| assigned.is_some_and(|assigned| assigned.contains_key(partition)))
+        })
+    });
+    if has_missed_an_answer && is_subset { Ok(()) } else { Err(ErrorCode::FencedMemberEpoch) }
+}
+
+/// What is known of the member, with what it says now. Nothing said is nothing changed.
+fn metadata(
+    before: ConsumerGroupMemberMetadataValue,
+    caller: &Caller,
+    request: &ConsumerGroupHeartbeatRequest,
+) -> ConsumerGroupMemberMetadataValue {
+    let names = request.subscribed_topic_names.clone().map(|mut names| {
+        names.sort_unstable();
+        names.dedup();
+        names
+    });
+    let expression = request.subscribed_topic_regex.clone();
+    let timeout = request.rebalance_timeout_ms;
+    ConsumerGroupMemberMetadataValue {
+        instance_id: request.instance_id.clone().or(before.instance_id),
+        rack_id: request.rack_id.clone().or(before.rack_id),
+        client_id: caller.client_id.clone(),
+        client_host: caller.client_host.clone(),
+        subscribed_topic_names: names.unwrap_or(before.subscribed_topic_names),
+        subscribed_topic_regex: expression.or(before.subscribed_topic_regex).filter(|text| !text.is_empty()),
+        rebalance_timeout_ms: if timeout < 0 { before.rebalance_timeout_ms } else { timeout },
+        server_assignor: request.server_assignor.clone().or(before.server_assignor),
+        classic_member_metadata: before.classic_member_metadata,
+    }
+}
