@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod auditor;
 pub(crate) mod deletion;
+pub(crate) mod member;
 pub(crate) mod producer;
 pub(crate) mod reader;
 

@@ -7,6 +7,7 @@
 //! Topics whose durability is not `sync` promise nothing about a crash. Each crash begins them anew: what was seen and
 //! acknowledged before is forgotten, and answers to requests sent before count no more.
 
+mod groups;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use ringlog_reactor::Instant;
 use ringlog_storage::batch::{BatchView, Decompressor, crc32c, split};
 use ringlog_storage::types::{Millis, Uuid};
 
+use self::groups::Groups;
 pub(crate) use self::topics::{Kind, Stage, Topic};
 use crate::records::{self, BatchNumber, Form};
 
@@ -112,6 +114,7 @@ pub(crate) struct Ledger {
     pub(crate) counts: Counts,
     /// Storage errors have a cause: disk faults, a full disk, a shutdown.
     pub(crate) storage_may_fail: bool,
+    pub(crate) groups: Groups,
     topics: BTreeMap<Uuid, Topic>,
     uncertain_names: BTreeSet<String>,
     sent: Vec<Sent>,
@@ -127,6 +130,7 @@ impl Ledger {
             start,
             counts: Counts::default(),
             storage_may_fail: false,
+            groups: Groups::default(),
             topics: BTreeMap::new(),
             uncertain_names: BTreeSet::new(),
             sent: Vec::new(),

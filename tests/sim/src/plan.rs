@@ -8,6 +8,7 @@ use ringlog_reactor::sim::{DiskOptions, NetworkOptions, Random, SimOptions};
 use ringlog_storage::config::StoreConfig;
 use ringlog_storage::types::ShardId;
 
+use crate::clients::member::Protocol;
 use crate::clients::producer::Manner;
 
 /// Most shards of a broker.
@@ -45,6 +46,7 @@ pub(crate) struct Plan {
     pub(crate) producers: Vec<Manner>,
     pub(crate) readers: Vec<u32>,
     pub(crate) admins: Vec<u32>,
+    pub(crate) members: Vec<(Protocol, u32)>,
     pub(crate) troubles: Vec<Trouble>,
 }
 
@@ -53,6 +55,10 @@ impl Plan {
         let producers = (0..random.between(1, 3)).map(|_| manner(random)).collect();
         let readers = (0..random.between(1, 2)).map(|_| small(random, 10, 60)).collect();
         let admins = (0..random.below(2)).map(|_| small(random, 5, 20)).collect();
+        // In half of the runs, so that the others are not slower than they were.
+        let members = if random.chance(500) { random.between(1, 4) } else { 0 };
+        let protocol = |random: &mut Random| [Protocol::Classic, Protocol::Consumer][random.index(2)];
+        let members = (0..members).map(|_| (protocol(random), small(random, 10, 60))).collect();
         Self {
             options: options(random),
             sizes: sizes(random),
@@ -61,6 +67,7 @@ impl Plan {
             producers,
             readers,
             admins,
+            members,
             troubles: troubles(random),
         }
     }

@@ -18,6 +18,7 @@ use ringlog_storage::types::Millis;
 use crate::Outcome;
 use crate::clients::admin::Admin;
 use crate::clients::auditor::Auditor;
+use crate::clients::member::{Member, SESSION_TIMEOUT};
 use crate::clients::producer::Producer;
 use crate::clients::reader::Reader;
 use crate::clients::{Client, Shared};
@@ -144,6 +145,9 @@ impl World {
         }
         for fetches in self.plan.readers.clone() {
             self.spawn("reader", |client| Reader::new(client, fetches).run());
+        }
+        for (protocol, rounds) in self.plan.members.clone() {
+            self.spawn("member", |client| Member::new(client, protocol, rounds).run());
         }
         for (admin, changes) in (0..).zip(self.plan.admins.clone()) {
             let name = |index| Kind::ALL[self.random.index(Kind::ALL.len())].name(1 + admin * NAMES_PER_ADMIN + index);
@@ -359,6 +363,10 @@ fn start(plan: &Plan) -> Start {
         "log.dirs=data".to_owned(),
         format!("log.retention.check.interval.ms={}", plan.retention_check_ms),
         "auto.create.topics.enable=false".to_owned(),
+        "offsets.topic.num.partitions=3".to_owned(),
+        "group.initial.rebalance.delay.ms=50".to_owned(),
+        "group.min.session.timeout.ms=100".to_owned(),
+        format!("group.consumer.session.timeout.ms={}", SESSION_TIMEOUT.as_millis()),
     ];
     let sources = Sources { set: &set, ..Sources::default() };
     let (fixed, _) = StaticConfig::load(&sources).unwrap_or_else(|errors| panic!("{errors:?}"));

@@ -8,7 +8,7 @@ use ringlog_net::messages::describe_configs::{DescribeConfigsRequest, DescribeCo
 use ringlog_net::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ringlog_storage::types::Millis;
 
-use super::{Client, admin, code};
+use super::{Client, admin, code, member};
 use crate::connection::{Connection, Lost};
 use crate::ledger::{Partition, Told};
 use crate::records;
@@ -45,6 +45,7 @@ impl Auditor {
         admin::look_at_topics(&mut self.client, connection).await?;
         let shared = self.client.shared.clone();
         self.check_settings(connection).await?;
+        self.check_offsets(connection).await?;
         let partitions = shared.ledger.borrow().partitions();
         for partition in partitions {
             let start = self.list_offset(connection, partition, EARLIEST).await?;
@@ -53,6 +54,20 @@ impl Auditor {
             shared.ledger.borrow().audit(partition);
             if !shared.ledger.borrow().topic(partition.topic).kind.is_rewritten() {
                 self.check_times(connection, partition).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever was committed is still committed. A coordinator that has just come up reads its log first.
+    async fn check_offsets(&mut self, connection: &mut Connection) -> Result<(), Lost> {
+        let known = self.client.shared.ledger.borrow().groups.known();
+        for (group, partition) in known {
+            let name = self.client.shared.ledger.borrow().topic(partition.topic).name.clone();
+            while let Err(code) = member::fetch_offset(&self.client, connection, &group, &name, partition).await? {
+                let is_coming = code == ErrorCode::CoordinatorLoadInProgress;
+                assert!(is_coming, "{group} {partition:?}: {code}, and nothing is wrong");
+                self.client.pause(20).await;
             }
         }
         Ok(())
