@@ -33,7 +33,12 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
             let coordinators = request.coordinator_keys.into_iter().map(|key| coordinator(key, &found)).collect();
             FindCoordinatorResponse { coordinators, ..FindCoordinatorResponse::default() }
         } else {
-            let Coordinator { node_id, host, port, error_code, error_message, .. } = coordinator(request.key, &found);
+            let Coordinator { node_id, host, port, error_code, mut error_message, .. } =
+                coordinator(request.key, &found);
+            if found.is_ok() {
+                // Kafka's words for success in these versions.
+                error_message = Some("NONE".to_owned());
+            }
             FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
         };
         respond(&response, version)

@@ -10,7 +10,7 @@ use ringlog_net::views::TopicRef;
 use ringlog_storage::types::PartitionIndex;
 
 use crate::dispatch::{Handled, Incoming, respond};
-use crate::group::{ask, caller};
+use crate::group::{Asked, ask, caller};
 use crate::topics::{find_partition, find_topic};
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
@@ -33,7 +33,11 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         topic.partitions.retain(|partition| check(partition.partition_index) == ErrorCode::None);
     }
     let group = request.group_id.clone();
-    let asked = ask(shard, &group, caller(incoming), GroupRequest::DeleteOffsets(request)).await;
+    let asked = if group.is_empty() {
+        Asked::refused(ErrorCode::InvalidGroupId)
+    } else {
+        ask(shard, &group, caller(incoming), GroupRequest::DeleteOffsets(request)).await
+    };
     Ok(Handled::later(async move {
         match asked.reply().await {
             Ok(GroupResponse::DeleteOffsets(deleted)) => {

@@ -54,10 +54,10 @@ impl Groups {
 
     /// Deletes a group without members, and its offsets.
     pub(super) fn delete(&mut self, turn: &mut Turn<'_>, group: String) -> DeletableGroupResult {
-        let (code, message) = match self.sessions.get(group.as_str()) {
-            None => (ErrorCode::GroupIdNotFound, Some(format!("Group {group} not found."))),
-            Some(session) if !session.is_empty() => (ErrorCode::NonEmptyGroup, None),
-            Some(_) => (ErrorCode::None, None),
+        let code = match self.sessions.get(group.as_str()) {
+            None => ErrorCode::GroupIdNotFound,
+            Some(session) if !session.is_empty() => ErrorCode::NonEmptyGroup,
+            Some(_) => ErrorCode::None,
         };
         if code == ErrorCode::None {
             for (topic, partitions) in self.state.offsets(&group).into_iter().flatten() {
@@ -68,6 +68,6 @@ impl Groups {
             }
             self.sessions.remove(group.as_str());
         }
-        DeletableGroupResult { group_id: group, error_code: code.code(), error_message: message }
+        DeletableGroupResult { group_id: group, error_code: code.code(), ..DeletableGroupResult::default() }
     }
 }

@@ -95,6 +95,7 @@ impl ClassicGroup {
             let response = JoinGroupResponse {
                 error_code: ErrorCode::MemberIdRequired.code(),
                 member_id: id.to_string(),
+                protocol_name: None,
                 ..JoinGroupResponse::default()
             };
             turn.answer(joiner.ticket, GroupResponse::Join(response));
