@@ -166,7 +166,7 @@ pub(crate) fn take_call(state: &mut State, now: Now, call: GroupCall) {
         Life::Ended => state.groups.refuse(&call, ErrorCode::NotCoordinator),
         Life::Serving(serving) if serving.stalled.is_some() => serving.queue.push_back(call),
         Life::Serving(_) => {
-            run(state, now, call.partition, |machine| machine.handle(now, call.ticket, &call.caller, call.request))
+            run(state, now, call.partition, |machine| machine.handle(now, call.ticket, &call.caller, call.request));
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) use subscription::subscribed_topics;
 /// The protocol type of consumers; others are Kafka Connect's and applications' own.
 pub(super) const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 /// How long somebody that joins for the first time is waited for: it cannot send heartbeats before it has its id.
-const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
+const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_mins(5);
 /// The most that all members' metadata and assignments may take in the log, as with Kafka's default of
 /// `max.message.bytes`.
 const GROUP_BYTES_MAX: usize = 1024 * 1024;

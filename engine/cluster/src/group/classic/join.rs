@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
-use ringlog_storage::types::Uuid;
 
 use super::{ClassicGroup, Member, Phase, Wait, duration};
 use crate::group::request::{Caller, GroupResponse, Ticket};
@@ -65,7 +64,11 @@ impl ClassicGroup {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
         let joiner = Joiner { ticket, caller, request, id_bits };
-        if joiner.request.member_id.is_empty() { self.join_first(turn, joiner) } else { self.join_again(turn, joiner) }
+        if !joiner.request.member_id.is_empty() {
+            return self.join_again(turn, joiner);
+        }
+        self.join_first(turn, joiner);
+        Ok(())
     }
 
     fn has_room_for(&self, id: &str, turn: &Turn<'_>) -> bool {
@@ -81,14 +84,14 @@ impl ClassicGroup {
         is_in || i64::try_from(count).is_ok_and(|count| count < turn.config.classic_members_max)
     }
 
-    fn join_first(&mut self, turn: &mut Turn<'_>, joiner: Joiner<'_>) -> Result<(), ErrorCode> {
+    fn join_first(&mut self, turn: &mut Turn<'_>, joiner: Joiner<'_>) {
         let instance = joiner.request.group_instance_id.as_deref();
         let name = instance.unwrap_or(&joiner.caller.client_id);
         let id = MemberId::from(format!("{name}-{}", hyphenated(joiner.id_bits)));
         if let Some(instance) = instance {
             match self.instances.get(instance) {
-                Some(old) => self.take_place_of(turn, &Arc::clone(old), id, joiner),
-                None => self.add_member(turn, id, joiner),
+                Some(old) => self.take_place_of(turn, &Arc::clone(old), &id, joiner),
+                None => self.add_member(turn, &id, joiner),
             }
         } else if joiner.caller.api_version >= ID_FIRST_VERSION_MIN {
             self.add_pending(turn, Arc::clone(&id), joiner.request.session_timeout_ms);
@@ -100,9 +103,8 @@ impl ClassicGroup {
             };
             turn.answer(joiner.ticket, GroupResponse::Join(response));
         } else {
-            self.add_member(turn, id, joiner);
+            self.add_member(turn, &id, joiner);
         }
-        Ok(())
     }
 
     fn join_again(&mut self, turn: &mut Turn<'_>, joiner: Joiner<'_>) -> Result<(), ErrorCode> {
@@ -112,7 +114,7 @@ impl ClassicGroup {
             && let Some(alarm) = self.pending.remove(&id)
         {
             turn.timers.remove(&alarm, self.owner(Some(&id)));
-            self.add_member(turn, id, joiner);
+            self.add_member(turn, &id, joiner);
             return Ok(());
         }
         self.check_member(&id, instance)?;
@@ -137,17 +139,17 @@ impl ClassicGroup {
         Ok(())
     }
 
-    fn add_member(&mut self, turn: &mut Turn<'_>, id: MemberId, joiner: Joiner<'_>) {
+    fn add_member(&mut self, turn: &mut Turn<'_>, id: &MemberId, joiner: Joiner<'_>) {
         if self.members.is_empty() {
             self.protocol_type = Some(joiner.request.protocol_type.clone());
         }
         let member = joiner.member();
         if let Some(instance) = &member.instance_id {
-            self.instances.insert(Arc::clone(instance), Arc::clone(&id));
+            self.instances.insert(Arc::clone(instance), Arc::clone(id));
         }
-        self.members.insert(Arc::clone(&id), member);
-        self.leader.get_or_insert_with(|| Arc::clone(&id));
-        self.renew_session(turn, &id);
+        self.members.insert(Arc::clone(id), member);
+        self.leader.get_or_insert_with(|| Arc::clone(id));
+        self.renew_session(turn, id);
         self.member_joined(turn);
     }
 
@@ -162,7 +164,7 @@ impl ClassicGroup {
 
     /// A static member has come back under a new id, and the old one is fenced. If nothing else has changed the group goes
     /// on as it was.
-    fn take_place_of(&mut self, turn: &mut Turn<'_>, old: &MemberId, id: MemberId, joiner: Joiner<'_>) {
+    fn take_place_of(&mut self, turn: &mut Turn<'_>, old: &MemberId, id: &MemberId, joiner: Joiner<'_>) {
         let mut member = self.members.remove(old).expect("instances name members");
         turn.timers.remove(&member.alarm, self.owner(Some(old)));
         if let Some(waits) = member.waits.take() {
@@ -170,24 +172,24 @@ impl ClassicGroup {
         }
         let was_leader = self.leader.as_ref() == Some(old);
         if was_leader {
-            self.leader = Some(Arc::clone(&id));
+            self.leader = Some(Arc::clone(id));
         }
         let (ticket, version) = (joiner.ticket, joiner.caller.api_version);
         let assignment = std::mem::take(&mut member.assignment);
         let has_synced = member.has_synced;
         let returned = Member { assignment, has_synced, is_new: false, ..joiner.member() };
         let instance = returned.instance_id.clone().expect("it has one");
-        self.instances.insert(instance, Arc::clone(&id));
-        self.members.insert(Arc::clone(&id), returned);
-        self.renew_session(turn, &id);
+        self.instances.insert(instance, Arc::clone(id));
+        self.members.insert(Arc::clone(id), returned);
+        self.renew_session(turn, id);
         if self.phase != Phase::Stable || self.select_protocol() != self.protocol {
             self.member_joined(turn);
             return;
         }
-        let member = self.members.get_mut(&id).expect("was put there just now");
+        let member = self.members.get_mut(id).expect("was put there just now");
         member.waits = None;
         turn.decision.records.push(self.record());
-        let mut response = self.join_response(&id);
+        let mut response = self.join_response(id);
         if version >= SKIP_ASSIGNMENT_VERSION_MIN {
             response.skip_assignment = was_leader;
         } else {
@@ -204,6 +206,6 @@ impl ClassicGroup {
 /// Random bits in the form of a UUID (RFC 9562, version 4).
 fn hyphenated(bits: u128) -> String {
     let bits = bits & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
-    let digits: String = Uuid::from_u128(bits).get().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = format!("{bits:032x}");
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
