@@ -2,13 +2,15 @@
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::ApiKey;
+use ringlog_net::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
+use ringlog_net::messages::offset_commit::OffsetCommitRequest;
 use ringlog_net::messages::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
     OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
 use ringlog_storage::types::Uuid;
 
-use crate::group::{commit, commit_of, fresh_group};
+use crate::group::{JOIN, Member, await_state, commit, commit_of, committed, fresh_group};
 use crate::session::{Session, every_version, expect};
 use crate::topic::Topic;
 
@@ -87,6 +89,12 @@ fn fetch(session: &mut Session, version: i16, group: &str, wanted: Wanted<'_>) -
     groups.remove(0).topics
 }
 
+fn delete_topic(session: &mut Session, topic: &Topic) {
+    let topics = vec![DeleteTopicState { name: Some(topic.name.clone()), ..Default::default() }];
+    let response = session.ask(6, &DeleteTopicsRequest { topics, timeout_ms: 30_000, ..Default::default() });
+    expect(response.responses[0].error_code, ErrorCode::None);
+}
+
 fn topic_of(version: i16, topic: &Topic, partitions: Vec<OffsetFetchResponsePartitions>) -> OffsetFetchResponseTopics {
     let by_id = version >= TOPIC_IDS;
     OffsetFetchResponseTopics {
@@ -118,11 +126,7 @@ fn every_version_fetches_what_was_committed() {
         let mut of = commit_of(&topic, 9, 1, 7);
         of.partitions[0].committed_metadata = Some("words".to_owned());
         of.partitions[0].committed_leader_epoch = 3;
-        let commit = ringlog_net::messages::offset_commit::OffsetCommitRequest {
-            group_id: group.clone(),
-            topics: vec![of],
-            ..Default::default()
-        };
+        let commit = OffsetCommitRequest { group_id: group.clone(), topics: vec![of], ..Default::default() };
         expect(session.ask(9, &commit).topics[0].partitions[0].error_code, ErrorCode::None);
         let epoch = if version >= LEADER_EPOCHS { 3 } else { -1 };
         let there = partition(1, 7, epoch, "words");
@@ -222,5 +226,43 @@ fn a_member_of_a_classic_group_need_not_say_who_it_is() {
         let found = ask(session, version, &request);
         expect(found[0].error_code, ErrorCode::None);
         assert_eq!(found[0].topics[0].partitions[0].committed_offset, 7);
+    });
+}
+
+#[test]
+fn a_topic_takes_its_offsets_along() {
+    every_version(ApiKey::OffsetFetch, |session, version| {
+        let topic = Topic::create(session, "read", 1);
+        let group = fresh_group(session, "fetches");
+        commit(session, &group, &topic, 0, 7);
+        delete_topic(session, &topic);
+        // Apache Kafka answers the deletion before its coordinators have heard of it.
+        while committed(session, &group, &topic, 0).committed_offset != -1 {}
+        if version < TOPIC_IDS {
+            let found = fetch(session, version, &group, Some(&[(&topic, &[0])]));
+            assert_eq!(found, [topic_of(version, &topic, vec![nothing(0)])]);
+        }
+        if version >= ALL {
+            assert_eq!(fetch(session, version, &group, None), []);
+        }
+    });
+}
+
+#[test]
+fn members_fetch_in_any_state_of_their_group() {
+    every_version(ApiKey::OffsetFetch, |session, version| {
+        let topic = Topic::create(session, "read", 1);
+        let group = fresh_group(session, "fetches");
+        commit(session, &group, &topic, 0, 7);
+        let there = [topic_of(version, &topic, vec![partition(0, 7, -1, "")])];
+        let mut member = Member::new(session, &group);
+        member.join(JOIN);
+        assert_eq!(fetch(session, version, &group, Some(&[(&topic, &[0])])), there);
+        member.assign(&[]);
+        assert_eq!(fetch(session, version, &group, Some(&[(&topic, &[0])])), there);
+        let mut newcomer = Member::new(session, &group);
+        newcomer.begin_join(JOIN);
+        await_state(session, &group, "PreparingRebalance");
+        assert_eq!(fetch(session, version, &group, Some(&[(&topic, &[0])])), there);
     });
 }

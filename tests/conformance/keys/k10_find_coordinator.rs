@@ -12,6 +12,11 @@ use crate::session::{Session, every_version, expect};
 const KEY_TYPES: i16 = 1;
 /// The first version that asks for several keys at once.
 const SEVERAL_KEYS: i16 = 4;
+/// The first version that asks for share groups.
+const SHARE_GROUPS: i16 = 6;
+/// The kinds of keys.
+const GROUP: i8 = 0;
+const SHARE: i8 = 2;
 /// A kind of key that there is not.
 const UNKNOWN_TYPE: i8 = 9;
 
@@ -44,7 +49,7 @@ fn every_version_finds_the_coordinators_of_groups() {
     every_version(ApiKey::FindCoordinator, |session, version| {
         await_coordinator(session, "one");
         let brokers = session.ask(12, &MetadataRequest { topics: Some(vec![]), ..Default::default() }).brokers;
-        let found = find(session, version, 0, &["one", "two", ""]);
+        let found = find(session, version, GROUP, &["one", "two", ""]);
         let keys: Vec<_> = found.iter().map(|one| one.key.as_str()).collect();
         assert_eq!(keys, ["one", "two", ""]);
         for one in &found {
@@ -59,7 +64,7 @@ fn every_version_finds_the_coordinators_of_groups() {
 fn no_keys_have_no_coordinators() {
     every_version(ApiKey::FindCoordinator, |session, version| {
         if version >= SEVERAL_KEYS {
-            assert_eq!(find(session, version, 0, &[]), []);
+            assert_eq!(find(session, version, GROUP, &[]), []);
         }
     });
 }
@@ -71,6 +76,17 @@ fn a_kind_of_key_that_there_is_not_is_refused() {
             for one in find(session, version, UNKNOWN_TYPE, &["one"]) {
                 expect(one.error_code, ErrorCode::InvalidRequest);
                 assert_eq!((one.node_id, &*one.host, one.port), (-1, "", -1));
+            }
+        }
+    });
+}
+
+#[test]
+fn older_versions_know_no_share_groups() {
+    every_version(ApiKey::FindCoordinator, |session, version| {
+        if (KEY_TYPES..SHARE_GROUPS).contains(&version) {
+            for one in find(session, version, SHARE, &["group:AAAAAAAAAAAAAAAAAAAAAQ:0"]) {
+                expect(one.error_code, ErrorCode::InvalidRequest);
             }
         }
     });

@@ -358,6 +358,72 @@ fn a_static_member_that_comes_back_with_news_brings_a_rebalance() {
 }
 
 #[test]
+fn a_static_member_that_comes_back_before_it_is_assigned_brings_a_rebalance() {
+    every_version(ApiKey::JoinGroup, |session, version| {
+        if version < STATIC_JOIN {
+            return;
+        }
+        let group = fresh_group(session, "static");
+        let mut leader = Member::fixed(session, &group, "leader");
+        let mut follower = Member::fixed(session, &group, "follower");
+        bring_together(&mut leader, &mut follower);
+        leader.begin_join(version);
+        follower.await_rebalance();
+        follower.join(version);
+        leader.end_join(version);
+        // The leader would assign to an id that is no more.
+        let mut back = Member::fixed(session, &group, "follower");
+        back.begin_join(version);
+        leader.await_rebalance();
+        leader.join(version);
+        back.end_join(version);
+        assert_eq!((leader.joined.generation_id, leader.joined.members.len()), (4, 2));
+    });
+}
+
+#[test]
+fn a_static_member_that_was_sent_away_joins_anew() {
+    every_version(ApiKey::JoinGroup, |session, version| {
+        if version < STATIC_JOIN {
+            return;
+        }
+        let group = fresh_group(session, "static");
+        let mut member = Member::fixed(session, &group, "fixed");
+        member.join(version);
+        member.assign(&[]);
+        member.leave();
+        assert_eq!(
+            member.session.ask(version, &member.request),
+            refused(version, ErrorCode::UnknownMemberId, member.id())
+        );
+        let mut back = Member::fixed(session, &group, "fixed");
+        back.join(version);
+        assert_eq!((back.joined.generation_id, back.joined.members.len()), (3, 1));
+    });
+}
+
+#[test]
+fn a_static_member_keeps_its_id_when_it_joins_again() {
+    every_version(ApiKey::JoinGroup, |session, version| {
+        if version < STATIC_JOIN {
+            return;
+        }
+        let group = fresh_group(session, "static");
+        let mut leader = Member::fixed(session, &group, "leader");
+        let mut follower = Member::fixed(session, &group, "follower");
+        bring_together(&mut leader, &mut follower);
+        let before = follower.id().to_owned();
+        follower.join(version);
+        assert_eq!((follower.joined.generation_id, follower.id()), (2, &*before));
+        leader.begin_join(version);
+        follower.await_rebalance();
+        follower.join(version);
+        leader.end_join(version);
+        assert_eq!((leader.joined.generation_id, follower.id()), (3, &*before));
+    });
+}
+
+#[test]
 fn twins_fence_each_other_while_they_wait() {
     every_version(ApiKey::JoinGroup, |session, version| {
         if version < STATIC_JOIN {

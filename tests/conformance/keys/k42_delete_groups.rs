@@ -77,6 +77,9 @@ fn several_groups_are_deleted_each_for_itself_and_none() {
             .map(|result| ErrorCode::from_wire(result.error_code))
             .collect();
         assert_eq!(codes, [ErrorCode::GroupIdNotFound, ErrorCode::None, ErrorCode::NonEmptyGroup]);
+        let twice = [&*group, NONE_SUCH, &*group, NONE_SUCH];
+        let expected = [result(&group, ErrorCode::GroupIdNotFound), result(NONE_SUCH, ErrorCode::GroupIdNotFound)];
+        assert_eq!(delete(session, version, &twice), expected);
         assert_eq!(delete(session, version, &[]), []);
     });
 }
