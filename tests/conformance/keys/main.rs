@@ -1,11 +1,20 @@
 //! Requests of every version of every API key that is served, byte by byte over a socket, against a real process.
 #![forbid(unsafe_code)]
 
+mod group;
 mod k00_produce;
 mod k01_fetch;
 mod k02_list_offsets;
 mod k03_metadata;
+mod k08_offset_commit;
+mod k09_offset_fetch;
 mod k10_find_coordinator;
+mod k11_join_group;
+mod k12_heartbeat;
+mod k13_leave_group;
+mod k14_sync_group;
+mod k15_describe_groups;
+mod k16_list_groups;
 mod k18_api_versions;
 mod k19_create_topics;
 mod k20_delete_topics;
@@ -18,8 +27,10 @@ mod k31_delete_acls;
 mod k32_describe_configs;
 mod k33_alter_configs;
 mod k37_create_partitions;
+mod k42_delete_groups;
 mod k43_elect_leaders;
 mod k44_incremental_alter_configs;
+mod k47_offset_delete;
 mod k60_describe_cluster;
 mod k61_describe_producers;
 mod k74_list_config_resources;

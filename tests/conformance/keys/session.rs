@@ -17,6 +17,10 @@ const ANSWER_MAX: Duration = Duration::from_mins(1);
 /// More than any answer here.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 
+/// What the broker is started with, and what one that already runs wants too: cases of groups do not wait for members that
+/// do not come, and may have sessions that end soon.
+const SETTINGS: &[(&str, &str)] = &[("group.initial.rebalance.delay.ms", "0"), ("group.min.session.timeout.ms", "100")];
+
 /// Connected to a broker that is shared by the tests that run at the same time, and ended after the last of them.
 pub(crate) struct Session {
     stream: TcpStream,
@@ -28,7 +32,8 @@ fn target() -> Arc<Target> {
     static SHARED: Mutex<Weak<Target>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let started = Arc::new(Target::new(Options::default()));
+        let options = SETTINGS.iter().fold(Options::default(), |options, (key, value)| options.set(key, value));
+        let started = Arc::new(Target::new(options));
         *shared = Arc::downgrade(&started);
         started
     })
@@ -53,9 +58,18 @@ impl Session {
 
     /// Sends a request of a version and reads its answer, which must be whole and no more.
     pub(crate) fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
-        let frame =
-            self.ask_raw(R::KEY.code(), version, R::KEY.request_header_version(version), &body(request, version));
-        let frame = frame.unwrap_or_else(|| panic!("{} {version}: the connection was closed", R::KEY));
+        self.tell(version, request);
+        self.hear::<R>(version)
+    }
+
+    /// Sends a request whose answer is read later, or that has none.
+    pub(crate) fn tell<R: Request>(&mut self, version: i16, request: &R) {
+        self.send(R::KEY.code(), version, R::KEY.request_header_version(version), &body(request, version));
+    }
+
+    /// Reads the answer to the request that was sent last.
+    pub(crate) fn hear<R: Request>(&mut self, version: i16) -> R::Response {
+        let frame = self.answer().unwrap_or_else(|| panic!("{} {version}: the connection was closed", R::KEY));
         let mut reader = Reader::new(&frame);
         if R::KEY.response_header_version(version) == 1 {
             reader.tagged_fields(|_, _| Ok(false)).expect("tagged fields of the header");
@@ -66,19 +80,18 @@ impl Session {
         response
     }
 
-    /// Sends a request that has no answer.
-    pub(crate) fn tell<R: Request>(&mut self, version: i16, request: &R) {
-        self.send(R::KEY.code(), version, R::KEY.request_header_version(version), &body(request, version));
-    }
-
     /// Sends any key and version with any body. Answers what follows the correlation id, or nothing where the broker has
     /// closed the connection.
     pub(crate) fn ask_raw(&mut self, key: i16, version: i16, header_version: i16, body: &[u8]) -> Option<Vec<u8>> {
         self.send(key, version, header_version, body);
-        let correlation_id = self.correlation_id;
+        self.answer()
+    }
+
+    /// What follows the correlation id in the answer to the last request.
+    fn answer(&mut self) -> Option<Vec<u8>> {
         let frame = self.receive()?;
         let (head, rest) = frame.split_at_checked(4).expect("a correlation id");
-        assert_eq!(head, correlation_id.to_be_bytes(), "correlation id");
+        assert_eq!(head, self.correlation_id.to_be_bytes(), "correlation id");
         Some(rest.to_vec())
     }
 

@@ -25,6 +25,8 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let shard = incoming.connection.shard();
     let image = shard.with(|state| state.image.clone());
     let mut response = OffsetCommitResponse::default();
+    // What is known, and nothing is committed of, is not spoken of.
+    request.topics.retain(|topic| !topic.partitions.is_empty() || find_topic(&image, named(topic, version)).is_err());
     for topic in &mut request.topics {
         response.topics.push(check_topic(&image, topic, version));
     }
@@ -40,11 +42,13 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     }))
 }
 
+fn named(topic: &OffsetCommitRequestTopic, version: i16) -> TopicRef<'_> {
+    if version >= TOPIC_ID_VERSION_MIN { TopicRef::Id(topic.topic_id) } else { TopicRef::Name(&topic.name) }
+}
+
 /// Leaves those partitions in the topic that are there, and answers all of them, as if they were committed.
 fn check_topic(image: &Image, topic: &mut OffsetCommitRequestTopic, version: i16) -> OffsetCommitResponseTopic {
-    let named =
-        if version >= TOPIC_ID_VERSION_MIN { TopicRef::Id(topic.topic_id) } else { TopicRef::Name(&topic.name) };
-    let found = find_topic(image, named);
+    let found = find_topic(image, named(topic, version));
     let check = |partition: i32| match found {
         Ok(found) => find_partition(found, PartitionIndex::new(partition)).err().unwrap_or(ErrorCode::None),
         Err(code) => code,

@@ -13,6 +13,8 @@ use crate::topics::endpoint_of;
 
 /// From this version on one request asks for several keys (KIP-699).
 const SEVERAL_KEYS_VERSION_MIN: i16 = 4;
+/// From this version on share groups have coordinators.
+const SHARE_VERSION_MIN: i16 = 6;
 /// The kinds of coordinators that a key can ask for.
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
@@ -28,12 +30,21 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let (version, listener) = (incoming.version(), incoming.connection.listener);
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
-        let found = find(&shard, request.key_type, listener).await;
+        let found = if request.key_type == SHARE && version < SHARE_VERSION_MIN {
+            Err(ErrorCode::InvalidRequest)
+        } else {
+            find(&shard, request.key_type, listener).await
+        };
         let response = if version >= SEVERAL_KEYS_VERSION_MIN {
             let coordinators = request.coordinator_keys.into_iter().map(|key| coordinator(key, &found)).collect();
             FindCoordinatorResponse { coordinators, ..FindCoordinatorResponse::default() }
         } else {
-            let Coordinator { node_id, host, port, error_code, error_message, .. } = coordinator(request.key, &found);
+            let Coordinator { node_id, host, port, error_code, mut error_message, .. } =
+                coordinator(request.key, &found);
+            if found.is_ok() {
+                // Kafka's words for success in these versions.
+                error_message = Some("NONE".to_owned());
+            }
             FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
         };
         respond(&response, version)

@@ -26,7 +26,12 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         let mut response = match asked.reply().await {
             Ok(GroupResponse::Join(response)) => response,
             Ok(other) => unreachable!("a join is answered by one, not {other:?}"),
-            Err(code) => JoinGroupResponse { error_code: code.code(), member_id, ..JoinGroupResponse::default() },
+            Err(code) => JoinGroupResponse {
+                error_code: code.code(),
+                member_id,
+                protocol_name: None,
+                ..JoinGroupResponse::default()
+            },
         };
         if version < NO_PROTOCOL_VERSION_MIN {
             response.protocol_name.get_or_insert_default();

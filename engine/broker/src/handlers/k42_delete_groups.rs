@@ -1,31 +1,32 @@
 //! `DeleteGroups`, versions 0 to 3.
 
+use std::collections::BTreeSet;
+
 use ringlog_cluster::group::{GroupReply, GroupRequest, GroupResponse};
 use ringlog_net::conn::CloseReason;
-use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::group::{ask_each, caller};
-
-/// From this version on an error has words.
-const MESSAGE_VERSION_MIN: i16 = 3;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DeleteGroupsRequest = incoming.decode()?;
     let (version, caller) = (incoming.version(), caller(incoming));
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
-        let groups = request.groups_names;
+        let mut groups = request.groups_names;
+        // A group has one result, however often it is named.
+        let mut named = BTreeSet::new();
+        groups.retain(|group| named.insert(group.clone()));
         let replies = ask_each(&shard, &caller, &groups, |index| GroupRequest::Delete(groups[index].clone())).await;
-        let results = groups.iter().zip(replies).map(|(group, reply)| answer(group, reply, version));
+        let results = groups.iter().zip(replies).map(|(group, reply)| answer(group, reply));
         let response = DeleteGroupsResponse { results: results.collect(), ..DeleteGroupsResponse::default() };
         respond(&response, version)
     }))
 }
 
-fn answer(group: &str, reply: GroupReply, version: i16) -> DeletableGroupResult {
-    let mut result = match reply {
+fn answer(group: &str, reply: GroupReply) -> DeletableGroupResult {
+    match reply {
         Ok(GroupResponse::Delete(result)) => result,
         Ok(other) => unreachable!("a deletion is answered by one, not {other:?}"),
         Err(code) => DeletableGroupResult {
@@ -33,10 +34,5 @@ fn answer(group: &str, reply: GroupReply, version: i16) -> DeletableGroupResult 
             error_code: code.code(),
             ..DeletableGroupResult::default()
         },
-    };
-    if version >= MESSAGE_VERSION_MIN && result.error_code != ErrorCode::None.code() {
-        let code = ErrorCode::from_wire(result.error_code);
-        result.error_message.get_or_insert_with(|| code.message().to_owned());
     }
-    result
 }

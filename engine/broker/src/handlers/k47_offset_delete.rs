@@ -10,7 +10,7 @@ use ringlog_net::views::TopicRef;
 use ringlog_storage::types::PartitionIndex;
 
 use crate::dispatch::{Handled, Incoming, respond};
-use crate::group::{ask, caller};
+use crate::group::{Asked, ask, caller};
 use crate::topics::{find_partition, find_topic};
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
@@ -21,6 +21,10 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let mut response = OffsetDeleteResponse::default();
     for topic in &mut request.topics {
         let found = find_topic(&image, TopicRef::Name(&topic.name));
+        // What is known, and nothing is deleted of, is not spoken of.
+        if found.is_ok() && topic.partitions.is_empty() {
+            continue;
+        }
         let check = |partition: i32| {
             let found = found.and_then(|found| find_partition(found, PartitionIndex::new(partition)));
             found.err().unwrap_or(ErrorCode::None)
@@ -33,7 +37,11 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         topic.partitions.retain(|partition| check(partition.partition_index) == ErrorCode::None);
     }
     let group = request.group_id.clone();
-    let asked = ask(shard, &group, caller(incoming), GroupRequest::DeleteOffsets(request)).await;
+    let asked = if group.is_empty() {
+        Asked::refused(ErrorCode::InvalidGroupId)
+    } else {
+        ask(shard, &group, caller(incoming), GroupRequest::DeleteOffsets(request)).await
+    };
     Ok(Handled::later(async move {
         match asked.reply().await {
             Ok(GroupResponse::DeleteOffsets(deleted)) => {

@@ -85,10 +85,10 @@ impl Groups {
             Some(Session::Consumer(_)) => Some(self.state.consumer(&group).is_none_or(ConsumerGroup::is_empty)),
             None => None,
         };
-        let (code, message) = match is_empty {
-            None => (ErrorCode::GroupIdNotFound, Some(format!("Group {group} not found."))),
-            Some(false) => (ErrorCode::NonEmptyGroup, None),
-            Some(true) => (ErrorCode::None, None),
+        let code = match is_empty {
+            None => ErrorCode::GroupIdNotFound,
+            Some(false) => ErrorCode::NonEmptyGroup,
+            Some(true) => ErrorCode::None,
         };
         if code == ErrorCode::None {
             for (topic, partitions) in self.state.offsets(&group).into_iter().flatten() {
@@ -96,6 +96,6 @@ impl Groups {
             }
             self.end_group(turn, &group.as_str().into());
         }
-        DeletableGroupResult { group_id: group, error_code: code.code(), error_message: message }
+        DeletableGroupResult { group_id: group, error_code: code.code(), ..DeletableGroupResult::default() }
     }
 }

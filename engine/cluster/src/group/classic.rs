@@ -264,7 +264,7 @@ impl ClassicGroup {
             client_id: member.client_id.clone(),
             client_host: member.client_host.clone(),
             member_metadata: protocol.and_then(|name| member.metadata(name)).unwrap_or_default().to_vec(),
-            member_assignment: if protocol.is_some() { member.assignment.clone() } else { Vec::new() },
+            member_assignment: member.assignment.clone(),
         };
         DescribedGroup {
             group_id: self.id.to_string(),

@@ -64,11 +64,11 @@ impl ClassicGroup {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
         let joiner = Joiner { ticket, caller, request, id_bits };
-        if joiner.request.member_id.is_empty() {
-            self.join_first(turn, joiner);
-            return Ok(());
+        if !joiner.request.member_id.is_empty() {
+            return self.join_again(turn, joiner);
         }
-        self.join_again(turn, joiner)
+        self.join_first(turn, joiner);
+        Ok(())
     }
 
     fn has_room_for(&self, id: &str, turn: &Turn<'_>) -> bool {
@@ -98,6 +98,7 @@ impl ClassicGroup {
             let response = JoinGroupResponse {
                 error_code: ErrorCode::MemberIdRequired.code(),
                 member_id: id.to_string(),
+                protocol_name: None,
                 ..JoinGroupResponse::default()
             };
             turn.answer(joiner.ticket, GroupResponse::Join(response));
