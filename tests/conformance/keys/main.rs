@@ -33,6 +33,8 @@ mod k44_incremental_alter_configs;
 mod k47_offset_delete;
 mod k60_describe_cluster;
 mod k61_describe_producers;
+mod k68_consumer_group_heartbeat;
+mod k69_consumer_group_describe;
 mod k74_list_config_resources;
 mod k75_describe_topic_partitions;
 mod session;

@@ -43,7 +43,7 @@ impl ConsumerGroup {
             client_id: metadata.client_id.clone(),
             client_host: metadata.client_host.clone(),
             subscribed_topic_names: metadata.subscribed_topic_names.clone(),
-            subscribed_topic_regex: metadata.subscribed_topic_regex.clone(),
+            subscribed_topic_regex: Some(metadata.subscribed_topic_regex.clone().unwrap_or_default()),
             assignment: named(image, assigned),
             target_assignment: named(image, target),
             member_type: CONSUMER_MEMBER,
