@@ -120,6 +120,8 @@ apis! {
     CreatePartitions 0..=3 => k37_create_partitions,
     ElectLeaders 0..=2 => k43_elect_leaders,
     IncrementalAlterConfigs 0..=1 => k44_incremental_alter_configs,
+    AlterPartitionReassignments 0..=1 => k45_alter_partition_reassignments,
+    ListPartitionReassignments 0..=0 => k46_list_partition_reassignments,
     DescribeQuorum 0..=2 => k55_describe_quorum,
     DescribeCluster 0..=2 => k60_describe_cluster,
     DescribeProducers 0..=0 => k61_describe_producers,

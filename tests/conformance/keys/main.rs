@@ -22,6 +22,8 @@ mod k35_describe_log_dirs;
 mod k37_create_partitions;
 mod k43_elect_leaders;
 mod k44_incremental_alter_configs;
+mod k45_alter_partition_reassignments;
+mod k46_list_partition_reassignments;
 mod k55_describe_quorum;
 mod k60_describe_cluster;
 mod k61_describe_producers;

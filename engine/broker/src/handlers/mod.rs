@@ -24,6 +24,8 @@ pub(crate) mod k35_describe_log_dirs;
 pub(crate) mod k37_create_partitions;
 pub(crate) mod k43_elect_leaders;
 pub(crate) mod k44_incremental_alter_configs;
+pub(crate) mod k45_alter_partition_reassignments;
+pub(crate) mod k46_list_partition_reassignments;
 pub(crate) mod k55_describe_quorum;
 pub(crate) mod k60_describe_cluster;
 pub(crate) mod k61_describe_producers;
