@@ -129,6 +129,8 @@ apis! {
     DescribeQuorum 0..=2 => k55_describe_quorum,
     DescribeCluster 0..=2 => k60_describe_cluster,
     DescribeProducers 0..=0 => k61_describe_producers,
+    DescribeTransactions 0..=0 => k65_describe_transactions,
+    ListTransactions 0..=2 => k66_list_transactions,
     ListConfigResources 0..=1 => k74_list_config_resources,
     DescribeTopicPartitions 0..=0 => k75_describe_topic_partitions,
 }

@@ -31,6 +31,8 @@ mod k46_list_partition_reassignments;
 mod k55_describe_quorum;
 mod k60_describe_cluster;
 mod k61_describe_producers;
+mod k65_describe_transactions;
+mod k66_list_transactions;
 mod k74_list_config_resources;
 mod k75_describe_topic_partitions;
 mod session;

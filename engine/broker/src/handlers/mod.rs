@@ -33,6 +33,8 @@ pub(crate) mod k46_list_partition_reassignments;
 pub(crate) mod k55_describe_quorum;
 pub(crate) mod k60_describe_cluster;
 pub(crate) mod k61_describe_producers;
+pub(crate) mod k65_describe_transactions;
+pub(crate) mod k66_list_transactions;
 pub(crate) mod k74_list_config_resources;
 pub(crate) mod k75_describe_topic_partitions;
 #[cfg(test)]
