@@ -133,4 +133,6 @@ apis! {
     ListTransactions 0..=2 => k66_list_transactions,
     ListConfigResources 0..=1 => k74_list_config_resources,
     DescribeTopicPartitions 0..=0 => k75_describe_topic_partitions,
+    RemoveRaftVoter 0..=0 => k81_remove_raft_voter,
+    UnregisterController 0..=0 => k94_unregister_controller,
 }

@@ -43,6 +43,8 @@ const SERVED: &[ApiKey] = &[
     ApiKey::ListTransactions,
     ApiKey::ListConfigResources,
     ApiKey::DescribeTopicPartitions,
+    ApiKey::RemoveRaftVoter,
+    ApiKey::UnregisterController,
 ];
 
 fn named() -> ApiVersionsRequest {

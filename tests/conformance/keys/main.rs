@@ -35,5 +35,7 @@ mod k65_describe_transactions;
 mod k66_list_transactions;
 mod k74_list_config_resources;
 mod k75_describe_topic_partitions;
+mod k81_remove_raft_voter;
+mod k94_unregister_controller;
 mod session;
 mod topic;

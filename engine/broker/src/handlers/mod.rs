@@ -37,5 +37,7 @@ pub(crate) mod k65_describe_transactions;
 pub(crate) mod k66_list_transactions;
 pub(crate) mod k74_list_config_resources;
 pub(crate) mod k75_describe_topic_partitions;
+pub(crate) mod k81_remove_raft_voter;
+pub(crate) mod k94_unregister_controller;
 #[cfg(test)]
 mod sample_image;
