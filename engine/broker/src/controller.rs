@@ -18,7 +18,7 @@ use ringlog_cluster::metadata::{Decision, Metadata, Registration, StartError as 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::metadata_log::MetadataRecord;
 use ringlog_net::wire::{Reader, Writer};
-use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId};
+use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId, PartitionOffsets};
 use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
 use ringlog_storage::types::{LeaderEpoch, Millis, Offset, PartitionIndex, TopicPartition, Uuid};
@@ -34,11 +34,12 @@ use crate::state::State;
 use crate::topology;
 
 /// The name of the metadata log; Kafka's.
-const METADATA_TOPIC: &str = "__cluster_metadata";
+pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
 /// Where the metadata log is.
-const METADATA_LOG: PartitionKey = PartitionKey { topic_id: Uuid::METADATA_TOPIC, partition: PartitionIndex::new(0) };
+pub(crate) const METADATA_LOG: PartitionKey =
+    PartitionKey { topic_id: Uuid::METADATA_TOPIC, partition: PartitionIndex::new(0) };
 /// The epoch of the one controller. It never changes: one node is a quorum of one.
-const CONTROLLER_EPOCH: LeaderEpoch = LeaderEpoch::new(1);
+pub(crate) const CONTROLLER_EPOCH: LeaderEpoch = LeaderEpoch::new(1);
 /// Records of one batch of the metadata log; a decision that needs more is refused by the limits of its request.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -164,7 +165,7 @@ fn write(state: &mut State, records: &[MetadataRecord], now: Millis) -> Result<W
 fn open_change(state: &mut State) -> Result<Option<Written>, ErrorCode> {
     let controller = state.controller.as_ref().expect("shard 0 has the controller");
     let (log, image) = (controller.log, controller.metadata.image());
-    let offsets = state.store.partition(log).ok_or(ErrorCode::KafkaStorageError)?;
+    let offsets = offsets(state)?;
     let is_committed = offsets.high_watermark >= offsets.log_end;
     if is_committed && controller.publications.in_force.get() >= image.offset() {
         return Ok(None);
@@ -178,6 +179,23 @@ fn open_change(state: &mut State) -> Result<Option<Written>, ErrorCode> {
         state.table.get_mut(log).expect("the metadata log has its slot").commits.push(last_offset, &count);
     }
     Ok(Some(Written { count, last_offset, image }))
+}
+
+/// The offsets of the metadata log, wherever this shard is.
+pub(crate) async fn log_offsets(shard: &Shard) -> Result<PartitionOffsets, ErrorCode> {
+    if shard.index() == 0 {
+        return shard.with(|state| offsets(state));
+    }
+    match shard.call(0, Call::MetadataLog).await.reply().await {
+        Reply::MetadataLog(offsets) => offsets,
+        other => unreachable!("a call for offsets of the metadata log is answered by them, not {other:?}"),
+    }
+}
+
+/// The offsets of the metadata log. On shard 0 only.
+pub(crate) fn offsets(state: &State) -> Result<PartitionOffsets, ErrorCode> {
+    let log = state.controller.as_ref().expect("shard 0 has the controller").log;
+    state.store.partition(log).ok_or(ErrorCode::KafkaStorageError)
 }
 
 fn batch(records: &[MetadataRecord], now: Millis) -> Result<Vec<u8>, ErrorCode> {
@@ -195,8 +213,7 @@ fn batch(records: &[MetadataRecord], now: Millis) -> Result<Vec<u8>, ErrorCode> 
 }
 
 fn is_committed(state: &State, last_offset: Offset) -> bool {
-    let log = state.controller.as_ref().expect("shard 0 has the controller").log;
-    state.store.partition(log).is_some_and(|offsets| offsets.high_watermark > last_offset)
+    offsets(state).is_ok_and(|offsets| offsets.high_watermark > last_offset)
 }
 
 /// Images that are committed and not in force yet, and who waits for that.

@@ -4,7 +4,7 @@ use crate::controller;
 use crate::group;
 use crate::message::{Call, CallId, Message, Reply};
 use crate::partition::watch::Watcher;
-use crate::partition::{append, deletion, lookup, producers, read};
+use crate::partition::{append, deletion, lookup, producers, read, sizes};
 use crate::shard::Shard;
 use crate::topology;
 
@@ -44,6 +44,8 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             return;
         }
         Call::Producers(keys) => Reply::Producers(shard.with(|state| producers::producers(state, &keys))),
+        Call::Sizes(keys) => Reply::Sizes(shard.with(|state| sizes::sizes(state, &keys))),
+        Call::MetadataLog => Reply::MetadataLog(shard.with(|state| controller::offsets(state))),
         Call::Delete(items, wait_max) => {
             let begun = deletion::begin(shard, &items, wait_max);
             later(shard, from, id, async move { Reply::Delete(begun.outcomes().await) });

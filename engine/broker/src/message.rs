@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ringlog_cluster::group::Answer;
 use ringlog_cluster::image::Image;
+use ringlog_net::error::ErrorCode;
+use ringlog_storage::answer::PartitionOffsets;
 
 use crate::boot::Boot;
 use crate::controller::{Command, CommandReply};
@@ -14,6 +16,7 @@ use crate::partition::deletion::{DeleteItem, DeleteOutcome};
 use crate::partition::lookup::{EpochItem, EpochOutcome, OffsetItem, OffsetOutcome};
 use crate::partition::producers::ProducersOutcome;
 use crate::partition::read::{ReadCall, ReadOutcome};
+use crate::partition::sizes::SizeOutcome;
 use crate::partition::table::PartitionKey;
 use crate::partition::watch::WatchId;
 
@@ -69,8 +72,12 @@ pub(crate) enum Call {
     EpochEnds(Vec<EpochItem>),
     /// Tell who has written with a producer id.
     Producers(Vec<PartitionKey>),
+    /// Tell how large partitions are.
+    Sizes(Vec<PartitionKey>),
     /// Delete records; the reply comes when that is durable, or when this time is over.
     Delete(Vec<DeleteItem>, Duration),
+    /// Tell the offsets of the metadata log. Only shard 0 takes it.
+    MetadataLog,
     /// Change the metadata. Only shard 0 takes it.
     Command(Box<Command>),
     /// Close what this image, which is to come, no longer has; the reply comes when the folders are free.
@@ -96,8 +103,12 @@ pub(crate) enum Reply {
     EpochEnds(Vec<EpochOutcome>),
     /// Of [`Call::Producers`], in the order of its keys.
     Producers(Vec<ProducersOutcome>),
+    /// Of [`Call::Sizes`], in the order of its keys.
+    Sizes(Vec<SizeOutcome>),
     /// Of [`Call::Delete`], in the order of its items.
     Delete(Vec<DeleteOutcome>),
+    /// Of [`Call::MetadataLog`].
+    MetadataLog(Result<PartitionOffsets, ErrorCode>),
     /// Of [`Call::Command`].
     Command(Box<CommandReply>),
     /// Of [`Call::Close`], [`Call::Install`], [`Call::Drain`] and [`Call::Shutdown`].

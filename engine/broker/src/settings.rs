@@ -43,6 +43,8 @@ pub struct Settings {
     pub directory_id: Uuid,
     /// Where everything is kept.
     pub data_directory: PathBuf,
+    /// The same as a path from the root, which is how clients know it.
+    pub log_directory: Arc<str>,
     /// Limits of a connection.
     pub connection: ConnLimits,
     /// Memory of one shard for large frames, in bytes.
@@ -69,6 +71,8 @@ impl Settings {
             ..ConnLimits::default()
         };
         let data_directory = PathBuf::from(&broker.data_directory);
+        let log_directory = std::path::absolute(&data_directory).unwrap_or_else(|_| data_directory.clone());
+        let log_directory = log_directory.to_string_lossy().into();
         // A quarter for what arrives and an eighth for what is sent; the store takes a quarter for tails and an eighth for the
         // cache; the rest is for connections and metadata.
         let (frame_bytes_max, answer_bytes_max) = (shard_memory_bytes / 4, shard_memory_bytes / 8);
@@ -78,6 +82,7 @@ impl Settings {
             cluster_id,
             directory_id,
             data_directory,
+            log_directory,
             connection,
             frame_bytes_max,
             answer_bytes_max,

@@ -4,7 +4,9 @@
 //! few reference counts, since the maps share what did not change.
 
 mod changes;
+mod quotas;
 mod replay;
+mod scram;
 mod snapshot;
 
 use std::sync::Arc;
@@ -16,7 +18,11 @@ use crate::config::{ConfigLayers, ConfigMap, Endpoint, SecurityProtocol, StaticC
 use crate::placement::placement;
 
 pub use changes::TopicChange;
+pub(crate) use quotas::quota_record;
+pub use quotas::{QuotaEntity, QuotaEntityType, QuotaName, QuotaValues};
 pub use replay::ReplayError;
+pub use scram::{ScramCredential, ScramMechanism};
+pub(crate) use scram::{scram_record, scram_removal_record};
 pub(crate) use snapshot::{config_record, feature_record, producer_ids_record};
 
 /// The facts of a cluster at one offset of its metadata log.
@@ -34,6 +40,8 @@ pub struct Image {
     brokers: OrdMap<BrokerId, Arc<BrokerImage>>,
     configs: OrdMap<ConfigResource, Arc<ConfigMap>>,
     features: OrdMap<Arc<str>, i16>,
+    quotas: OrdMap<QuotaEntity, Arc<QuotaValues>>,
+    scram: OrdMap<(Arc<str>, ScramMechanism), Arc<ScramCredential>>,
     next_producer_id: ProducerId,
 }
 
@@ -147,6 +155,8 @@ impl Image {
             brokers: OrdMap::new(),
             configs: OrdMap::new(),
             features: OrdMap::new(),
+            quotas: OrdMap::new(),
+            scram: OrdMap::new(),
             next_producer_id: ProducerId::new(0),
         }
     }

@@ -9,6 +9,8 @@ mod configs;
 mod features;
 mod partitions;
 mod producer_ids;
+mod quotas;
+mod scram;
 mod topic_name;
 mod topics;
 
@@ -23,9 +25,13 @@ use crate::image::{Image, ReplayError};
 
 pub use brokers::{Registration, StartError};
 pub use configs::{AlterConfigs, AlterConfigsError, AlterMode};
-pub use features::{FEATURES, Feature, METADATA_VERSION};
+pub use features::{
+    FEATURES, Feature, FeatureError, FeatureUpdate, KRAFT_VERSION, KRAFT_VERSION_LEVEL, METADATA_VERSION, UpgradeType,
+};
 pub use partitions::NewPartitions;
 pub use producer_ids::{PRODUCER_ID_BLOCK_LEN, ProducerIdBlock, ProducerIdsExhausted};
+pub use quotas::{AlterQuotas, QUOTA_ENTITIES_MAX, QuotaError};
+pub use scram::{AlterScram, SCRAM_CREDENTIALS_MAX, ScramError, ScramUpsertion};
 pub use topic_name::{InvalidTopicName, TOPIC_NAME_BYTES_MAX, check_topic_name};
 pub use topics::{
     Assignment, CreatedTopic, NewTopic, PARTITIONS_MAX, PARTITIONS_PER_REQUEST_MAX, TopicError, TopicRef,

@@ -57,6 +57,7 @@ pub(crate) fn perform(op: Op, fd: Option<BorrowedFd<'_>>) -> Performed {
         Op::SyncFileSystem { path } => Performed::Done(sync_file_system(&path)),
         Op::ReadDir { path } => Performed::Entries(read_dir(&path)),
         Op::FreeSpace { path } => Performed::Number(free_space(&path)),
+        Op::TotalSpace { path } => Performed::Number(total_space(&path)),
         Op::Listen { .. }
         | Op::Accept { .. }
         | Op::Connect { .. }
@@ -223,6 +224,11 @@ fn read_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
 fn free_space(path: &Path) -> io::Result<u64> {
     let stat = fs::statvfs(path)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn total_space(path: &Path) -> io::Result<u64> {
+    let stat = fs::statvfs(path)?;
+    Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
 }
 
 #[cfg(test)]

@@ -140,6 +140,8 @@ pub(crate) enum Op {
     ReadDir { path: PathBuf },
     /// Answers [`Outcome::Number`], bytes that may still be written on the path's file system.
     FreeSpace { path: PathBuf },
+    /// Answers [`Outcome::Number`], bytes that the path's file system has in all.
+    TotalSpace { path: PathBuf },
     /// Answers [`Outcome::Listening`].
     Listen { address: SocketAddr, options: ListenOptions },
     /// Answers [`Outcome::Connection`].
@@ -219,7 +221,7 @@ pub(crate) fn failed(op: Op, error: io::Error) -> Outcome {
     match op {
         Op::Open { .. } => Outcome::Opened(Err(error)),
         Op::Read { chunk, .. } | Op::ReceiveInto { chunk, .. } => Outcome::Filled(Err(error), chunk),
-        Op::Length { .. } | Op::FreeSpace { .. } => Outcome::Number(Err(error)),
+        Op::Length { .. } | Op::FreeSpace { .. } | Op::TotalSpace { .. } => Outcome::Number(Err(error)),
         Op::ReadDir { .. } => Outcome::Entries(Err(error)),
         Op::Listen { .. } => Outcome::Listening(Err(error)),
         Op::Accept { .. } | Op::Connect { .. } => Outcome::Connection(Err(error)),

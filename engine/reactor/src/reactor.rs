@@ -162,6 +162,14 @@ impl Reactor {
         }
     }
 
+    /// Bytes that the file system that holds `path` has in all.
+    pub async fn total_space(&self, path: impl Into<PathBuf>) -> io::Result<u64> {
+        match self.core.operate(Op::TotalSpace { path: path.into() }).await {
+            Outcome::Number(bytes) => bytes,
+            other => mismatch(&other),
+        }
+    }
+
     /// Starts to listen. Port 0 takes a free one: see [`Listener::local_addr`].
     pub async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
         match self.core.operate(Op::Listen { address, options }).await {

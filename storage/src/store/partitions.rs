@@ -142,6 +142,12 @@ impl Store {
         self.get(id).and_then(|partition| partition.epochs.latest()).unwrap_or(LeaderEpoch::UNKNOWN)
     }
 
+    /// Bytes of the partition's batches, as far as their segments are kept; `None` if there is no such partition.
+    pub fn partition_bytes(&self, id: PartitionId) -> Option<u64> {
+        let partition = self.get(id).filter(|partition| !partition.removing)?;
+        Some(partition.segments.iter().map(|segment| segment.bytes).sum())
+    }
+
     /// The producers that the partition remembers; `None` if there is no such partition.
     pub fn producers(&self, id: PartitionId) -> Option<Vec<ActiveProducer>> {
         self.get(id).map(|partition| partition.producers.active().collect())

@@ -1,6 +1,6 @@
 //! `ApiVersions`, versions 0 to 5: what this broker serves, and which features the cluster has.
 
-use ringlog_cluster::metadata::{FEATURES, Feature};
+use ringlog_cluster::metadata::{FEATURES, Feature, KRAFT_VERSION, KRAFT_VERSION_LEVEL};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::ApiKey;
@@ -47,6 +47,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         finalized_features_epoch: image.offset().get(),
         finalized_features: image
             .features()
+            .chain([(KRAFT_VERSION, KRAFT_VERSION_LEVEL)])
             .map(|(name, level)| FinalizedFeatureKey {
                 name: name.to_owned(),
                 max_version_level: level,

@@ -10,6 +10,9 @@ use crate::dispatch::{Handled, Incoming, respond};
 use crate::group::{ask, caller};
 use crate::random::random_id;
 
+/// The feature that these groups belong to, and the level that has them.
+const GROUP_FEATURE: &str = "group.version";
+const GROUP_LEVEL_MIN: i16 = 1;
 /// From this version on members bring ids of their own.
 const OWN_ID_VERSION_MIN: i16 = 1;
 /// The epochs that say something else than which one a member is in.
@@ -20,6 +23,11 @@ const LEAVE_STATIC_EPOCH: i32 = -2;
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let mut request: ConsumerGroupHeartbeatRequest = incoming.decode()?;
     let (version, shard) = (incoming.version(), incoming.connection.shard());
+    let is_enabled = shard.with(|state| state.image.feature_level(GROUP_FEATURE) >= GROUP_LEVEL_MIN);
+    if !is_enabled {
+        let refused = answer(Err(ErrorCode::UnsupportedVersion));
+        return Ok(Handled::Now(incoming.respond(&refused)));
+    }
     let assignors = &shard.settings().broker.groups.consumer_assignors;
     if let Err((code, message)) = check(&request, version, assignors) {
         let response = ConsumerGroupHeartbeatResponse {

@@ -11,5 +11,6 @@ pub(crate) mod read;
 pub(crate) mod read_error;
 pub(crate) mod recovery;
 pub(crate) mod replay;
+pub(crate) mod sizes;
 pub(crate) mod table;
 pub(crate) mod watch;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod administration;
+mod cluster_settings;
 mod deletions;
 mod ending;
 mod fetching;

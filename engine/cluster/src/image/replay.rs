@@ -55,6 +55,12 @@ pub enum ReplayError {
         /// Its name.
         name: String,
     },
+    /// A quota of something that is no client.
+    #[error("quotas of kind {0:?} are not supported by this release")]
+    BadQuota(String),
+    /// A credential of a mechanism that is not known.
+    #[error("the SCRAM mechanism {0} is not supported by this release")]
+    BadScramMechanism(i8),
 }
 
 impl Image {
@@ -80,6 +86,9 @@ impl Image {
             MetadataRecord::PartitionChange(record) => self.replay_partition_change(record)?,
             MetadataRecord::ClearElr(record) => self.replay_clear_elr(record),
             MetadataRecord::Config(record) => self.replay_config(record)?,
+            MetadataRecord::ClientQuota(record) => self.replay_quota(record)?,
+            MetadataRecord::UserScramCredential(record) => self.replay_scram(record)?,
+            MetadataRecord::RemoveUserScramCredential(record) => self.replay_scram_removal(record)?,
             MetadataRecord::ProducerIds(record) => self.next_producer_id = ProducerId::new(record.next_producer_id),
             other => return Err(ReplayError::Unsupported(other.key())),
         }

@@ -7,7 +7,7 @@ use ringlog_net::messages::metadata_log::{
 use ringlog_storage::types::{BrokerId, ProducerId, Uuid};
 
 use super::replay::{BROKER_RESOURCE, TOPIC_RESOURCE};
-use super::{BrokerImage, ConfigResource, Image, PartitionImage};
+use super::{BrokerImage, ConfigResource, Image, PartitionImage, quota_record, scram_record};
 use crate::metadata::METADATA_VERSION;
 
 impl Image {
@@ -29,6 +29,11 @@ impl Image {
         for (resource, config) in &self.configs {
             records.extend(config.iter().map(|(key, value)| config_record(resource, key, Some(value))));
         }
+        for (entity, values) in self.quotas() {
+            records.extend(values.iter().map(|(key, value)| quota_record(entity, key, Some(*value))));
+        }
+        let credentials = self.scram_credentials();
+        records.extend(credentials.map(|(user, mechanism, credential)| scram_record(user, mechanism, credential)));
         if self.next_producer_id != ProducerId::new(0) {
             records.push(producer_ids_record(BrokerId::NONE, -1, self.next_producer_id));
         }

@@ -1,8 +1,9 @@
 //! Records that cannot be applied, and lookups.
 
 use ringlog_net::messages::metadata_log::{
-    FenceBrokerRecord, MetadataRecord, NoOpRecord, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord,
-    RemoveTopicRecord, TopicRecord, UserScramCredentialRecord,
+    ClientQuotaRecord, DelegationTokenRecord, EntityData, FenceBrokerRecord, MetadataRecord, NoOpRecord,
+    PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord,
+    UserScramCredentialRecord,
 };
 
 use super::*;
@@ -57,8 +58,19 @@ fn records_that_do_not_fit_are_refused_and_change_nothing() {
         (fence, "broker 7 is not registered"),
         (MetadataRecord::RegisterBroker(bad_protocol), "the registration of broker 3 cannot be understood"),
         (
-            MetadataRecord::UserScramCredential(UserScramCredentialRecord::default()),
-            "metadata records of kind 11 are not supported by this release",
+            MetadataRecord::DelegationToken(DelegationTokenRecord::default()),
+            "metadata records of kind 10 are not supported by this release",
+        ),
+        (
+            MetadataRecord::UserScramCredential(UserScramCredentialRecord { mechanism: 3, ..Default::default() }),
+            "the SCRAM mechanism 3 is not supported by this release",
+        ),
+        (
+            MetadataRecord::ClientQuota(ClientQuotaRecord {
+                entity: vec![EntityData { entity_type: "planet".to_owned(), entity_name: None }],
+                ..Default::default()
+            }),
+            "quotas of kind \"planet\" are not supported by this release",
         ),
     ] {
         let mut changed = image(&base);

@@ -5,6 +5,10 @@ use std::sync::Arc;
 use ringlog_net::wire::{Reader, Writer};
 use ringlog_storage::types::{PartitionIndex, ProducerId, Uuid};
 
+mod features;
+mod quotas;
+mod scram;
+
 use super::*;
 use crate::config::{AlterOperation, Alteration, Endpoint, Listener, PropertiesFile, SecurityProtocol, Sources};
 use crate::coordinator::Rehearsal;

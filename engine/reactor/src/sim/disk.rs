@@ -357,6 +357,11 @@ impl Disk {
         self.names.find(path).map(|_| self.free_bytes())
     }
 
+    /// Space as a process sees it, of the file system that holds `path`, used or not.
+    pub(super) fn capacity_bytes_at(&self, path: &Path) -> Result<u64, Errno> {
+        self.names.find(path).map(|_| self.options.capacity_bytes)
+    }
+
     pub(super) fn free_bytes(&self) -> u64 {
         self.options.capacity_bytes.saturating_sub(self.used_bytes)
     }

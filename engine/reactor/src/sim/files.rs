@@ -138,7 +138,7 @@ fn plan(host: &mut Host, key: ShardKey, op: &Op, now: u64) -> Result<Plan, Errno
             disk.plan(&[Sync], &text(path), 0, now)
         }
         Op::ReadDir { path } => disk.plan(&[List], &text(path), 0, now),
-        Op::FreeSpace { path } => disk.plan(&[], &text(path), 0, now),
+        Op::FreeSpace { path } | Op::TotalSpace { path } => disk.plan(&[], &text(path), 0, now),
         _ => unreachable!("socket operations go to the network"),
     })
 }
@@ -191,6 +191,7 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
             done(disk.sync_all(&path, &covered, effect))
         }
         Op::FreeSpace { path } => Outcome::Number(disk.free_bytes_at(&path).map_err(io::Error::from)),
+        Op::TotalSpace { path } => Outcome::Number(disk.capacity_bytes_at(&path).map_err(io::Error::from)),
         Op::ReadDir { path } => {
             let entries = failure.map_or_else(|| disk.list(&path), Err);
             let entry = |entry: super::disk::Entry| DirEntry {

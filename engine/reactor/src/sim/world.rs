@@ -342,6 +342,7 @@ fn name_of(op: &Op) -> &'static str {
         Op::SyncDir { .. } => "sync directory",
         Op::ReadDir { .. } => "read directory",
         Op::FreeSpace { .. } => "free space",
+        Op::TotalSpace { .. } => "total space",
         Op::Listen { .. } => "listen",
         Op::Accept { .. } => "accept",
         Op::Connect { .. } => "connect",

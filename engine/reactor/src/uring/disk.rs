@@ -70,13 +70,13 @@ impl FileFlight {
 
     /// Whether it takes its time, and rings have no operation for it.
     pub(crate) fn is_for_thread(op: &Op) -> bool {
-        matches!(op, Op::ReadDir { .. } | Op::SyncFileSystem { .. })
+        matches!(op, Op::ReadDir { .. } | Op::SyncFileSystem { .. } | Op::FreeSpace { .. } | Op::TotalSpace { .. })
     }
 
     /// Whether rings have an operation for it. Of what is not for a thread either, locking happens at start, and what is
     /// asked for otherwise is in memory.
     pub(crate) fn is_request(op: &Op) -> bool {
-        !Self::is_for_thread(op) && !matches!(op, Op::FreeSpace { .. } | Op::Lock { .. } | Op::Length { .. })
+        !Self::is_for_thread(op) && !matches!(op, Op::Lock { .. } | Op::Length { .. })
     }
 
     /// The next request. Its pointers lead into `self.op` and `self.held`, whose memory is on the heap.

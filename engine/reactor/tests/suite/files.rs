@@ -22,6 +22,7 @@ on_every_backend! {
     a_lock_excludes_until_its_file_closes,
     a_removed_file_serves_those_who_have_it_open,
     free_space_is_known,
+    total_space_is_known,
     many_operations_are_in_flight_at_once,
 }
 
@@ -178,6 +179,13 @@ async fn a_removed_file_serves_those_who_have_it_open(here: Here) {
 async fn free_space_is_known(here: Here) {
     assert!(here.reactor.free_space(&here.directory).await.expect("it exists") > 0);
     let missing = here.reactor.free_space(here.path("missing")).await;
+    assert_eq!(missing.expect_err("it is missing").kind(), ErrorKind::NotFound);
+}
+
+async fn total_space_is_known(here: Here) {
+    let free = here.reactor.free_space(&here.directory).await.expect("it exists");
+    assert!(here.reactor.total_space(&here.directory).await.expect("it exists") >= free);
+    let missing = here.reactor.total_space(here.path("missing")).await;
     assert_eq!(missing.expect_err("it is missing").kind(), ErrorKind::NotFound);
 }
 

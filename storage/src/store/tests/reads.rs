@@ -130,3 +130,17 @@ fn what_is_deleted_while_the_disk_is_read_is_out_of_range() {
     }
     assert_eq!(errors, [Some(ReadError::OffsetOutOfRange { log_start: end, log_end: end }); 2]);
 }
+
+#[test]
+fn a_partition_is_as_large_as_what_can_be_read_of_it() {
+    let check = |mut world: World| {
+        let read: usize = read_all(&mut world, 1 << 20).into_iter().map(|(bytes, _)| bytes).sum();
+        let (shard, id) = world.ids[&0];
+        let bytes = world.stores[shard].partition_bytes(id).expect("open");
+        assert_eq!(bytes, u64::try_from(read).expect("a few kilobytes"));
+        world.stores[shard].remove_partition(id);
+        assert_eq!(world.stores[shard].partition_bytes(id), None);
+    };
+    check(appended(64 << 10, 15, 10_000));
+    check(restarted(appended(64 << 10, 15, 10_000)));
+}
