@@ -70,10 +70,22 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
+    /// Starts one on an empty directory.
     pub(crate) fn start(setup: &Setup, cores: Cores) -> anyhow::Result<Self> {
-        let program = setup.ringlog.clone().map_or_else(|| beside("ringlog"), Ok)?;
         let data = folder(setup)?.join(format!("broker-{}", std::process::id()));
         let leftovers = Leftovers::at(&data);
+        Self::start_on(setup, cores, data, leftovers)
+    }
+
+    /// Stops it, and starts one on the same data.
+    pub(crate) fn start_again(mut self, setup: &Setup, cores: Cores) -> anyhow::Result<Self> {
+        self.end()?;
+        let Self { data, _leftovers: leftovers, .. } = self;
+        Self::start_on(setup, cores, data, leftovers)
+    }
+
+    fn start_on(setup: &Setup, cores: Cores, data: PathBuf, leftovers: Leftovers) -> anyhow::Result<Self> {
+        let program = setup.ringlog.clone().map_or_else(|| beside("ringlog"), Ok)?;
         let mut command = Command::new(&program);
         command.arg("start");
         command.args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set"]);
@@ -157,6 +169,10 @@ impl Broker {
 
     /// Asks it to shut down, and waits until it has. One that takes too long is killed: its figures are there already.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
         let id = self.pid()?;
         kill_process(id, Signal::TERM).context("the broker has ended before")?;
         if !ended_within(id, STOP_MAX) {

@@ -15,6 +15,7 @@ mod fetch;
 mod floor;
 mod flushes;
 mod gate;
+mod groups;
 mod interrupt;
 mod load;
 mod machine;
@@ -125,6 +126,8 @@ enum Command {
     Fetch(fetch::Arguments),
     /// Flushes per second with one partition and with many.
     Flushes(flushes::Arguments),
+    /// What consumer groups cost: commits, a large group, many small ones, a start with many offsets.
+    Groups(groups::Arguments),
     /// Latency and cost of what a workload file describes, on Ringlog or any Kafka broker.
     Load(workload::Arguments),
     /// Ringlog beside Apache Kafka, or any two brokers: cost, throughput and latency, in blocks that take turns.
@@ -189,6 +192,7 @@ fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
         Command::Produce(arguments) => produce::run(&setup, &arguments),
         Command::Fetch(arguments) => fetch::run(&setup, &arguments),
         Command::Flushes(arguments) => flushes::run(&setup, &arguments),
+        Command::Groups(arguments) => groups::run(&setup, arguments),
         Command::Load(arguments) => workload::run(&setup, &arguments, &facts),
         Command::Cores(arguments) => cores::run(&setup, &arguments, &facts),
         Command::Compare(arguments) => compare::run(&setup, &arguments, &facts),
