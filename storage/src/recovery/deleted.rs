@@ -6,6 +6,7 @@ use super::{Purpose, Recovery, dir_of, file_name};
 use crate::checkpoint::{PartitionState, SegmentState};
 use crate::io::IoOp;
 use crate::log::mark::Mark;
+use crate::log::producers::Producers;
 use crate::types::Offset;
 
 impl Recovery {
@@ -45,6 +46,11 @@ fn forget(state: &mut PartitionState, journaled: &mut BTreeSet<Offset>) -> BTree
         state.segments.push(SegmentState::empty(first));
     }
     if state.durable.segment < first {
+        if state.durable.offset < first {
+            // What lies between is not read, so the places of its producers are not known. What is known of them, and of
+            // all others, is of deleted records: they may go on with any sequence.
+            state.producers = Producers::default();
+        }
         state.durable = Mark::at_segment(first);
     }
     known.range(..first).copied().collect()
@@ -54,7 +60,8 @@ fn forget(state: &mut PartitionState, journaled: &mut BTreeSet<Offset>) -> BTree
 mod tests {
     use super::*;
     use crate::journal::format::PartitionKey;
-    use crate::types::{PartitionIndex, Uuid};
+    use crate::log::producers::Producer;
+    use crate::types::{Millis, PartitionIndex, ProducerEpoch, ProducerId, Uuid};
 
     fn offsets(offsets: &[i64]) -> BTreeSet<Offset> {
         offsets.iter().copied().map(Offset::new).collect()
@@ -80,6 +87,19 @@ mod tests {
             assert_eq!(bases.chain(journaled).collect::<BTreeSet<_>>(), offsets(left), "{log_start}");
             let first = offsets(left).first().copied().expect("the log has a begin");
             assert!(state.durable.segment >= first && state.segments[0].base >= first);
+        }
+    }
+
+    #[test]
+    fn producers_are_forgotten_where_batches_are_passed_over() {
+        let key = PartitionKey { topic_id: Uuid::from_u128(7), partition: PartitionIndex::new(0) };
+        for (durable, log_start, producers) in [(10, 25, 0), (12, 19, 1), (12, 25, 0), (20, 25, 1), (20, 30, 0)] {
+            let mut state = PartitionState::empty(key, "topic".into(), Offset::new(10));
+            state.durable = Mark { segment: Offset::new(10), position: 5, offset: Offset::new(durable) };
+            state.log_start = Offset::new(log_start);
+            state.producers.restore(ProducerId::new(3), Producer::new(ProducerEpoch::new(0), Millis::new(1)));
+            forget(&mut state, &mut offsets(&[10, 20, 30]));
+            assert_eq!(state.producers.len(), producers, "durable up to {durable}, log start {log_start}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The traps of the log and of the disk, by their numbers, each against a guard of the store.
 
+mod deletions;
 mod fences;
 mod lookups;
 mod memory;

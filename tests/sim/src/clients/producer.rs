@@ -18,6 +18,9 @@ use crate::records::{self, BatchNumber, Form};
 
 /// Batches of one partition without an answer; a broker remembers as many of each producer (KIP-98).
 const IN_FLIGHT_MAX: usize = 5;
+/// Longest pause of a producer that is refused again and again, in milliseconds: `retry.backoff.ms` of Kafka's producers. Each
+/// refusal doubles the pause up to here, or a broker that refuses for seconds makes a run of millions of steps.
+const BACKOFF_MS_MAX: u64 = 100;
 /// From this version on topics are named by their ids.
 const TOPIC_ID_VERSION_MIN: i16 = 13;
 /// From this version on a batch may be compressed with zstd.
@@ -49,6 +52,15 @@ struct Lane {
     crashes: u64,
 }
 
+/// What the broker did with a round of requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reception {
+    /// Nothing of it is to be sent again.
+    Taken,
+    /// Something is to be sent again.
+    Refused,
+}
+
 /// A request under way, and what it carries.
 type Sending = (Ticket<ProduceRequest>, Vec<(Partition, BatchNumber)>);
 
@@ -69,6 +81,7 @@ impl Producer {
     pub(crate) async fn run(mut self) {
         let mut rounds_left = self.manner.rounds;
         let mut connection = None;
+        let mut pause_ms_max = self.manner.pause_ms_max;
         loop {
             if self.client.shared.winds_down.get() {
                 rounds_left = 0;
@@ -82,7 +95,13 @@ impl Producer {
             };
             let depth = if rounds_left > 0 { 1 + self.client.random.index(IN_FLIGHT_MAX) } else { 0 };
             match self.round(&mut open, depth).await {
-                Ok(()) => connection = Some(open),
+                Ok(reception) => {
+                    pause_ms_max = match reception {
+                        Reception::Taken => self.manner.pause_ms_max,
+                        Reception::Refused => (2 * pause_ms_max).min(BACKOFF_MS_MAX),
+                    };
+                    connection = Some(open);
+                }
                 Err(lost) => {
                     self.client.note(|| format!("connection {lost}"));
                     self.client.shared.ledger.borrow_mut().counts.failures += 1;
@@ -90,14 +109,14 @@ impl Producer {
                 }
             }
             rounds_left = rounds_left.saturating_sub(1);
-            self.client.pause(self.manner.pause_ms_max).await;
+            self.client.pause(pause_ms_max).await;
         }
     }
 
     /// Sends what is unresolved and new batches, up to `depth` of each partition, and takes the answers.
-    async fn round(&mut self, connection: &mut Connection, depth: usize) -> Result<(), Lost> {
+    async fn round(&mut self, connection: &mut Connection, depth: usize) -> Result<Reception, Lost> {
         if self.manner.idempotent && self.id.is_none() && !self.take_id(connection).await? {
-            return Ok(());
+            return Ok(Reception::Refused);
         }
         let chosen = self.choose_partitions(depth > 0);
         for partition in &chosen {
@@ -111,14 +130,14 @@ impl Producer {
         if self.manner.acks == 0 {
             // Nobody will tell what became of them.
             self.lanes.clear();
-            return Ok(());
+            return Ok(Reception::Taken);
         }
         let mut failed = Vec::new();
         for (ticket, batches) in under_way {
             let response = connection.receive(ticket).await?;
             self.answered(&batches, &response, &mut failed);
         }
-        Ok(())
+        Ok(if failed.is_empty() { Reception::Taken } else { Reception::Refused })
     }
 
     async fn take_id(&mut self, connection: &mut Connection) -> Result<bool, Lost> {
