@@ -32,7 +32,8 @@ fn librdkafka() {
 
 #[test]
 fn java() {
-    check("java", Options::default());
+    // Groups of one case each need not wait for more members.
+    check("java", Options::default().set("group.initial.rebalance.delay.ms", "100"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // Apache Kafka's Java client against a broker: what is read back is what was sent, to the byte.
 //   java -cp '.kafka/tools/*' Cases.java BOOTSTRAP PREFIX
 // Prints `ok NAME` or `FAIL NAME: why` for every case; the exit code is 1 if one failed. Consumers have partitions assigned:
-// no case needs a group.
+// Groups.java is about groups.
 
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;

@@ -5,8 +5,8 @@ use ringlog_net::messages::ApiKey;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
 
 use crate::group::{
-    ID_FIRST, Member, SHORT_MS, STATIC_JOIN, SYNC, await_group, await_state, bring_together, describe, fresh_group,
-    pair, protocol, subscription,
+    ID_FIRST, JOIN, Member, SHORT_MS, STATIC_JOIN, SYNC, await_group, await_state, bring_together, describe,
+    fresh_group, pair, protocol, subscription,
 };
 use crate::session::{every_version, expect};
 
@@ -260,6 +260,20 @@ fn an_id_that_was_given_out_is_waited_for() {
         assert_eq!(member.joined.members.len(), 2);
         let expected = refused(version, ErrorCode::UnknownMemberId, absent.id());
         assert_eq!(absent.session.ask(version, &absent.request), expected);
+    });
+}
+
+#[test]
+fn an_empty_group_does_not_wait_for_an_id_that_was_given_out() {
+    every_version(ApiKey::JoinGroup, |session, version| {
+        let group = fresh_group(session, "pending");
+        let mut absent = Member::new(session, &group);
+        absent.introduce(JOIN);
+        let mut member = Member::new(session, &group);
+        member.join(version);
+        assert_eq!((member.joined.generation_id, member.joined.members.len()), (1, 1));
+        absent.begin_join(JOIN);
+        member.await_rebalance();
     });
 }
 

@@ -17,14 +17,16 @@ impl ClassicGroup {
             self.refuse_syncs(turn, ErrorCode::RebalanceInProgress);
         }
         let delay = Duration::from_millis(u64::try_from(turn.config.initial_rebalance_delay_ms).unwrap_or(0));
-        if self.phase == Phase::Empty && !delay.is_zero() {
+        let is_first = self.phase == Phase::Empty;
+        if is_first && !delay.is_zero() {
             let until = turn.now.monotonic.saturating_add(delay.max(self.rebalance_timeout()));
             self.enter(Phase::PreparingRebalance(Some(InitialDelay { until, has_newcomers: false })), turn);
             self.end_phase_in(turn, delay);
             return;
         }
         self.enter(Phase::PreparingRebalance(None), turn);
-        if self.have_all_joined() {
+        // The first one ends with its delay, whoever else was given an id meanwhile.
+        if is_first || self.have_all_joined() {
             self.complete_join(turn);
         } else {
             self.end_phase_in(turn, self.rebalance_timeout());

@@ -56,6 +56,20 @@ fn an_empty_group_waits_for_more_members_but_not_for_ever() {
 }
 
 #[test]
+fn an_empty_group_does_not_wait_for_an_id_that_was_given_out() {
+    for mut world in [World::new(), World::without_delay()] {
+        let (absent, first) = (world.new_member(), world.new_member());
+        let ticket = world.send(NEWEST, join(&first, None));
+        world.pass(INITIAL_DELAY * 2);
+        let joined = world.joined(ticket);
+        assert_eq!((joined.generation_id, joined.members.len()), (1, 1));
+        // Who comes later brings a rebalance.
+        world.send(NEWEST, join(&absent, None));
+        assert_eq!(world.state(), "PreparingRebalance");
+    }
+}
+
+#[test]
 fn an_id_that_nobody_joins_with_is_forgotten() {
     let mut world = World::without_delay();
     let (_, members) = world.stable_group(1);

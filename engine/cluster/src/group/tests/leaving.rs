@@ -159,7 +159,7 @@ fn who_waits_when_a_decision_cannot_be_written_is_told_to_ask_again() {
 #[test]
 fn groups_are_described_listed_and_deleted() {
     let mut world = World::without_delay();
-    let (_, members) = world.stable_group(2);
+    let (generation, members) = world.stable_group(2);
     let describe = |world: &mut World, group: &str| match world.ask(GroupRequest::Describe(group.to_owned())) {
         Ok(GroupResponse::Describe(described)) => described,
         other => panic!("{other:?}"),
@@ -188,7 +188,7 @@ fn groups_are_described_listed_and_deleted() {
     assert_eq!([list(&mut world, &["Empty"], &[]), list(&mut world, &[], &["consumer"])], [0, 0]);
     assert_eq!(delete(&mut world, GROUP), ErrorCode::NonEmptyGroup);
     assert_eq!(delete(&mut world, "none"), ErrorCode::GroupIdNotFound);
-    assert_eq!(committed(&world.ask(commit(&members[0], 1, 5))), ErrorCode::None);
+    assert_eq!(committed(&world.ask(commit(&members[0], generation, 5))), ErrorCode::None);
     assert!(world.ask(leave(&[(&members[0], None), (&members[1], None)])).is_ok());
     assert_eq!(delete(&mut world, GROUP), ErrorCode::None);
     assert_eq!((world.state(), world.fetch()), ("Dead", -1));
