@@ -134,6 +134,7 @@ apis! {
     UpdateFeatures 0..=2 => k57_update_features,
     DescribeCluster 0..=2 => k60_describe_cluster,
     DescribeProducers 0..=0 => k61_describe_producers,
+    UnregisterBroker 0..=0 => k64_unregister_broker,
     DescribeTransactions 0..=0 => k65_describe_transactions,
     ListTransactions 0..=2 => k66_list_transactions,
     ListConfigResources 0..=1 => k74_list_config_resources,
