@@ -144,6 +144,7 @@ apis! {
     UpdateFeatures 0..=2 => k57_update_features,
     DescribeCluster 0..=2 => k60_describe_cluster,
     DescribeProducers 0..=0 => k61_describe_producers,
+    UnregisterBroker 0..=0 => k64_unregister_broker,
     DescribeTransactions 0..=0 => k65_describe_transactions,
     ListTransactions 0..=2 => k66_list_transactions,
     ConsumerGroupHeartbeat 0..=1 => k68_consumer_group_heartbeat,

@@ -23,7 +23,7 @@ use crate::config::{ConfigLayers, StaticConfig};
 use crate::coordinator::{self, Coordinator};
 use crate::image::{Image, ReplayError};
 
-pub use brokers::{Registration, StartError};
+pub use brokers::{Registration, StartError, UnregisterError};
 pub use configs::{AlterConfigs, AlterConfigsError, AlterMode};
 pub use features::{
     FEATURES, Feature, FeatureError, FeatureUpdate, KRAFT_VERSION, KRAFT_VERSION_LEVEL, METADATA_VERSION, UpgradeType,

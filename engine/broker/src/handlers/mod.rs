@@ -48,6 +48,7 @@ pub(crate) mod k55_describe_quorum;
 pub(crate) mod k57_update_features;
 pub(crate) mod k60_describe_cluster;
 pub(crate) mod k61_describe_producers;
+pub(crate) mod k64_unregister_broker;
 pub(crate) mod k65_describe_transactions;
 pub(crate) mod k66_list_transactions;
 pub(crate) mod k68_consumer_group_heartbeat;

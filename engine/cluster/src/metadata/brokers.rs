@@ -1,6 +1,7 @@
 //! The first start of a cluster, and the registration of a broker at every start.
 
-use ringlog_net::messages::metadata_log::MetadataRecord;
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::metadata_log::{MetadataRecord, UnregisterBrokerRecord};
 use ringlog_storage::types::{BrokerId, Uuid};
 use thiserror::Error;
 
@@ -44,6 +45,27 @@ pub enum StartError {
     NoPort(String),
 }
 
+/// Why a broker stays registered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum UnregisterError {
+    /// It never was.
+    #[error("broker {0} is not registered")]
+    NotRegistered(BrokerId),
+    /// It is this one. Kafka lets it go, and then has no broker until it is started again.
+    #[error("broker {0} is running, and the only one")]
+    Running(BrokerId),
+}
+
+impl UnregisterError {
+    /// The error as Kafka's clients know it.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::NotRegistered(_) => ErrorCode::BrokerIdNotRegistered,
+            Self::Running(_) => ErrorCode::InvalidRequest,
+        }
+    }
+}
+
 impl Metadata {
     /// Registers a broker at its start. On the first start of all it also finalizes the features of Kafka 4.4 and, as
     /// Kafka does with eligible leader replicas, pins `min.insync.replicas` for the whole cluster.
@@ -69,6 +91,18 @@ impl Metadata {
         };
         records.push(broker.record());
         Ok(Decision { records, reply: () })
+    }
+
+    /// Forgets a broker that will not come back.
+    pub fn unregister_broker(&self, id: BrokerId) -> Decision<Result<(), UnregisterError>> {
+        let Some(broker) = self.image.broker(id) else {
+            return Decision::reply(Err(UnregisterError::NotRegistered(id)));
+        };
+        if id == self.image.controller() {
+            return Decision::reply(Err(UnregisterError::Running(id)));
+        }
+        let record = UnregisterBrokerRecord { broker_id: id.get(), broker_epoch: broker.epoch };
+        Decision { records: vec![MetadataRecord::UnregisterBroker(record)], reply: Ok(()) }
     }
 
     fn first_records(&self) -> Vec<MetadataRecord> {

@@ -12,6 +12,9 @@ use crate::image::{QuotaEntity, QuotaEntityType, QuotaName, quota_record};
 /// How many entities may have quotas.
 pub const QUOTA_ENTITIES_MAX: usize = 100_000;
 
+/// The longest name of a user or a client id.
+const NAME_BYTES_MAX: usize = 1024;
+
 /// How far above a whole number a value may be that counts as one, for the sake of clients that calculate.
 const FRACTION_MAX: f64 = 1e-6;
 
@@ -36,6 +39,9 @@ pub enum QuotaError {
     /// A part with an empty name.
     #[error("the name of the {0} is empty; the default has no name at all")]
     EmptyName(&'static str),
+    /// A part with a name that is too long.
+    #[error("the name of the {0} is longer than {NAME_BYTES_MAX} bytes")]
+    LongName(&'static str),
     /// An address together with something else.
     #[error("quotas of an ip are its own, and not of a user or a client-id as well")]
     MixedEntity,
@@ -138,6 +144,9 @@ fn entity(parts: &[(String, Option<String>)]) -> Result<QuotaEntity, QuotaError>
         let kind = QuotaEntityType::named(kind).ok_or_else(|| QuotaError::UnknownEntityType(kind.clone()))?;
         if name.as_deref() == Some("") {
             return Err(QuotaError::EmptyName(kind.name()));
+        }
+        if name.as_ref().is_some_and(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(QuotaError::LongName(kind.name()));
         }
         entity.set(kind, QuotaName::from_wire(name.as_deref()));
     }

@@ -144,6 +144,24 @@ fn the_first_start_writes_what_kafka_s_does() {
 }
 
 #[test]
+fn a_broker_is_forgotten_unless_it_runs() {
+    let mut cluster = Cluster::started("");
+    let other = BrokerId::new(2);
+    cluster.start(other, 9093);
+    let mut unregister = |id, expected: &str| {
+        let reply = cluster.rehearsal.step(|metadata| metadata.unregister_broker(id));
+        assert_eq!(
+            reply.map_or_else(|error| format!("{}: {error}", error.code().name()), |()| "ok".to_owned()),
+            expected
+        );
+    };
+    unregister(other, "ok");
+    unregister(other, "BROKER_ID_NOT_REGISTERED: broker 2 is not registered");
+    unregister(NODE, "INVALID_REQUEST: broker 1 is running, and the only one");
+    assert!(cluster.image().brokers().map(|broker| broker.id).eq([NODE]));
+}
+
+#[test]
 fn data_of_a_newer_release_is_refused() {
     let mut cluster = Cluster::started("");
     let newer = crate::image::feature_record(METADATA_VERSION, 34);

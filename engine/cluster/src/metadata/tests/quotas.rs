@@ -65,10 +65,12 @@ fn an_entity_that_is_refused_keeps_what_it_has() {
     let user: &[Part<'_>] = &[("user", Some("alice"))];
     let address: &[Part<'_>] = &[("ip", Some("127.0.0.1"))];
     let good = ("producer_byte_rate", Some(1.0));
+    let long = "u".repeat(1025);
     for (parts, change, expected) in [
         (&[] as &[Part<'_>], good, "a quota wants a user, a client id or an address"),
         (&[("planet", None)], good, "there are no quotas of \"planet\": a user, a client-id or an ip can have some"),
         (&[("user", Some(""))], good, "the name of the user is empty; the default has no name at all"),
+        (&[("user", Some(&*long))], good, "the name of the user is longer than 1024 bytes"),
         (
             &[("ip", None), ("user", None)],
             good,
