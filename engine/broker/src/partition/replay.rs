@@ -29,7 +29,7 @@ pub(crate) async fn replay_log(
     key: PartitionKey,
     mut replay: impl FnMut(Offset, &RecordView<'_>) -> Result<(), String>,
 ) -> Result<(), ReplayError> {
-    let mut offset = Offset::ZERO;
+    let (mut offset, mut bytes) = (Offset::ZERO, Vec::new());
     loop {
         let item = ReadItem {
             key,
@@ -48,7 +48,8 @@ pub(crate) async fn replay_log(
             let is_end = offset >= outcome.high_watermark;
             return if is_end { Ok(()) } else { Err(ReplayError::Read { offset, code: ErrorCode::KafkaStorageError }) };
         }
-        let bytes = outcome.records.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
+        bytes.clear();
+        outcome.records.iter().for_each(|slice| bytes.extend_from_slice(slice));
         offset = replay_batches(&bytes, offset, &mut replay)?;
     }
 }

@@ -155,15 +155,12 @@ impl Groups {
 
     /// Deletes the offsets of topics that are gone.
     pub(super) fn forget_missing_topics(&self, turn: &mut Turn<'_>) {
-        let image = turn.image;
-        // An offset without an id is one that was committed before topics had ids.
-        let is_gone = |name: &str, id: Uuid| match image.topic(name) {
-            Some(topic) => id != Uuid::ZERO && topic.id != id,
-            None => true,
-        };
         for (group, topics) in self.state.all_offsets() {
             for (topic, partitions) in topics {
-                let gone = partitions.iter().filter(|(_, value)| is_gone(topic, value.topic_id));
+                let current = turn.image.topic(topic).map(|topic| topic.id);
+                // An offset without an id is one that was committed before topics had ids.
+                let is_gone = |id: Uuid| current.is_none_or(|current| id != Uuid::ZERO && id != current);
+                let gone = partitions.iter().filter(|(_, value)| is_gone(value.topic_id));
                 turn.decision.records.extend(gone.map(|(index, _)| tombstone(group, topic, *index)));
             }
         }
