@@ -161,10 +161,10 @@ impl World {
         let limit = self.sim.now() + WIND_DOWN_TIME_MAX;
         let clients = &self.clients;
         self.sim.run_until(|sim| sim.now() > limit || clients.iter().all(SimClient::is_finished));
+        assert!(self.sim.is_running(self.node), "the broker has ended by itself: {:?}", self.ends.borrow());
         for (number, client) in clients.iter().enumerate() {
             assert!(client.is_finished(), "client {number} does not come to its end");
         }
-        assert!(self.sim.is_running(self.node), "the broker has ended by itself: {:?}", self.ends.borrow());
     }
 
     fn audit(&mut self) {
