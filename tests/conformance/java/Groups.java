@@ -99,7 +99,7 @@ public class Groups {
 
     /** A topic with as many records in each partition. */
     static String topic(Admin admin, String name, int each) throws Exception {
-        String full = prefix + "-" + name;
+        String full = prefix + "-group-" + name;
         admin.createTopics(List.of(new NewTopic(full, PARTITIONS, (short) 1))).all().get();
         produce(full, each);
         return full;

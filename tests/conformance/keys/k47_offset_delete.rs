@@ -103,6 +103,19 @@ fn what_members_have_subscribed_to_stays() {
 }
 
 #[test]
+fn who_does_not_say_what_it_has_subscribed_to_keeps_everything() {
+    every_version(ApiKey::OffsetDelete, |session, version| {
+        let topic = Topic::create(session, "read", 1);
+        let group = fresh_group(session, "forgets");
+        let mut member = Member::new(session, &group);
+        member.request.protocols = vec![protocol("range", b"?")];
+        member.join(JOIN);
+        let response = ask(session, version, &group, &[(&topic.name, &[0])]);
+        assert_eq!(codes(&response), [(topic.name, 0, ErrorCode::GroupSubscribedToTopic)]);
+    });
+}
+
+#[test]
 fn the_offsets_of_members_that_are_no_consumers_stay() {
     every_version(ApiKey::OffsetDelete, |session, version| {
         let topic = Topic::create(session, "read", 1);

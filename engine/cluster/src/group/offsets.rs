@@ -18,6 +18,7 @@ use ringlog_net::messages::offset_fetch::{
 };
 use ringlog_storage::types::{Millis, Uuid};
 
+use super::classic::CONSUMER_PROTOCOL_TYPE;
 use super::consumer::ConsumerGroup;
 use super::request::Caller;
 use super::state::GroupOffsets;
@@ -130,12 +131,19 @@ impl Groups {
         request: OffsetDeleteRequest,
     ) -> Result<OffsetDeleteResponse, ErrorCode> {
         let group = self.sessions.get(request.group_id.as_str()).ok_or(ErrorCode::GroupIdNotFound)?;
-        let subscribed = self.subscribed_topics(&request.group_id, group).ok_or(ErrorCode::NonEmptyGroup)?;
+        if let Session::Classic(group) = group
+            && !group.is_empty()
+            && group.protocol_type() != CONSUMER_PROTOCOL_TYPE
+        {
+            return Err(ErrorCode::NonEmptyGroup);
+        }
+        // Consumers whose subscription cannot be read may read anything.
+        let subscribed = self.subscribed_topics(&request.group_id, group);
         let offsets = self.state.offsets(&request.group_id);
         let mut response = OffsetDeleteResponse::default();
         for topic in request.topics {
-            let code =
-                if subscribed.contains(&topic.name) { ErrorCode::GroupSubscribedToTopic } else { ErrorCode::None };
+            let is_in_use = subscribed.as_ref().is_none_or(|topics| topics.contains(&topic.name));
+            let code = if is_in_use { ErrorCode::GroupSubscribedToTopic } else { ErrorCode::None };
             let committed = offsets.and_then(|topics| topics.get(topic.name.as_str()));
             let mut answered = OffsetDeleteResponseTopic::default();
             for partition in topic.partitions {

@@ -114,6 +114,18 @@ fn offsets_are_deleted_unless_somebody_reads_their_topic() {
     assert!(world.ask(leave(&[(&members[0], None)])).is_ok());
     assert_eq!(delete(&mut world, TOPIC), ErrorCode::None);
     assert_eq!(world.fetch(), -1);
+    // Consumers that cannot be understood may read anything; what others read is not known.
+    for (protocol_type, code) in
+        [("consumer", ErrorCode::GroupSubscribedToTopic), ("connect", ErrorCode::NonEmptyGroup)]
+    {
+        let mut world = World::without_delay();
+        let mut request = join_request("", None);
+        request.protocol_type = protocol_type.to_owned();
+        request.protocols[0].metadata = b"?".to_vec();
+        let ticket = world.send(0, GroupRequest::Join(request, 1));
+        assert_eq!(world.joined(ticket).generation_id, 1);
+        assert_eq!(delete(&mut world, "others"), code);
+    }
 }
 
 #[test]
