@@ -4,6 +4,7 @@
 mod config;
 mod consume;
 mod diagnostics;
+mod group;
 mod offsets;
 mod output;
 mod produce;
@@ -32,6 +33,8 @@ enum Command {
     Config(config::Arguments),
     /// Read records from a topic.
     Consume(consume::Arguments),
+    /// List and describe groups, tell how far they are behind, reset their offsets, delete them.
+    Group(group::Arguments),
     /// Write lines as records to a topic.
     Produce(produce::Arguments),
     /// Run a broker; without arguments a single node on 127.0.0.1:9092, on all cores, with its data in ./ringlog-data.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Config(arguments) => config::run(&arguments),
         Command::Consume(arguments) => consume::run(arguments),
+        Command::Group(arguments) => group::run(arguments),
         Command::Produce(arguments) => produce::run(arguments),
         Command::Start(arguments) => start::run(arguments),
         Command::Topic(arguments) => topic::run(arguments),

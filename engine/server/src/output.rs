@@ -38,10 +38,18 @@ pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// Aligns rows under their headings, two blanks between columns and none at the end of a line.
+/// A cell that is not left empty.
+pub(crate) fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+}
+
+/// Aligns rows under their headings, two blanks between columns and none at the end of a line. What clients have named
+/// themselves may hold anything: control characters, which terminals obey, are not printed.
 pub(crate) fn table<const COLUMNS: usize>(headings: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
+    let printable = |cell: &String| cell.replace(char::is_control, "\u{fffd}");
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(printable)).collect();
     let mut widths = headings.map(|heading| heading.chars().count());
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -71,5 +79,6 @@ mod tests {
         let rows = [["a".to_owned(), "12".to_owned()], ["schön".to_owned(), String::new()]];
         assert_eq!(table(["NAME", "COUNT"], &rows), "NAME   COUNT\na      12\nschön\n");
         assert_eq!(table(["NAME"], &[]), "NAME\n");
+        assert_eq!(table(["NAME"], &[["a\x1b[2Jb\n".to_owned()]]), "NAME\na\u{fffd}[2Jb\u{fffd}\n");
     }
 }

@@ -1,6 +1,8 @@
 //! The program as people run it: what it prints, how it ends, what it leaves on the disk.
 #![forbid(unsafe_code)]
 
+mod groups;
+mod members;
 mod records;
 mod refusals;
 mod stopping;
