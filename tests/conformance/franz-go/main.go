@@ -3,7 +3,7 @@
 //	franz-go BOOTSTRAP PREFIX
 //
 // It prints `ok NAME` or `FAIL NAME: why` for every case; the exit code is 1 if one failed. Partitions are consumed
-// directly: no case needs a group.
+// directly, except where a case is about groups.
 package main
 
 import (
@@ -417,6 +417,79 @@ func cluster(ctx context.Context) error {
 	return nil
 }
 
+// group has two members share a topic; one leaves, and the other one reads on where the commits are.
+func group(ctx context.Context) error {
+	topic, err := create(ctx, "group", nil)
+	if err != nil {
+		return err
+	}
+	name := prefix + "-group"
+	member := func() *kgo.Client {
+		return client(kgo.ConsumerGroup(name), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond))
+	}
+	produce := func(turn int) error {
+		var all []*kgo.Record
+		for i := range 600 {
+			value := fmt.Sprintf("turn %d value %d", turn, i)
+			all = append(all, &kgo.Record{Topic: topic, Partition: int32(i % partitions), Value: []byte(value)})
+		}
+		writer := client()
+		defer writer.Close()
+		return writer.ProduceSync(ctx, all...).FirstErr()
+	}
+	seen := map[string]int{}
+	drain := func(want int, members ...*kgo.Client) error {
+		for len(seen) < want {
+			for _, one := range members {
+				short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+				fetches := one.PollFetches(short)
+				cancel()
+				if ctx.Err() != nil {
+					return fmt.Errorf("%d of %d records: %w", len(seen), want, ctx.Err())
+				}
+				fetches.EachRecord(func(record *kgo.Record) { seen[string(record.Value)]++ })
+				if err := one.CommitUncommittedOffsets(ctx); err != nil {
+					return fmt.Errorf("committing: %w", err)
+				}
+			}
+		}
+		return nil
+	}
+	if err := produce(1); err != nil {
+		return err
+	}
+	one, two := member(), member()
+	defer two.Close()
+	if err := drain(600, one, two); err != nil {
+		return err
+	}
+	one.Close()
+	if err := produce(2); err != nil {
+		return err
+	}
+	if err := drain(1200, two); err != nil {
+		return err
+	}
+	offsets, err := admin.FetchOffsets(ctx, name)
+	if err != nil {
+		return err
+	}
+	for partition := range int32(partitions) {
+		if offset, _ := offsets.Lookup(topic, partition); offset.At != 1200/partitions {
+			return fmt.Errorf("partition %d is committed at %d", partition, offset.At)
+		}
+	}
+	described, err := admin.DescribeGroups(ctx, name)
+	if err != nil {
+		return err
+	}
+	if state := described[name].State; state != "Stable" || len(described[name].Members) != 1 {
+		return fmt.Errorf("the group is %s, with %d members", state, len(described[name].Members))
+	}
+	return nil
+}
+
 func main() {
 	bootstrap, prefix = os.Args[1], os.Args[2]
 	admin = kadm.NewClient(client())
@@ -428,6 +501,7 @@ func main() {
 	run("topics and their settings", topics)
 	run("offsets by position and time", offsets)
 	run("a reader that waits at the end", tail)
+	run("a group of two members, one of which leaves", group)
 	run("the cluster", cluster)
 	if failures > 0 {
 		os.Exit(1)

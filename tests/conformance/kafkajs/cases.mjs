@@ -1,7 +1,7 @@
 // kafkajs against a broker: what is read back is what was sent, to the byte.
 //   node cases.mjs BOOTSTRAP PREFIX
 // Prints `ok NAME` or `FAIL NAME: why` for every case; the exit code is 1 if one failed. kafkajs offers consumers only as
-// members of groups, so the cases read with the request that those consumers send, through the client's own broker object.
+// members of groups, so most cases read with the request that those consumers send, through the client's own broker object.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import kafkajs from "kafkajs";
@@ -207,6 +207,42 @@ await run("the cluster", async () => {
   assert.equal(brokers.length, 1);
   assert.equal(controller, brokers[0].nodeId);
   assert.equal(clusterId.length, 22);
+});
+
+await run("a group of two members, one of which leaves", async () => {
+  const topic = await create("group");
+  const groupId = `${prefix}-group`;
+  const total = 600;
+  const values = Array.from({ length: total }, (_, i) => `value ${i}`);
+  await send(topic, values.map((value, i) => ({ key: String(i), value, partition: i % partitions })));
+  const read = new Map();
+  let resolve, reject;
+  const all = new Promise((done, failed) => { resolve = done; reject = failed; });
+  const timer = setTimeout(() => reject(new Error(`${read.size} of ${total} after ${deadline} ms`)), deadline);
+  const members = [];
+  for (const number of [0, 1]) {
+    const consumer = kafka.consumer({ groupId, sessionTimeout: 10_000, rebalanceTimeout: 20_000 });
+    await consumer.connect();
+    await consumer.subscribe({ topics: [topic], fromBeginning: true });
+    await consumer.run({
+      eachMessage: async ({ message }) => {
+        read.set(message.value.toString(), number);
+        if (read.size === total) resolve();
+      },
+    });
+    members.push(consumer);
+  }
+  await all;
+  clearTimeout(timer);
+  assert.deepEqual([...read.keys()].sort(), [...values].sort());
+  await members[0].disconnect();
+  await members[1].disconnect();
+  const offsets = await admin.fetchOffsets({ groupId, topics: [topic] });
+  const committed = offsets[0].partitions.map(({ offset }) => Number(offset));
+  assert.deepEqual(committed, Array(partitions).fill(total / partitions));
+  const { groups } = await admin.describeGroups([groupId]);
+  assert.equal(groups[0].state, "Empty");
+  await admin.deleteGroups([groupId]);
 });
 
 await cluster.disconnect();

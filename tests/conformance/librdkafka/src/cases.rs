@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
 use rdkafka::admin::{AdminOptions, NewPartitions, ResourceSpecifier};
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
 use rdkafka::producer::Producer;
 
 use crate::clients::{DEADLINE, PARTITIONS, Session, assign, enqueue, read, wait};
@@ -24,6 +25,10 @@ pub fn all() -> Vec<(String, Case)> {
             let case = move |session: &Session| codec_and_acks(session, codec, acks);
             all.push((format!("codec {codec}, acks {acks}"), Box::new(case)));
         }
+    }
+    for protocol in ["classic", "consumer"] {
+        let case = move |session: &Session| group(session, protocol);
+        all.push((format!("a group of two members, {protocol} protocol"), Box::new(case)));
     }
     let named: [(&str, fn(&Session) -> Outcome); 8] = [
         ("idempotent producer, 12 partitions", idempotent),
@@ -157,6 +162,58 @@ fn tail(session: &Session) -> Outcome {
         check(from.elapsed() < Duration::from_secs(10), || format!("turn {turn} took {:?}", from.elapsed()))?;
     }
     Ok(())
+}
+
+/// Two members share a topic; one leaves, and the other one goes on where the commits are.
+fn group(session: &Session, protocol: &str) -> Outcome {
+    let name = format!("group-{protocol}");
+    let topic = session.create(&name, &[])?;
+    let sent: Vec<_> =
+        (0..600).map(|i| Record { partition: i % PARTITIONS, ..record(format!("value {i}").as_bytes()) }).collect();
+    session.send(&topic, &sent, &[])?;
+    let group = session.topic(&name);
+    let members = [session.member(&group, protocol, &topic)?, session.member(&group, protocol, &topic)?];
+    let begun = Instant::now();
+    let mut read = std::collections::BTreeSet::new();
+    let assigned = |of: &rdkafka::consumer::BaseConsumer| of.assignment().map_or(0, |list| list.count());
+    let half = usize::try_from(PARTITIONS).expect("a few") / 2;
+    // Whoever gets a partition that the other one has read, and committed nothing of, reads it again.
+    let position = |of: &rdkafka::consumer::BaseConsumer| {
+        let offset = |offset: Offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
+        of.position().map_or(0, |list| list.elements().iter().map(|of| offset(of.offset())).sum::<i64>())
+    };
+    let is_done = |members: &[rdkafka::consumer::BaseConsumer; 2]| {
+        let positions: i64 = members.iter().map(position).sum();
+        positions == 600 && members.iter().all(|member| assigned(member) == half)
+    };
+    while read.len() < sent.len() || !is_done(&members) {
+        for member in &members {
+            if let Some(Ok(message)) = member.poll(Duration::from_millis(20)) {
+                read.insert(message.payload().unwrap_or_default().to_vec());
+            }
+        }
+        check(begun.elapsed() < DEADLINE, || {
+            format!("{} records, {:?} partitions", read.len(), members.each_ref().map(assigned))
+        })?;
+    }
+    for member in &members {
+        member.commit_consumer_state(CommitMode::Sync).map_err(|error| format!("committing: {error}"))?;
+    }
+    let [leaves, stays] = members;
+    drop(leaves);
+    let more: Vec<_> = (0..PARTITIONS)
+        .map(|partition| Record { partition, ..record(format!("more {partition}").as_bytes()) })
+        .collect();
+    session.send(&topic, &more, &[])?;
+    let begun = Instant::now();
+    let mut rest = Vec::new();
+    while rest.len() < more.len() {
+        if let Some(Ok(message)) = stays.poll(Duration::from_millis(20)) {
+            rest.push(message.payload().unwrap_or_default().to_vec());
+        }
+        check(begun.elapsed() < DEADLINE, || format!("{} records after one has left", rest.len()))?;
+    }
+    check(rest.iter().all(|value| value.starts_with(b"more")), || "what was committed is read again".to_owned())
 }
 
 fn metadata(session: &Session) -> Outcome {

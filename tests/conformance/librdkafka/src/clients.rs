@@ -101,6 +101,15 @@ impl Session {
         config.create().map_err(|error| error.to_string())
     }
 
+    /// A member of a group of either protocol.
+    pub fn member(&self, group: &str, protocol: &str, topic: &str) -> Result<BaseConsumer, String> {
+        let mut config = self.config(&[("group.id", group), ("group.protocol", protocol)]);
+        config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest").set("fetch.wait.max.ms", "100");
+        let consumer: BaseConsumer = config.create().map_err(|error| error.to_string())?;
+        consumer.subscribe(&[topic]).map_err(|error| error.to_string())?;
+        Ok(consumer)
+    }
+
     /// Sends records and waits for all answers, in the order of sending within a partition.
     pub fn send(&self, topic: &str, records: &[Record], settings: &[(&str, &str)]) -> Result<(), String> {
         let producer = self.producer(settings)?;

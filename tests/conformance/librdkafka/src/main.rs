@@ -3,7 +3,7 @@
 //!     ringlog-librdkafka BOOTSTRAP PREFIX
 //!
 //! Prints `ok NAME` or `FAIL NAME: why` for every case; the exit code is 1 if one failed. Consumers have partitions
-//! assigned: no case needs a group.
+//! assigned, except where a case is about groups.
 #![forbid(unsafe_code)]
 
 mod cases;
