@@ -218,7 +218,8 @@ await run("a group of two members, one of which leaves", async () => {
   const read = new Map();
   let resolve, reject;
   const all = new Promise((done, failed) => { resolve = done; reject = failed; });
-  const timer = setTimeout(() => reject(new Error(`${read.size} of ${total} after ${deadline} ms`)), deadline);
+  const late = () => reject(new Error(`${read.size} of ${total} after ${deadline} ms`));
+  AbortSignal.timeout(deadline).addEventListener("abort", late);
   const members = [];
   for (const number of [0, 1]) {
     const consumer = kafka.consumer({ groupId, sessionTimeout: 10_000, rebalanceTimeout: 20_000 });
@@ -233,7 +234,6 @@ await run("a group of two members, one of which leaves", async () => {
     members.push(consumer);
   }
   await all;
-  clearTimeout(timer);
   assert.deepEqual([...read.keys()].sort(), [...values].sort());
   await members[0].disconnect();
   await members[1].disconnect();
