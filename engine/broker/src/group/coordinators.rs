@@ -221,6 +221,8 @@ pub(crate) fn retry_stalled(state: &mut State, now: Now) {
         {
             take_call(state, now, call);
         }
+        // Its timers were passed over meanwhile.
+        state.groups.is_rung = true;
     }
 }
 

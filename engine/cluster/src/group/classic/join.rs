@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
 
-use super::{ClassicGroup, Member, Phase, Wait, duration};
+use super::{ClassicGroup, GROUP_BYTES_MAX, Member, Phase, Wait, duration};
 use crate::group::request::{Caller, GroupResponse, Ticket};
 use crate::group::timers::Alarm;
 use crate::group::{MemberId, Turn};
@@ -15,6 +15,9 @@ use crate::group::{MemberId, Turn};
 const ID_FIRST_VERSION_MIN: i16 = 4;
 /// From this version on a static leader that comes back is told that it has nothing to assign (KIP-814).
 const SKIP_ASSIGNMENT_VERSION_MIN: i16 = 9;
+
+/// Members of a group and ids given out, whatever `group.max.size` allows.
+const MEMBERS_MAX: usize = 50_000;
 
 /// Somebody who wants to join.
 struct Joiner<'a> {
@@ -60,6 +63,9 @@ impl ClassicGroup {
         if !self.has_room_for(&request.member_id, turn) {
             return Err(ErrorCode::GroupMaxSizeReached);
         }
+        if offered_bytes(&request) > GROUP_BYTES_MAX {
+            return Err(ErrorCode::InvalidRequest);
+        }
         if !self.supports(&request.protocol_type, &request.protocols) {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
@@ -72,6 +78,10 @@ impl ClassicGroup {
     }
 
     fn has_room_for(&self, id: &str, turn: &Turn<'_>) -> bool {
+        let is_new = id.is_empty() || !(self.members.contains_key(id) || self.pending.contains_key(id));
+        if is_new && self.members.len() + self.pending.len() >= MEMBERS_MAX {
+            return false;
+        }
         let count = match self.phase {
             Phase::Empty => return true,
             Phase::PreparingRebalance(_) => self.joining(),
@@ -201,6 +211,11 @@ impl ClassicGroup {
         }
         turn.answer(ticket, GroupResponse::Join(response));
     }
+}
+
+/// What a member says of its protocols: more than a whole group may take in the log is of no use to anybody.
+fn offered_bytes(request: &JoinGroupRequest) -> usize {
+    request.protocols.iter().map(|offered| offered.name.len() + offered.metadata.len()).sum()
 }
 
 /// Random bits in the form of a UUID (RFC 9562, version 4).

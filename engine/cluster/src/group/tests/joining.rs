@@ -253,3 +253,26 @@ fn an_assignment_that_is_too_large_for_the_log_is_refused() {
     assert_eq!(world.state(), "PreparingRebalance");
     assert!(world.rehearsal.log.is_empty());
 }
+
+#[test]
+fn a_member_that_offers_more_than_a_group_may_take_is_refused() {
+    let mut world = World::without_delay();
+    let mut request = join_request("", None);
+    request.protocols[0].metadata = vec![0; 1 << 20];
+    assert_eq!(world.ask(GroupRequest::Join(request, 0)), Err(ErrorCode::InvalidRequest));
+    assert!(
+        matches!(world.rehearsal.live.sessions.get(GROUP), Some(Session::Classic(group)) if group.is_forgettable())
+    );
+}
+
+#[test]
+fn ids_are_not_given_out_without_end() {
+    let mut world = World::without_delay();
+    for _ in 0..50_000 {
+        world.new_member();
+    }
+    let refused = world.send(NEWEST, join("", None));
+    assert_eq!(world.refused(refused), ErrorCode::GroupMaxSizeReached);
+    world.pass(SESSION);
+    world.new_member();
+}
