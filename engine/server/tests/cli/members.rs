@@ -7,6 +7,7 @@ use std::time::Duration;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, TopicPartitions};
 use ringlog_net::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
+use ringlog_net::messages::describe_groups::DescribeGroupsRequest;
 use ringlog_net::messages::find_coordinator::FindCoordinatorRequest;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
@@ -19,10 +20,12 @@ use ringlog_net::wire::{Reader, Writer};
 
 /// An answer that takes longer will not come.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
-/// The versions that are spoken here; of `OffsetCommit` the last one that names topics.
+/// The versions that are spoken here; of `OffsetCommit` the last one that names topics, of `DescribeGroups` the last one to
+/// which a group that is not there is no error.
 const FIND: i16 = 3;
 const COMMIT: i16 = 9;
 const DELETE_RECORDS: i16 = 2;
+const DESCRIBE: i16 = 5;
 const JOIN: i16 = 9;
 const SYNC: i16 = 5;
 const LEAVE: i16 = 5;
@@ -39,6 +42,9 @@ impl Connection {
         let mut connection = Self(stream);
         let request = FindCoordinatorRequest { key: group.to_owned(), ..Default::default() };
         while connection.ask(FIND, &request).error_code != 0 {}
+        // Apache Kafka answers for a while before the coordinator has loaded.
+        let request = DescribeGroupsRequest { groups: vec![group.to_owned()], ..Default::default() };
+        while connection.ask(DESCRIBE, &request).groups[0].error_code != 0 {}
         connection
     }
 
@@ -84,17 +90,8 @@ impl Connection {
         };
         let request =
             OffsetCommitRequest { group_id: group.to_owned(), topics: vec![topic], ..OffsetCommitRequest::default() };
-        // Apache Kafka answers for a while before the coordinator has loaded.
-        loop {
-            let response = self.ask(COMMIT, &request);
-            let codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|each| each.error_code);
-            let failed = codes.map(ErrorCode::from_wire).find(|code| *code != ErrorCode::None);
-            match failed {
-                None => return,
-                Some(ErrorCode::CoordinatorLoadInProgress | ErrorCode::NotCoordinator) => {}
-                Some(code) => panic!("{code}"),
-            }
-        }
+        let response = self.ask(COMMIT, &request);
+        assert!(response.topics[0].partitions.iter().all(|partition| partition.error_code == 0), "{response:?}");
     }
 
     /// Deletes the records of a partition that are before an offset.
