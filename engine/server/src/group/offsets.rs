@@ -1,6 +1,6 @@
 //! The offsets that a group has committed, and the topics that they are of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -60,9 +60,9 @@ impl Topics {
         partitions: impl Iterator<Item = &TopicPartition>,
         place: Place,
     ) -> anyhow::Result<BTreeMap<TopicPartition, Offset>> {
-        let mut by_topic: BTreeMap<&Arc<str>, Vec<i32>> = BTreeMap::new();
+        let mut by_topic: BTreeMap<&Arc<str>, BTreeSet<i32>> = BTreeMap::new();
         for partition in partitions {
-            by_topic.entry(&partition.topic).or_default().push(partition.partition.get());
+            by_topic.entry(&partition.topic).or_default().insert(partition.partition.get());
         }
         let mut found = BTreeMap::new();
         for (name, wanted) in by_topic {
