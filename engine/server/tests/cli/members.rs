@@ -1,4 +1,4 @@
-//! Members of groups, and what they commit: requests by hand, since the program's own consumer joins no group.
+//! Members of groups, and what they commit: requests by hand, for the program's own consumer is one kind of member only.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -104,51 +104,61 @@ impl Connection {
     }
 }
 
-/// The only member of a consumer group (KIP-848).
+/// A member of a consumer group (KIP-848).
 pub(crate) struct Consumer {
     connection: Connection,
     group: String,
     epoch: i32,
+    owned: Vec<TopicPartitions>,
 }
 
 impl Consumer {
     const ID: &str = "consumer-one";
 
-    /// Joins, and takes all partitions of a topic.
-    pub(crate) fn join(mut connection: Connection, group: &str, topic: &str) -> Self {
-        let request = ConsumerGroupHeartbeatRequest {
-            group_id: group.to_owned(),
-            member_id: Self::ID.to_owned(),
+    /// Joins, and takes what it gets of a topic.
+    pub(crate) fn join(connection: Connection, group: &str, topic: &str) -> Self {
+        let mut consumer = Self { connection, group: group.to_owned(), epoch: 0, owned: Vec::new() };
+        consumer.beat(ConsumerGroupHeartbeatRequest {
             rebalance_timeout_ms: 60_000,
             subscribed_topic_names: Some(vec![topic.to_owned()]),
-            topic_partitions: Some(Vec::new()),
             ..ConsumerGroupHeartbeatRequest::default()
-        };
-        let joined = connection.ask(BEAT, &request);
-        assert_eq!(joined.error_code, 0, "{joined:?}");
-        let owned = joined.assignment.map(|assignment| assignment.topic_partitions).unwrap_or_default();
-        let owned =
-            owned.into_iter().map(|each| TopicPartitions { topic_id: each.topic_id, partitions: each.partitions });
-        let mut consumer = Self { connection, group: group.to_owned(), epoch: joined.member_epoch };
-        consumer.beat(consumer.epoch, Some(owned.collect()));
+        });
+        consumer.live();
         consumer
     }
 
-    fn beat(&mut self, member_epoch: i32, topic_partitions: Option<Vec<TopicPartitions>>) {
+    fn beat(&mut self, said: ConsumerGroupHeartbeatRequest) {
         let request = ConsumerGroupHeartbeatRequest {
             group_id: self.group.clone(),
             member_id: Self::ID.to_owned(),
-            member_epoch,
-            topic_partitions,
-            ..ConsumerGroupHeartbeatRequest::default()
+            member_epoch: self.epoch,
+            topic_partitions: Some(self.owned.clone()),
+            ..said
         };
         let response = self.connection.ask(BEAT, &request);
         assert_eq!(response.error_code, 0, "{response:?}");
+        self.epoch = response.member_epoch;
+        if let Some(assignment) = response.assignment {
+            let topics = assignment.topic_partitions.into_iter();
+            let owned = topics.map(|each| TopicPartitions { topic_id: each.topic_id, partitions: each.partitions });
+            self.owned = owned.collect();
+        }
+    }
+
+    /// Says that it lives and what it has, and takes what it gets.
+    pub(crate) fn live(&mut self) {
+        self.beat(ConsumerGroupHeartbeatRequest::default());
+    }
+
+    /// How many partitions it has.
+    pub(crate) fn assigned(&self) -> usize {
+        self.owned.iter().map(|topic| topic.partitions.len()).sum()
     }
 
     /// Leaves the group without members.
     pub(crate) fn leave(mut self) -> Connection {
-        self.beat(-1, None);
+        self.epoch = -1;
+        self.beat(ConsumerGroupHeartbeatRequest::default());
         self.connection
     }
 }
