@@ -89,6 +89,12 @@ fn lag_is_told_in_records_and_in_seconds() {
     // Whoever has read everything is not behind, however old the last record is.
     case.connection().commit(group, &case.topic, &[(0, 10)]);
     assert_eq!(case.json(&["group", "lag", group])[0]["lag_seconds"].as_f64(), Some(0.0));
+    // A record in the middle of a batch that is larger than what is asked for at first.
+    case.produce(20_000);
+    case.connection().commit(group, &case.topic, &[(0, 15_000)]);
+    let lag = &case.json(&["group", "lag", group])[0];
+    assert_eq!((lag["lag"].as_i64(), lag["lag_seconds"].is_f64()), (Some(5010), true), "{lag}");
+    case.connection().commit(group, &case.topic, &[(0, 20_010)]);
     let table = case.run(&["group", "lag", "--total", group]);
     assert_eq!(printed(&table).lines().nth(1).map(str::to_owned), Some(format!("{group}  0    0.0")));
     // All groups are the default.
