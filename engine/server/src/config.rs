@@ -1,4 +1,6 @@
-//! `ringlog config explain`: what each line of a `server.properties` does here.
+//! `ringlog config`: what each line of a `server.properties` does here, and settings in a cluster.
+
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,12 +14,14 @@ use ringlog_cluster::config::{
     BrokerConfig, ConfigError, ConfigLayers, ConfigWarning, PROPERTIES_BYTES_MAX, PropertiesFile, Sources,
     StaticConfig, broker_key, parse_properties,
 };
+use ringlog_net::client::ClientConfig;
 use serde::Serialize;
 
 use crate::diagnostics::several;
 use crate::output::{self, Form};
+use crate::session;
 
-/// Show what configuration does.
+/// Explain a properties file; tell and change settings of topics, brokers and groups.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -26,6 +30,10 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
+    /// Tell settings, and where they come from.
+    Describe(settings::DescribeArguments),
+    /// Change settings while the cluster runs.
+    Alter(settings::AlterArguments),
     /// Tell what each line of a properties file does here. Exit code 1 if a broker would not start with it.
     Explain {
         /// The file.
@@ -37,12 +45,27 @@ enum Command {
 }
 
 /// Performs the subcommand.
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Command::Explain { file, output: form } = &arguments.command;
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        Command::Describe(arguments) => {
+            session::run(arguments.cluster.clone(), ClientConfig::default(), move |session| {
+                let arguments = arguments.clone();
+                async move { settings::describe(&session, &arguments).await }
+            })
+        }
+        Command::Alter(arguments) => session::run(arguments.cluster.clone(), ClientConfig::default(), move |session| {
+            let arguments = arguments.clone();
+            async move { settings::alter(&session, &arguments).await }
+        }),
+        Command::Explain { file, output } => explain_file(&file, output),
+    }
+}
+
+fn explain_file(file: &Path, form: Form) -> anyhow::Result<()> {
     let text = read_properties(file)?;
     let name = file.display().to_string();
     let (explained, errors) = explain(&name, &text);
-    output::print(*form, &explained, |explained| explained.iter().map(Explained::line).collect())?;
+    output::print(form, &explained, |explained| explained.iter().map(Explained::line).collect())?;
     if errors.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! `ringlog consume`: records of a topic, to standard output or a file.
 
 mod format;
+mod member;
 mod range;
 
 use std::cell::RefCell;
@@ -19,6 +20,7 @@ use ringlog_storage::types::{Offset, PartitionIndex, TopicPartition};
 use crate::offsets::{self, Place};
 use crate::session::{self, AutoCreate, ClusterArguments, LossReport, Session, client_error, refusal};
 use format::{Format, Shown};
+use member::Member;
 use range::{Bounds, Point, Range};
 
 /// Bytes that are collected before they are written.
@@ -31,6 +33,10 @@ pub(crate) struct Arguments {
     topic: String,
     #[command(flatten)]
     cluster: ClusterArguments,
+    /// The consumer group to be a member of: it shares the partitions with the others, goes on where the group has
+    /// committed, and commits. --offset then holds for partitions that nothing was committed of.
+    #[arg(short, long, conflicts_with = "partition")]
+    group: Option<String>,
     /// From the first record on: the same as --offset start.
     #[arg(long, conflicts_with = "offset")]
     from_beginning: bool,
@@ -78,8 +84,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 async fn consume(session: &Session, arguments: &Arguments) -> anyhow::Result<()> {
     let topic: Arc<str> = Arc::from(arguments.topic.as_str());
-    let described = session.ready_topic(&topic, AutoCreate::No).await?;
-    let partitions = chosen(&topic, described.partitions, &arguments.partition)?;
     let mut range = arguments.offset;
     if arguments.from_beginning {
         range.from = Point::Start;
@@ -87,7 +91,13 @@ async fn consume(session: &Session, arguments: &Arguments) -> anyhow::Result<()>
     if arguments.exit_at_end {
         range.to = range.to.or(Some(Point::End));
     }
-    let bounds = bounds(session, &topic, &partitions, range).await?;
+    let (member, bounds) = if let Some(group) = &arguments.group {
+        (Some(Member::new(session, group, &topic, range).await?), BTreeMap::new())
+    } else {
+        let described = session.ready_topic(&topic, AutoCreate::No).await?;
+        let partitions = chosen(&topic, described.partitions, &arguments.partition)?;
+        (None, bounds(session, &topic, &partitions, range).await?)
+    };
     let out: Box<dyn Write> = match &arguments.to {
         Some(path) => Box::new(File::create(path).with_context(|| format!("--to {}", path.display()))?),
         None => Box::new(io::stdout()),
@@ -99,6 +109,9 @@ async fn consume(session: &Session, arguments: &Arguments) -> anyhow::Result<()>
         stops: BTreeMap::new(),
         decompressor: Decompressor::default(),
     };
+    if let Some(member) = member {
+        return member.run(session, &mut reading).await;
+    }
     for (index, Bounds { from, to }) in bounds {
         if to.is_none_or(|to| from < to) {
             let partition = TopicPartition::new(Arc::clone(&topic), index);
@@ -193,13 +206,15 @@ impl Reading {
         Ok(())
     }
 
-    /// Writes what is wanted of the records, and lets readers of the output see them.
-    fn take(&mut self, fetched: &Fetched) -> anyhow::Result<()> {
+    /// Writes what is wanted of the records, and lets readers of the output see them. Answers what is to be written next.
+    fn take(&mut self, fetched: &Fetched) -> anyhow::Result<Offset> {
         let stop = self.stops.get(&fetched.partition).copied().flatten().unwrap_or(Offset::new(i64::MAX));
         let failure = RefCell::new(None);
+        let mut left = None;
         let (out, wanted, format) = (&mut self.out, &mut self.wanted, &self.format);
         let visited = fetched.visit(&mut self.decompressor, |record| {
             if *wanted == 0 || record.offset >= stop || failure.borrow().is_some() {
+                left.get_or_insert(record.offset);
                 return;
             }
             *wanted -= 1;
@@ -212,6 +227,7 @@ impl Reading {
         if let Some(error) = failure.into_inner() {
             return Err(error.into());
         }
-        Ok(self.out.flush()?)
+        self.out.flush()?;
+        Ok(left.unwrap_or(fetched.next_position))
     }
 }

@@ -1,13 +1,13 @@
 //! `ringlog group`: list and describe groups, tell how far they are behind, reset their offsets, delete them.
 
 mod assignment;
-mod coordinator;
+pub(crate) mod coordinator;
 mod deletion;
 mod description;
 mod lag;
 mod listing;
 mod membership;
-mod offsets;
+pub(crate) mod offsets;
 mod reset;
 mod unread;
 

@@ -1,6 +1,7 @@
 //! The `ringlog` binary: boot, configuration, command line. One file per subcommand.
 #![forbid(unsafe_code)]
 
+mod cluster;
 mod config;
 mod consume;
 mod diagnostics;
@@ -8,6 +9,7 @@ mod group;
 mod offsets;
 mod output;
 mod produce;
+mod resource;
 mod session;
 mod start;
 mod topic;
@@ -29,7 +31,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what configuration does.
+    /// Tell what the cluster consists of.
+    Cluster(cluster::Arguments),
+    /// Explain a properties file; tell and change settings of topics, brokers and groups.
     Config(config::Arguments),
     /// Read records from a topic.
     Consume(consume::Arguments),
@@ -47,7 +51,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     diagnostics::install(&arguments.log);
     let result = match arguments.command {
-        Command::Config(arguments) => config::run(&arguments),
+        Command::Cluster(arguments) => cluster::run(arguments),
+        Command::Config(arguments) => config::run(arguments),
         Command::Consume(arguments) => consume::run(arguments),
         Command::Group(arguments) => group::run(arguments),
         Command::Produce(arguments) => produce::run(arguments),

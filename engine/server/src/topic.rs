@@ -7,19 +7,15 @@ use ringlog_net::client::{ClientConfig, Target};
 use ringlog_net::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use ringlog_net::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use ringlog_net::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
-use ringlog_net::messages::incremental_alter_configs::{
-    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
-};
 use serde::Serialize;
 
 use crate::diagnostics::several;
 use crate::output::{self, Form, table};
+use crate::resource::{self, Operation, ResourceType, change, parse_setting};
 use crate::session::{self, AutoCreate, ClusterArguments, Session, accepted};
 
 /// How long brokers may take to perform a change, in milliseconds.
 const CHANGE_TIME_MS: i32 = 30_000;
-/// The number that the configuration requests know topics by.
-const TOPIC_RESOURCE: i8 = 2;
 
 /// Create, list, describe, delete and alter topics.
 #[derive(Clone, Debug, clap::Args)]
@@ -84,11 +80,6 @@ enum Command {
         #[arg(long, group = "change", value_name = "KEY")]
         delete_config: Vec<String>,
     },
-}
-
-fn parse_setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("expected key=value")?;
-    Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 /// Performs the subcommand.
@@ -214,13 +205,6 @@ async fn delete(session: &Session, form: Form, topics: &[String]) -> anyhow::Res
     conclude(form, &done, refused)
 }
 
-/// What can be done to one setting, with the numbers of `IncrementalAlterConfigsRequest`.
-#[derive(Clone, Copy, Debug)]
-enum Operation {
-    Set = 0,
-    Delete = 1,
-}
-
 async fn alter(
     session: &Session,
     form: Form,
@@ -245,24 +229,11 @@ async fn alter(
             note(&result.name, accepted(&what, result.error_code, result.error_message.as_deref()));
         }
     }
-    let config = |name: &String, operation: Operation, value: Option<&String>| AlterableConfig {
-        name: name.clone(),
-        config_operation: operation as i8,
-        value: value.cloned(),
-    };
-    let set = settings.iter().map(|(name, value)| config(name, Operation::Set, Some(value)));
-    let configs: Vec<_> = set.chain(deleted.iter().map(|name| config(name, Operation::Delete, None))).collect();
-    if !configs.is_empty() {
-        let resource = |name: &String| AlterConfigsResource {
-            resource_type: TOPIC_RESOURCE,
-            resource_name: name.clone(),
-            configs: configs.clone(),
-        };
-        let resources = topics.iter().map(resource).collect();
-        let request = IncrementalAlterConfigsRequest { resources, validate_only: false };
-        for result in session.call(Target::Controller, request).await?.responses {
-            let what = format!("topic {}", result.resource_name);
-            note(&result.resource_name, accepted(&what, result.error_code, result.error_message.as_deref()));
+    let set = settings.iter().map(|(name, value)| change(name, Operation::Set, Some(value)));
+    let changes: Vec<_> = set.chain(deleted.iter().map(|name| change(name, Operation::Delete, None))).collect();
+    if !changes.is_empty() {
+        for (name, result) in resource::alter(session, ResourceType::Topic, topics, &changes).await? {
+            note(&name, result);
         }
     }
     let altered = topics.iter().zip(is_refused).filter(|(_, is_refused)| !is_refused);
@@ -303,13 +274,6 @@ async fn list(session: &Session, form: Form, internal: bool) -> anyhow::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn settings_keep_what_is_behind_the_first_equals_sign() {
-        assert_eq!(parse_setting("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
-        assert_eq!(parse_setting("a="), Ok(("a".to_owned(), String::new())));
-        assert!(parse_setting("a").is_err());
-    }
 
     #[test]
     fn refusals_are_lines_of_their_own() {

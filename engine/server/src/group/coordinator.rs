@@ -21,7 +21,7 @@ const GROUP: i8 = 0;
 
 /// Sends a request to the coordinator of a group, and again while that one moves or starts. `code_of` finds the error in a
 /// response that tells so. Answers who coordinates, and the response.
-pub(super) async fn ask<R: Request + Clone + 'static>(
+pub(crate) async fn ask<R: Request + Clone + 'static>(
     session: &Session,
     group: &str,
     request: &R,
@@ -39,7 +39,7 @@ pub(super) async fn ask<R: Request + Clone + 'static>(
 }
 
 /// Sends a request about all of its groups to one broker, and again while that one starts.
-pub(super) async fn ask_broker<R: Request + Clone + 'static>(
+pub(crate) async fn ask_broker<R: Request + Clone + 'static>(
     session: &Session,
     broker: BrokerId,
     request: &R,

@@ -58,8 +58,8 @@ pub(super) async fn tell(session: &Session, form: Form, arguments: &Arguments) -
     let (mut told, mut refused) = (Vec::new(), Vec::new());
     for group in groups {
         let offsets = committed(session, &topics, &group).await?;
-        // Who has committed something exists.
-        if offsets.is_empty() && look_up(session, &group).await?.is_none() {
+        // Who has committed something exists, and so did who was listed.
+        if !arguments.groups.is_empty() && offsets.is_empty() && look_up(session, &group).await?.is_none() {
             refused.push(missing(&group));
             continue;
         }

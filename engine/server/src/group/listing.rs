@@ -51,10 +51,14 @@ pub(super) async fn list(session: &Session, form: Form, arguments: &Arguments) -
     })
 }
 
-/// The ids of all groups, in order.
+/// The type of groups that share partitions, and so commit no offsets.
+const SHARE: &str = "share";
+
+/// The ids of all groups that may have committed offsets, in order.
 pub(super) async fn ids(session: &Session) -> anyhow::Result<Vec<String>> {
     let listed = all(session, &ListGroupsRequest::default()).await?;
-    let mut ids: Vec<String> = listed.into_iter().map(|group| group.group_id).collect();
+    let commit = listed.into_iter().filter(|group| !group.group_type.eq_ignore_ascii_case(SHARE));
+    let mut ids: Vec<String> = commit.map(|group| group.group_id).collect();
     ids.sort();
     Ok(ids)
 }

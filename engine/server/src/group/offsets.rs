@@ -1,6 +1,6 @@
 //! The offsets that a group has committed, and the topics that they are of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -14,14 +14,14 @@ use crate::session::{AutoCreate, Session, accepted};
 
 /// The topics of a cluster.
 #[derive(Debug)]
-pub(super) struct Topics {
+pub(crate) struct Topics {
     by_name: BTreeMap<Arc<str>, MetadataResponseTopic>,
     names: BTreeMap<Uuid, Arc<str>>,
 }
 
 impl Topics {
     /// Asks for all of them: newer brokers tell of committed offsets by ids alone.
-    pub(super) async fn all(session: &Session) -> anyhow::Result<Self> {
+    pub(crate) async fn all(session: &Session) -> anyhow::Result<Self> {
         let response = session.topics(None, AutoCreate::No).await?;
         let mut topics = Self { by_name: BTreeMap::new(), names: BTreeMap::new() };
         for topic in response.topics {
@@ -32,37 +32,37 @@ impl Topics {
         Ok(topics)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&MetadataResponseTopic> {
+    pub(crate) fn get(&self, name: &str) -> Option<&MetadataResponseTopic> {
         self.by_name.get(name)
     }
 
     /// The topic that a response names, or tells the id of.
-    pub(super) fn name_of(&self, name: String, id: Uuid) -> Option<Arc<str>> {
+    pub(crate) fn name_of(&self, name: String, id: Uuid) -> Option<Arc<str>> {
         if name.is_empty() { self.names.get(&id).cloned() } else { Some(name.into()) }
     }
 
     /// The id of a topic, by which newer brokers want it named.
-    pub(super) fn id_of(&self, name: &str) -> Uuid {
+    pub(crate) fn id_of(&self, name: &str) -> Uuid {
         self.get(name).map_or(Uuid::ZERO, |topic| topic.topic_id)
     }
 
     /// Who leads a partition, if anybody does.
-    pub(super) fn leader(&self, partition: &TopicPartition) -> Option<BrokerId> {
+    pub(crate) fn leader(&self, partition: &TopicPartition) -> Option<BrokerId> {
         let partitions = &self.get(&partition.topic)?.partitions;
         let found = partitions.iter().find(|each| each.partition_index == partition.partition.get())?;
         Some(BrokerId::new(found.leader_id)).filter(|leader| leader.get() >= 0)
     }
 
     /// The offsets of a place in partitions. One that has none there, or has no leader, is not in the answer.
-    pub(super) async fn offsets(
+    pub(crate) async fn offsets(
         &self,
         session: &Session,
         partitions: impl Iterator<Item = &TopicPartition>,
         place: Place,
     ) -> anyhow::Result<BTreeMap<TopicPartition, Offset>> {
-        let mut by_topic: BTreeMap<&Arc<str>, Vec<i32>> = BTreeMap::new();
+        let mut by_topic: BTreeMap<&Arc<str>, BTreeSet<i32>> = BTreeMap::new();
         for partition in partitions {
-            by_topic.entry(&partition.topic).or_default().push(partition.partition.get());
+            by_topic.entry(&partition.topic).or_default().insert(partition.partition.get());
         }
         let mut found = BTreeMap::new();
         for (name, wanted) in by_topic {
@@ -81,7 +81,7 @@ impl Topics {
 }
 
 /// All that a group has committed. A group that is not there has nothing.
-pub(super) async fn committed(
+pub(crate) async fn committed(
     session: &Session,
     topics: &Topics,
     group: &str,

@@ -4,19 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::bail;
-use ringlog_net::client::Target;
 use ringlog_net::error::ErrorCode;
-use ringlog_net::messages::describe_configs::{
-    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
-};
 use ringlog_net::messages::metadata::{MetadataResponsePartition, MetadataResponseTopic};
 use ringlog_storage::types::{Offset, PartitionIndex};
 use serde::Serialize;
 
-use super::TOPIC_RESOURCE;
 use crate::offsets::{self, Place};
 use crate::output::table;
-use crate::session::{AutoCreate, Session, accepted, refusal};
+use crate::resource::{self, Config, DEFAULT_SOURCE, ResourceType};
+use crate::session::{AutoCreate, Session, refusal};
 
 /// A topic.
 #[derive(Debug, Serialize)]
@@ -43,29 +39,6 @@ struct Partition {
     end_offset: Option<i64>,
 }
 
-/// One of its settings, the inherited ones too.
-#[derive(Debug, Serialize)]
-struct Config {
-    name: String,
-    value: Option<String>,
-    source: &'static str,
-}
-
-/// The name that `DescribeConfigsResponse`'s number of a source has.
-fn source_name(number: i8) -> &'static str {
-    match number {
-        1 => "topic",
-        2 => "broker",
-        3 => "cluster",
-        4 => "static",
-        5 => "default",
-        6 => "broker-logger",
-        7 => "client-metrics",
-        8 => "group",
-        _ => "unknown",
-    }
-}
-
 /// Asks the cluster about topics.
 pub(super) async fn describe(session: &Session, names: &[String]) -> anyhow::Result<Vec<Description>> {
     let response = session.topics(Some(names), AutoCreate::No).await?;
@@ -77,7 +50,7 @@ pub(super) async fn describe(session: &Session, names: &[String]) -> anyhow::Res
             error => bail!(refusal(&format!("topic {name}"), error, None)),
         }
     }
-    let mut configs = configs(session, names).await?;
+    let mut configs = resource::describe(session, ResourceType::Topic, names).await?;
     let mut described = Vec::with_capacity(names.len());
     for topic in response.topics {
         let name = topic.name.clone().unwrap_or_default();
@@ -89,30 +62,9 @@ pub(super) async fn describe(session: &Session, names: &[String]) -> anyhow::Res
     Ok(described)
 }
 
-async fn configs(session: &Session, names: &[String]) -> anyhow::Result<BTreeMap<String, Vec<Config>>> {
-    let resource = |name: &String| DescribeConfigsResource {
-        resource_type: TOPIC_RESOURCE,
-        resource_name: name.clone(),
-        configuration_keys: None,
-    };
-    let request =
-        DescribeConfigsRequest { resources: names.iter().map(resource).collect(), ..DescribeConfigsRequest::default() };
-    let mut configs = BTreeMap::new();
-    for result in session.call(Target::Any, request).await?.results {
-        let what = format!("settings of topic {}", result.resource_name);
-        accepted(&what, result.error_code, result.error_message.as_deref().filter(|said| !said.is_empty()))?;
-        configs.insert(result.resource_name, result.configs.into_iter().map(config).collect());
-    }
-    Ok(configs)
-}
-
-fn config(said: DescribeConfigsResourceResult) -> Config {
-    Config { name: said.name, value: said.value, source: source_name(said.config_source) }
-}
-
 type Offsets = BTreeMap<PartitionIndex, Offset>;
 
-fn description(topic: MetadataResponseTopic, start: &Offsets, end: &Offsets, mut configs: Vec<Config>) -> Description {
+fn description(topic: MetadataResponseTopic, start: &Offsets, end: &Offsets, configs: Vec<Config>) -> Description {
     let partition = |said: MetadataResponsePartition| {
         let index = PartitionIndex::new(said.partition_index);
         Partition {
@@ -127,7 +79,6 @@ fn description(topic: MetadataResponseTopic, start: &Offsets, end: &Offsets, mut
     };
     let mut partitions: Vec<Partition> = topic.partitions.into_iter().map(partition).collect();
     partitions.sort_by_key(|partition| partition.index);
-    configs.sort_by(|left, right| left.name.cmp(&right.name));
     Description {
         name: topic.name.unwrap_or_default(),
         id: topic.topic_id.to_string(),
@@ -152,7 +103,7 @@ pub(super) fn text(described: &[Description]) -> String {
             ["records".to_owned(), format!("{records} at most")],
         ];
         text.push_str(&table(["TOPIC", ""], &facts));
-        let changed = topic.configs.iter().filter(|config| config.source != "default");
+        let changed = topic.configs.iter().filter(|config| config.source != DEFAULT_SOURCE);
         for config in changed {
             let value = config.value.as_deref().unwrap_or("");
             writeln!(text, "config      {}={value} ({})", config.name, config.source)

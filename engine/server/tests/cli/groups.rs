@@ -1,6 +1,7 @@
 //! Groups as administrators see them, against Ringlog, or against the broker that `RINGLOG_CONFORMANCE_BOOTSTRAP` names.
 
-use std::process::Output;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Output, Stdio};
 
 use ringlog_kit::broker::Options;
 use ringlog_kit::target::Target;
@@ -18,7 +19,10 @@ struct Case {
 
 impl Case {
     fn new(name: &str) -> Self {
-        let target = Target::new(Options::default().set("group.initial.rebalance.delay.ms", "0"));
+        // Nobody waits for members that do not come, nor long for what members are told at their next heartbeat.
+        let options = Options::default().set("group.initial.rebalance.delay.ms", "0");
+        let options = options.set("group.consumer.min.heartbeat.interval.ms", "1000");
+        let target = Target::new(options.set("group.consumer.heartbeat.interval.ms", "1000"));
         let name = format!("cli-{name}-{}", std::process::id());
         let case = Self { target, topic: name.clone(), group: name };
         printed(&case.run(&["topic", "create", &case.topic, "-p", "2"]));
@@ -85,6 +89,12 @@ fn lag_is_told_in_records_and_in_seconds() {
     // Whoever has read everything is not behind, however old the last record is.
     case.connection().commit(group, &case.topic, &[(0, 10)]);
     assert_eq!(case.json(&["group", "lag", group])[0]["lag_seconds"].as_f64(), Some(0.0));
+    // A record in the middle of a batch that is larger than what is asked for at first.
+    case.produce(20_000);
+    case.connection().commit(group, &case.topic, &[(0, 15_000)]);
+    let lag = &case.json(&["group", "lag", group])[0];
+    assert_eq!((lag["lag"].as_i64(), lag["lag_seconds"].is_f64()), (Some(5010), true), "{lag}");
+    case.connection().commit(group, &case.topic, &[(0, 20_010)]);
     let table = case.run(&["group", "lag", "--total", group]);
     assert_eq!(printed(&table).lines().nth(1).map(str::to_owned), Some(format!("{group}  0    0.0")));
     // All groups are the default.
@@ -243,4 +253,60 @@ fn the_seconds_of_a_record_that_is_gone_are_unknown() {
     assert_eq!(printed(&table).lines().nth(1).map(str::to_owned), Some(format!("{}  6    ?", case.group)));
     assert_eq!(case.planned(&["--to-offset", "4"]), (6, "the log starts here".to_owned()));
     assert_eq!(case.planned(&["--to-current"]), (4, String::new()));
+}
+
+#[test]
+fn a_member_goes_on_where_the_group_has_committed() {
+    let case = Case::new("member");
+    let group = case.group.as_str();
+    let consume = |words: &[&str]| {
+        let output = case.run(&[&["consume", &case.topic, "--group", group, "-f", "%p %o\\n"], words].concat());
+        printed(&output).to_owned()
+    };
+    let line = |offset: i64| format!("0 {offset}\n");
+    let offsets = |from: i64, to: i64| (from..to).map(line).collect::<String>();
+    assert_eq!(consume(&["-e"]), "", "what is there already is not new");
+    assert_eq!(case.committed(), Some(10));
+    case.produce(10);
+    assert_eq!(consume(&["-n", "4"]), offsets(10, 14));
+    assert_eq!(case.committed(), Some(14));
+    assert_eq!(
+        consume(&["-e", "--from-beginning"]),
+        offsets(14, 20),
+        "only partitions without offsets begin elsewhere"
+    );
+    let described = &case.json(&["group", "describe", group])[0];
+    assert_eq!((&described["state"], &described["type"]), (&"Empty".into(), &"consumer".into()));
+    assert_eq!(described["lag"], 0);
+}
+
+#[test]
+fn members_share_partitions_and_leave_when_they_are_interrupted() {
+    let case = Case::new("interrupted");
+    let bootstrap = case.target.bootstrap();
+    let words = ["consume", &case.topic, "-b", &bootstrap, "--group", &case.group, "--from-beginning", "-f", "%o\\n"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringlog"));
+    let mut child = command.args(words).stdout(Stdio::piped()).spawn().expect("the program is there");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped"));
+    for expected in 0..10 {
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("a line");
+        assert_eq!(line, format!("{expected}\n"));
+    }
+    // A second member gets one of the two partitions once the first has let go of it.
+    let mut second = Consumer::join(case.connection(), &case.group, &case.topic);
+    while second.assigned() != 1 {
+        second.live();
+    }
+    let described = &case.json(&["group", "describe", &case.group])[0];
+    assert_eq!(described["members"].as_array().map(Vec::len), Some(2), "{described}");
+    drop(second.leave());
+    let killed = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).expect("text");
+    assert_eq!(rest, "", "nothing is written twice");
+    assert_eq!(child.wait().expect("it is ours").code(), Some(0));
+    assert_eq!(case.committed(), Some(10), "what was written is committed at the end");
+    assert_eq!(case.json(&["group", "describe", &case.group])[0]["state"], "Empty");
 }

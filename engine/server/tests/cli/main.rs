@@ -5,6 +5,7 @@ mod groups;
 mod members;
 mod records;
 mod refusals;
+mod settings;
 mod stopping;
 
 use std::io::Write as _;

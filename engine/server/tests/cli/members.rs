@@ -1,4 +1,4 @@
-//! Members of groups, and what they commit: requests by hand, since the program's own consumer joins no group.
+//! Members of groups, and what they commit: requests by hand, for the program's own consumer is one kind of member only.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, TopicPartitions};
 use ringlog_net::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
+use ringlog_net::messages::describe_groups::DescribeGroupsRequest;
 use ringlog_net::messages::find_coordinator::FindCoordinatorRequest;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
@@ -19,10 +20,12 @@ use ringlog_net::wire::{Reader, Writer};
 
 /// An answer that takes longer will not come.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
-/// The versions that are spoken here; of `OffsetCommit` the last one that names topics.
+/// The versions that are spoken here; of `OffsetCommit` the last one that names topics, of `DescribeGroups` the last one to
+/// which a group that is not there is no error.
 const FIND: i16 = 3;
 const COMMIT: i16 = 9;
 const DELETE_RECORDS: i16 = 2;
+const DESCRIBE: i16 = 5;
 const JOIN: i16 = 9;
 const SYNC: i16 = 5;
 const LEAVE: i16 = 5;
@@ -39,6 +42,9 @@ impl Connection {
         let mut connection = Self(stream);
         let request = FindCoordinatorRequest { key: group.to_owned(), ..Default::default() };
         while connection.ask(FIND, &request).error_code != 0 {}
+        // Apache Kafka answers for a while before the coordinator has loaded.
+        let request = DescribeGroupsRequest { groups: vec![group.to_owned()], ..Default::default() };
+        while connection.ask(DESCRIBE, &request).groups[0].error_code != 0 {}
         connection
     }
 
@@ -84,17 +90,8 @@ impl Connection {
         };
         let request =
             OffsetCommitRequest { group_id: group.to_owned(), topics: vec![topic], ..OffsetCommitRequest::default() };
-        // Apache Kafka answers for a while before the coordinator has loaded.
-        loop {
-            let response = self.ask(COMMIT, &request);
-            let codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|each| each.error_code);
-            let failed = codes.map(ErrorCode::from_wire).find(|code| *code != ErrorCode::None);
-            match failed {
-                None => return,
-                Some(ErrorCode::CoordinatorLoadInProgress | ErrorCode::NotCoordinator) => {}
-                Some(code) => panic!("{code}"),
-            }
-        }
+        let response = self.ask(COMMIT, &request);
+        assert!(response.topics[0].partitions.iter().all(|partition| partition.error_code == 0), "{response:?}");
     }
 
     /// Deletes the records of a partition that are before an offset.
@@ -107,51 +104,61 @@ impl Connection {
     }
 }
 
-/// The only member of a consumer group (KIP-848).
+/// A member of a consumer group (KIP-848).
 pub(crate) struct Consumer {
     connection: Connection,
     group: String,
     epoch: i32,
+    owned: Vec<TopicPartitions>,
 }
 
 impl Consumer {
     const ID: &str = "consumer-one";
 
-    /// Joins, and takes all partitions of a topic.
-    pub(crate) fn join(mut connection: Connection, group: &str, topic: &str) -> Self {
-        let request = ConsumerGroupHeartbeatRequest {
-            group_id: group.to_owned(),
-            member_id: Self::ID.to_owned(),
+    /// Joins, and takes what it gets of a topic.
+    pub(crate) fn join(connection: Connection, group: &str, topic: &str) -> Self {
+        let mut consumer = Self { connection, group: group.to_owned(), epoch: 0, owned: Vec::new() };
+        consumer.beat(ConsumerGroupHeartbeatRequest {
             rebalance_timeout_ms: 60_000,
             subscribed_topic_names: Some(vec![topic.to_owned()]),
-            topic_partitions: Some(Vec::new()),
             ..ConsumerGroupHeartbeatRequest::default()
-        };
-        let joined = connection.ask(BEAT, &request);
-        assert_eq!(joined.error_code, 0, "{joined:?}");
-        let owned = joined.assignment.map(|assignment| assignment.topic_partitions).unwrap_or_default();
-        let owned =
-            owned.into_iter().map(|each| TopicPartitions { topic_id: each.topic_id, partitions: each.partitions });
-        let mut consumer = Self { connection, group: group.to_owned(), epoch: joined.member_epoch };
-        consumer.beat(consumer.epoch, Some(owned.collect()));
+        });
+        consumer.live();
         consumer
     }
 
-    fn beat(&mut self, member_epoch: i32, topic_partitions: Option<Vec<TopicPartitions>>) {
+    fn beat(&mut self, said: ConsumerGroupHeartbeatRequest) {
         let request = ConsumerGroupHeartbeatRequest {
             group_id: self.group.clone(),
             member_id: Self::ID.to_owned(),
-            member_epoch,
-            topic_partitions,
-            ..ConsumerGroupHeartbeatRequest::default()
+            member_epoch: self.epoch,
+            topic_partitions: Some(self.owned.clone()),
+            ..said
         };
         let response = self.connection.ask(BEAT, &request);
         assert_eq!(response.error_code, 0, "{response:?}");
+        self.epoch = response.member_epoch;
+        if let Some(assignment) = response.assignment {
+            let topics = assignment.topic_partitions.into_iter();
+            let owned = topics.map(|each| TopicPartitions { topic_id: each.topic_id, partitions: each.partitions });
+            self.owned = owned.collect();
+        }
+    }
+
+    /// Says that it lives and what it has, and takes what it gets.
+    pub(crate) fn live(&mut self) {
+        self.beat(ConsumerGroupHeartbeatRequest::default());
+    }
+
+    /// How many partitions it has.
+    pub(crate) fn assigned(&self) -> usize {
+        self.owned.iter().map(|topic| topic.partitions.len()).sum()
     }
 
     /// Leaves the group without members.
     pub(crate) fn leave(mut self) -> Connection {
-        self.beat(-1, None);
+        self.epoch = -1;
+        self.beat(ConsumerGroupHeartbeatRequest::default());
         self.connection
     }
 }

@@ -1,0 +1,101 @@
+//! What a cluster consists of, and the settings of what is in it.
+
+use std::process::Output;
+
+use ringlog_kit::broker::{Broker, Options};
+use serde_json::Value;
+
+use crate::{printed, refusal, ringlog};
+
+fn run(broker: &Broker, words: &[&str]) -> Output {
+    ringlog(&[words, &["-b", &broker.bootstrap()]].concat())
+}
+
+fn json(broker: &Broker, words: &[&str]) -> Value {
+    let output = run(broker, &[words, &["-o", "json"]].concat());
+    serde_json::from_str(printed(&output)).expect("JSON")
+}
+
+/// The value and the source of a setting.
+fn setting(broker: &Broker, resource: &[&str], key: &str) -> [String; 2] {
+    let described = json(broker, &[&["config", "describe"], resource].concat());
+    let configs = described[0]["configs"].as_array().expect("settings");
+    let config = configs.iter().find(|config| config["name"] == key).expect("it is told");
+    ["value", "source"].map(|field| config[field].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_cluster_tells_what_it_consists_of() {
+    let broker = Broker::start(Options::default().set("node.id", "7").set("broker.rack", "east"));
+    let described = json(&broker, &["cluster", "describe"]);
+    assert!(described["id"].as_str().is_some_and(|id| !id.is_empty()), "{described}");
+    assert_eq!(described["controller"], 7);
+    let (host, port) = ("127.0.0.1", broker.address().port());
+    let told = serde_json::json!([{"id": 7, "host": host, "port": port, "rack": "east", "fenced": false}]);
+    assert_eq!(described["brokers"], told);
+    let features = described["features"].as_array().expect("features");
+    let groups = features.iter().find(|feature| feature["name"] == "group.version").expect("it is told");
+    assert!(groups["level"].as_i64() >= groups["level_min"].as_i64(), "{groups}");
+    let table = run(&broker, &["cluster", "describe"]);
+    for part in ["controller  7\n", &format!("7       127.0.0.1  {port}  east  active\n"), "group.version  "] {
+        assert!(printed(&table).contains(part), "{table:?}");
+    }
+}
+
+#[test]
+fn settings_of_topics_and_brokers_are_told_and_changed() {
+    let broker = Broker::start(Options::default().set("node.id", "7").set("num.partitions", "3"));
+    printed(&run(&broker, &["topic", "create", "greetings", "-c", "retention.ms=100000"]));
+    let topic = ["topic", "greetings"];
+    assert_eq!(setting(&broker, &topic, "retention.ms"), ["100000", "topic"]);
+    let altered = run(
+        &broker,
+        &[
+            "config",
+            "alter",
+            "topic",
+            "greetings",
+            "--append",
+            "cleanup.policy=compact",
+            "--delete-config",
+            "retention.ms",
+        ],
+    );
+    assert_eq!(printed(&altered), "altered topic greetings\n");
+    assert_eq!(setting(&broker, &topic, "cleanup.policy"), ["delete,compact", "topic"]);
+    assert_eq!(setting(&broker, &topic, "retention.ms")[1], "default");
+    printed(&run(&broker, &["config", "alter", "topic", "greetings", "--subtract", "cleanup.policy=delete"]));
+    let table = run(&broker, &["config", "describe", "topic", "greetings"]);
+    let lines: Vec<&str> = printed(&table).lines().collect();
+    let told = lines.iter().find(|line| line.starts_with("greetings  cleanup.policy "));
+    assert!(told.is_some_and(|line| line.ends_with("  compact  topic")), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.ends_with("  default")), "{lines:?}");
+    let all = run(&broker, &["config", "describe", "topic", "greetings", "--all"]);
+    assert!(printed(&all).contains("greetings  retention.ms  "), "{all:?}");
+    // One broker, and all of them.
+    assert_eq!(setting(&broker, &["broker", "7"], "num.partitions"), ["3", "static"]);
+    printed(&run(&broker, &["config", "alter", "broker", "-c", "log.retention.ms=5000"]));
+    assert_eq!(setting(&broker, &["broker"], "log.retention.ms"), ["5000", "cluster"]);
+    let altered = run(&broker, &["config", "alter", "broker", "7", "-c", "log.retention.ms=6000", "-o", "json"]);
+    assert!(printed(&altered).contains(r#""result": "altered""#), "{altered:?}");
+    assert_eq!(setting(&broker, &["broker", "7"], "log.retention.ms"), ["6000", "broker"]);
+}
+
+#[test]
+fn settings_that_cannot_be_told_or_changed_are_refused() {
+    let broker = Broker::start(Options::default());
+    printed(&run(&broker, &["topic", "create", "greetings"]));
+    let refused = |words: &[&str]| refusal(&run(&broker, &[&["config"], words].concat()));
+    let said = refused(&["describe", "topic", "no-such-topic"]);
+    assert!(said.contains("topic no-such-topic") && said.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{said}");
+    assert!(refused(&["describe", "topic"]).contains("no topic is named"));
+    assert!(refused(&["describe", "broker", "x"]).contains("x is not the id of a broker"));
+    let said = refused(&["alter", "topic", "greetings", "-c", "retention.ms=x"]);
+    assert!(said.starts_with("topic greetings: ") && said.contains("INVALID_CONFIG"), "{said}");
+    let said = refused(&["alter", "topic", "greetings", "-c", "retention.msec=1"]);
+    assert!(said.contains("retention.msec is not a known key"), "{said}");
+    for words in [&["alter", "topic", "greetings"][..], &["describe", "cluster"], &["alter", "topic", "t", "-c", "x"]] {
+        let output = run(&broker, &[&["config"], words].concat());
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {output:?}");
+    }
+}
