@@ -12,7 +12,7 @@ use super::{Purpose, Store};
 use crate::answer::PartitionId;
 use crate::io::{FileRef, IoErrorKind, IoOp};
 use crate::limits::{GROUP_SYNC_MAX, SYNC_GATHER_MS};
-use crate::log::partition::Flush;
+use crate::log::partition::{Flush, Partition};
 use crate::log::segment::{Seal, Segment};
 use crate::types::{Nanos, Offset};
 
@@ -112,13 +112,22 @@ impl Store {
         self.queue.start(op, Purpose::SyncAll(members));
     }
 
-    /// The group is synced. Of a failure nobody knows whom it hit, so it hits all.
+    /// The group is synced. Of a failure nobody knows whom it hit, so it hits all: whoever has written something that is not
+    /// synced as well, since files may be synced with their whole file system, and what failed once is not tried again.
     pub(super) fn all_synced(&mut self, members: Vec<SyncMember>, result: Result<(), IoErrorKind>) {
         self.syncs.in_flight = false;
         for SyncMember { id, part } in members {
             match part {
                 SyncPart::Names(base, allocated) => self.prepared(id, base, allocated, result),
                 SyncPart::Data => self.data_synced(id, result),
+            }
+        }
+        if let Err(reason) = result {
+            let at_risk = |segment: &Segment| segment.needs_sync || segment.syncing;
+            let is_hit = |of: &Option<Partition>| of.as_ref().is_some_and(|of| of.segments.iter().any(at_risk));
+            let hit: Vec<_> = (0..).zip(&self.partitions).filter(|(_, of)| is_hit(of)).map(|(id, _)| id).collect();
+            for id in hit {
+                self.fence_partition(PartitionId::new(id), reason);
             }
         }
     }
@@ -132,9 +141,11 @@ pub(super) fn is_unsynced(segment: &Segment) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::time::Duration;
 
     use crate::answer::StoreEvent;
-    use crate::io::{Io, IoOp};
+    use crate::io::{Io, IoErrorKind, IoOp};
+    use crate::limits::SYNC_GATHER_MS;
     use crate::simulation::{Shape, World};
 
     #[test]
@@ -167,6 +178,31 @@ mod tests {
         assert_eq!(synced[0], PARTITIONS, "each file once");
         assert!(synced[1] >= PARTITIONS, "each folder that was made, and theirs");
         assert!(groups <= 8, "{groups} groups");
+    }
+
+    #[test]
+    fn trap_19_a_group_sync_that_fails_hits_whatever_was_written_and_not_synced() {
+        let mut world = World::new(1, Shape { partitions: 2, ..Shape::default() });
+        world.start(1);
+        let ids = [world.ids[&0].1, world.ids[&1].1];
+        world.append(0, 100);
+        assert!(go_on(&mut world).is_none());
+        world.stores[0].request_flush(ids[0]);
+        assert!(go_on(&mut world).is_none(), "it is written, and nobody has asked for a sync of it");
+        // Another one gets its first file, whose names cannot be synced.
+        world.append(1, 100);
+        assert!(go_on(&mut world).is_none(), "the batch is in the journal");
+        world.stores[0].request_flush(ids[1]);
+        let mut failed = 0;
+        world.now = world.now.saturating_add(Duration::from_millis(SYNC_GATHER_MS));
+        while let Some(io) = world.stores[0].poll_io(world.now) {
+            let fails = matches!(&io.op, IoOp::SyncAll { .. });
+            failed += usize::from(fails);
+            let result = if fails { Err(IoErrorKind::Other(5)) } else { world.disk.perform(&io.op) };
+            world.stores[0].io_done(io.id, result, world.now);
+        }
+        assert!(failed > 0, "the names were to be synced");
+        assert!(ids.iter().all(|id| world.stores[0].known(*id).fenced.is_some()), "what the first wrote may be lost");
     }
 
     /// Performs everything but syncs of data, of which it gives back the first.

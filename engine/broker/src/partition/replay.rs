@@ -1,5 +1,7 @@
 //! Reading the whole of one of the brokers' own logs.
 
+use std::time::Duration;
+
 use ringlog_net::error::ErrorCode;
 use ringlog_storage::batch::record::RecordView;
 use ringlog_storage::batch::split;
@@ -11,6 +13,9 @@ use crate::shard::Shard;
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 1024 * 1024;
+/// How long to wait where the shard has too many reads under way, and how often.
+const CROWDED_OUT_PAUSE: Duration = Duration::from_millis(5);
+const CROWDED_OUT_MAX: u32 = 6000;
 
 /// Why a log cannot be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +34,7 @@ pub(crate) async fn replay_log(
     key: PartitionKey,
     mut replay: impl FnMut(Offset, &RecordView<'_>) -> Result<(), String>,
 ) -> Result<(), ReplayError> {
-    let (mut offset, mut bytes) = (Offset::ZERO, Vec::new());
+    let (mut offset, mut bytes, mut crowded_out) = (Offset::ZERO, Vec::new(), 0);
     loop {
         let item = ReadItem {
             key,
@@ -45,9 +50,18 @@ pub(crate) async fn replay_log(
         }
         if outcome.bytes == 0 {
             // It must never be taken for shorter than it is.
-            let is_end = offset >= outcome.high_watermark;
-            return if is_end { Ok(()) } else { Err(ReplayError::Read { offset, code: ErrorCode::KafkaStorageError }) };
+            if offset >= outcome.high_watermark {
+                return Ok(());
+            }
+            // Clients read as well, and the disk takes so many reads at a time.
+            if crowded_out == CROWDED_OUT_MAX {
+                return Err(ReplayError::Read { offset, code: ErrorCode::KafkaStorageError });
+            }
+            crowded_out += 1;
+            shard.reactor().sleep(CROWDED_OUT_PAUSE).await;
+            continue;
         }
+        crowded_out = 0;
         bytes.clear();
         outcome.records.iter().for_each(|slice| bytes.extend_from_slice(slice));
         offset = replay_batches(&bytes, offset, &mut replay)?;
