@@ -222,7 +222,12 @@ pub(crate) fn retry_stalled(state: &mut State, now: Now) {
             take_call(state, now, call);
         }
         // Its timers were passed over meanwhile.
-        state.groups.is_rung = true;
+        if let Some(serving) = state.groups.serving(partition)
+            && serving.stalled.is_none()
+        {
+            let due = serving.machine.next_deadline();
+            state.groups.note_deadline(due);
+        }
     }
 }
 

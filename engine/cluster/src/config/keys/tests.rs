@@ -66,8 +66,12 @@ fn scopes_fit_their_tables_and_synonyms_exist() {
 /// The typed structs are where keys are read; the rest of the program reads the structs.
 #[test]
 fn every_key_that_acts_is_read_somewhere() {
-    let readers =
-        [include_str!("../broker_config.rs"), include_str!("../topic_config.rs"), include_str!("../listener.rs")];
+    let readers = [
+        include_str!("../broker_config.rs"),
+        include_str!("../topic_config.rs"),
+        include_str!("../listener.rs"),
+        include_str!("../group_config.rs"),
+    ];
     let is_read = |name: &str| readers.iter().any(|text| text.contains(&format!("\"{name}\"")));
     let inherited: BTreeSet<&str> = topic_keys()
         .iter()
