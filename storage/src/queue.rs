@@ -94,9 +94,9 @@ pub(crate) fn replacement<P>(queue: &mut IoQueue<P>, path: &str, data: ringlog_b
             file: temporary.clone(),
             offset: 0,
             data: vec![data],
-            durability: crate::io::WriteDurability::Buffered,
+            // Not synced afterwards: a sync of somebody else's could fail before, and lose it.
+            durability: crate::io::WriteDurability::Durable,
         },
-        IoOp::Sync { file: temporary.clone() },
         IoOp::Close { file: temporary.clone() },
         IoOp::Rename { from: temporary.path, to: path.into() },
         IoOp::SyncDir { path: parent.into() },

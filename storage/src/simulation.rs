@@ -301,7 +301,7 @@ impl World {
                 let place = self.dice.index(self.out[shard].len());
                 self.out[shard].swap_remove(place)
             };
-            let result = self.disk.perform(&io.op);
+            let result = self.perform(&io.op);
             self.stores[shard].io_done(io.id, result, self.now);
         }
         self.take_events(shard);

@@ -71,6 +71,8 @@ pub(crate) struct Disk {
     pub(crate) bytes_read: u64,
     /// Fails operations for which it answers an error.
     pub(crate) fault: fn(&IoOp) -> Option<IoErrorKind>,
+    /// Some group syncs fail, and lose what is not synced.
+    pub(crate) loses_group_syncs: bool,
 }
 
 const ROOT: usize = 0;
@@ -84,6 +86,7 @@ impl Disk {
             durable_writes: 0,
             bytes_read: 0,
             fault: |_| None,
+            loses_group_syncs: false,
         }
     }
 
@@ -200,7 +203,8 @@ impl Disk {
             IoOp::Write { file, offset, data, durability } => {
                 let at = self.find(&file.path).ok_or(IoErrorKind::NotFound)?;
                 let bytes: Vec<u8> = data.iter().flat_map(|slice| slice.iter().copied()).collect();
-                let lost = *durability == WriteDurability::Durable && !self.is_kept(&file.path, at);
+                let is_named = file.path.ends_with(".tmp") || self.is_kept(&file.path, at);
+                let lost = *durability == WriteDurability::Durable && !is_named;
                 assert!(!lost, "{} may be gone after a power cut: its directory was not synced", file.path);
                 self.write(at, to_usize(*offset), bytes, *durability)
             }
@@ -341,6 +345,26 @@ impl Disk {
                     let _ = self.perform(other);
                 }
             }
+        }
+    }
+
+    /// A flush of the device fails: of what was not synced any write may be gone, for readers too, and for every later sync.
+    pub(crate) fn lose_unsynced(&mut self, dice: &mut Dice) {
+        for node in &mut self.nodes {
+            let Node::File { seen, kept, unsynced } = node else { continue };
+            unsynced.retain(|change| matches!(change, Change::Length(_)) || dice.one_in(2));
+            let bytes = seen.len();
+            seen.clone_from(kept);
+            for change in unsynced.iter() {
+                match change {
+                    Change::Bytes(offset, bytes) => {
+                        seen.resize(seen.len().max(offset + bytes.len()), 0);
+                        put(seen, *offset, bytes);
+                    }
+                    Change::Length(bytes) => seen.resize(*bytes, 0),
+                }
+            }
+            seen.resize(bytes, 0);
         }
     }
 

@@ -208,6 +208,12 @@ impl Partition {
         mark
     }
 
+    /// Whether something that is written to its segments, or on its way there, is not synced: a write under way may be on
+    /// the device in part, or wholly and not told yet.
+    pub(crate) fn may_lose_writes(&self) -> bool {
+        self.busy == Busy::Writing || self.segments.iter().any(|segment| segment.needs_sync || segment.syncing)
+    }
+
     /// Whether the segment must end before this batch is appended.
     pub(crate) fn must_roll(&self, batch: BatchHeader<'_>, bytes: u64) -> bool {
         let active = self.last_segment();

@@ -3,7 +3,7 @@
 use super::{Shape, Stored, World, for_seeds, work};
 use crate::answer::{AppendError, AppendOrigin, NewBatch, StorageError};
 use crate::batch::BatchView;
-use crate::io::{IoErrorKind, IoOp, WriteDurability};
+use crate::io::{IoErrorKind, IoOp, IoResult, WriteDurability};
 use crate::types::{LeaderEpoch, Millis};
 
 /// What fails.
@@ -33,6 +33,15 @@ fn is_of_segment(path: &str) -> bool {
 }
 
 impl World {
+    /// An operation of a store, on a disk that may fail a sync of everything, and lose what it was to keep.
+    pub(super) fn perform(&mut self, op: &IoOp) -> IoResult {
+        if self.disk.loses_group_syncs && matches!(op, IoOp::SyncAll { .. }) && self.dice.one_in(3) {
+            self.disk.lose_unsynced(&mut self.dice);
+            return Err(IoErrorKind::Other(5));
+        }
+        self.disk.perform(op)
+    }
+
     /// Sends the last batches again: they are known.
     pub(super) fn check_duplicates(&mut self, partition: u32) {
         let (shard, id) = self.ids[&partition];
@@ -115,4 +124,32 @@ fn live(seed: u64) {
 #[test]
 fn whoever_waits_for_a_commit_is_told_when_the_disk_fails() {
     for_seeds(500_000, 200, live);
+}
+
+/// Nothing is read meanwhile: what is lost in a segment is in the journal, and it takes a restart to bring it back.
+fn lose_group_syncs(seed: u64) {
+    let partitions = 1 + u32::try_from(seed % 6).expect("small");
+    let mut world = World::new(seed, Shape { partitions, ..Shape::default() });
+    for _ in 0..3 {
+        world.start(1);
+        (world.disk.loses_group_syncs, world.faulty) = (true, true);
+        for _ in 0..world.dice.below(800) {
+            let partition = u32::try_from(world.dice.below(u64::from(partitions))).expect("small");
+            let (small, large) = (1 + world.dice.index(3000), 1 + world.dice.index(40_000));
+            match world.dice.below(12) {
+                0 => world.append_of_any(partition, large),
+                1..=3 => world.append_of_any(partition, small),
+                _ => world.step(0),
+            }
+        }
+        let power_too = world.dice.one_in(2);
+        world.crash(power_too);
+        (world.disk.loses_group_syncs, world.faulty) = (false, false);
+    }
+    world.start(1);
+}
+
+#[test]
+fn what_is_committed_survives_group_syncs_that_fail() {
+    for_seeds(603_600, 400, lose_group_syncs);
 }

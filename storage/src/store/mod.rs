@@ -341,8 +341,9 @@ impl Store {
             self.give_unwritten_up(id);
             self.known(id).fenced = Some(reason);
             self.events.push_back(StoreEvent::Fenced { scope: FenceScope::Partition(id), reason });
+            // Once only: what ends later, as of a segment that is being sealed, proves nothing about what was at risk then.
+            self.leave_writeback(id);
         }
-        self.leave_writeback(id);
     }
 
     /// What the partition has not written never will be: others may have its part of what a shard may hold. To be called

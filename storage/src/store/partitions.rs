@@ -63,13 +63,15 @@ impl Store {
         let interval = config.index_interval_bytes;
         let known = state.is_some();
         let state = state.unwrap_or_else(|| PartitionState::empty(key, name.topic.clone(), Offset::ZERO));
+        let end = state.durable;
         let mut segments: VecDeque<Segment> = VecDeque::with_capacity(state.segments.len());
         for found in state.segments {
             let file = self.queue.file(format!("{dir}/{}", file_name(found.base, "log")));
             let mut segment = Segment::new(found.base, file, interval, Tail::at(found.bytes));
             segment.bytes = found.bytes;
             segment.times = found.times;
-            if found.sealed {
+            // The last one takes appends, also where it was sealed and nothing came to be committed behind it.
+            if found.sealed && found.base != end.segment {
                 segment.seal = Seal::Sealed;
                 segment.index = None;
                 segment.allocated = Some(found.bytes);
@@ -78,7 +80,6 @@ impl Store {
             }
             segments.push_back(segment);
         }
-        let end = state.durable;
         let unsealed = segments.iter().filter(|one| one.seal != Seal::Sealed && one.base != end.segment).count();
         Partition {
             name,

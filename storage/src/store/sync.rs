@@ -123,8 +123,7 @@ impl Store {
             }
         }
         if let Err(reason) = result {
-            let at_risk = |segment: &Segment| segment.needs_sync || segment.syncing;
-            let is_hit = |of: &Option<Partition>| of.as_ref().is_some_and(|of| of.segments.iter().any(at_risk));
+            let is_hit = |of: &Option<Partition>| of.as_ref().is_some_and(Partition::may_lose_writes);
             let hit: Vec<_> = (0..).zip(&self.partitions).filter(|(_, of)| is_hit(of)).map(|(id, _)| id).collect();
             for id in hit {
                 self.fence_partition(PartitionId::new(id), reason);
@@ -147,6 +146,7 @@ mod tests {
     use crate::io::{Io, IoErrorKind, IoOp};
     use crate::limits::SYNC_GATHER_MS;
     use crate::simulation::{Shape, World};
+    use crate::types::Offset;
 
     #[test]
     fn many_partitions_are_synced_together() {
@@ -203,6 +203,39 @@ mod tests {
         }
         assert!(failed > 0, "the names were to be synced");
         assert!(ids.iter().all(|id| world.stores[0].known(*id).fenced.is_some()), "what the first wrote may be lost");
+    }
+
+    #[test]
+    fn trap_19_a_group_sync_that_fails_hits_what_is_being_written() {
+        let mut world = World::new(1, Shape { partitions: 2, ..Shape::default() });
+        world.start(1);
+        let ids = [world.ids[&0].1, world.ids[&1].1];
+        let is_to_segment = |io: &Io| matches!(&io.op, IoOp::Write { file, .. } if file.path.ends_with(".log"));
+        let (mut write, mut failed) = (None, false);
+        for (partition, id) in (0..).zip(ids) {
+            assert!(world.append(partition, 100));
+            while world.stores[0].known(id).committed.offset == Offset::ZERO {
+                let io = world.stores[0].poll_io(world.now).expect("the batch is written to the journal");
+                end(&mut world, &io);
+            }
+            world.stores[0].request_flush(id);
+            while let Some(io) = world.stores[0].poll_io(world.now) {
+                if is_to_segment(&io) {
+                    write = Some(io);
+                    continue;
+                }
+                // While the first is being written, the names of the other's file cannot be synced.
+                let fails = write.is_some() && matches!(&io.op, IoOp::SyncAll { .. });
+                failed |= fails;
+                let result = if fails { Err(IoErrorKind::Other(5)) } else { world.disk.perform(&io.op) };
+                world.stores[0].io_done(io.id, result, world.now);
+                world.now = world.now.saturating_add(Duration::from_millis(SYNC_GATHER_MS));
+            }
+        }
+        assert!(failed, "the names were to be synced");
+        end(&mut world, &write.expect("the first was to be written"));
+        assert!(ids.iter().all(|id| world.stores[0].known(*id).fenced.is_some()), "what the first wrote may be lost");
+        assert!(world.stores[0].known(ids[0]).journaled_since.is_some(), "so the journal keeps it");
     }
 
     /// Performs everything but syncs of data, of which it gives back the first.
