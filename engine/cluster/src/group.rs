@@ -156,7 +156,7 @@ impl Groups {
         answers
     }
 
-    /// Takes a request.
+    /// Takes a request. One that is refused may have changed something on the way: that is written all the same.
     pub fn handle(
         &mut self,
         now: Now,
@@ -165,37 +165,51 @@ impl Groups {
         caller: &Caller,
         request: GroupRequest,
     ) -> Decision {
-        self.decide(now, image, |groups, turn| {
-            let reply = match request {
-                GroupRequest::Join(request, id_bits) => {
-                    return groups.join(turn, ticket, caller, request, id_bits);
-                }
-                GroupRequest::Sync(request) => return groups.member_of(&request.group_id)?.sync(turn, ticket, request),
-                GroupRequest::Heartbeat(request) => {
-                    groups.member_of(&request.group_id)?.heartbeat(turn, &request).map(|()| GroupResponse::Heartbeat)
-                }
-                GroupRequest::Leave(request) => Ok(GroupResponse::Leave(groups.leave(turn, &request))),
-                GroupRequest::CommitOffsets(request) => {
-                    groups.commit_offsets(turn, caller, request).map(GroupResponse::CommitOffsets)
-                }
-                GroupRequest::FetchOffsets(request) => groups.fetch_offsets(request).map(GroupResponse::FetchOffsets),
-                GroupRequest::DeleteOffsets(request) => {
-                    groups.delete_offsets(turn, request).map(GroupResponse::DeleteOffsets)
-                }
-                GroupRequest::Describe(group) => Ok(GroupResponse::Describe(groups.describe(caller, &group))),
-                GroupRequest::List(request) => Ok(GroupResponse::List(groups.list(&request))),
-                GroupRequest::ConsumerHeartbeat(request) => {
-                    groups.consumer_heartbeat(turn, caller, &request).map(GroupResponse::ConsumerHeartbeat)
-                }
-                GroupRequest::ConsumerDescribe(group) => {
-                    Ok(GroupResponse::ConsumerDescribe(groups.describe_consumer_group(turn, &group)))
-                }
-                GroupRequest::Delete(group) => Ok(GroupResponse::Delete(groups.delete(turn, group))),
-            };
-            turn.answer(ticket, reply?);
-            Ok(())
+        self.decide(now, image, |groups, turn| match groups.serve(turn, ticket, caller, request) {
+            Ok(Some(response)) => turn.answer(ticket, response),
+            Ok(None) => {}
+            Err(code) => turn.refuse(ticket, code),
         })
-        .unwrap_or_else(|code| Decision::reply(vec![Answer { ticket, reply: Err(code) }]))
+    }
+
+    /// Answers nothing where the answer comes later, or is among those of the turn already.
+    fn serve(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ticket: Ticket,
+        caller: &Caller,
+        request: GroupRequest,
+    ) -> Result<Option<GroupResponse>, ErrorCode> {
+        let response = match request {
+            GroupRequest::Join(request, id_bits) => {
+                self.join(turn, ticket, caller, request, id_bits)?;
+                return Ok(None);
+            }
+            GroupRequest::Sync(request) => {
+                self.member_of(&request.group_id)?.sync(turn, ticket, request)?;
+                return Ok(None);
+            }
+            GroupRequest::Heartbeat(request) => {
+                self.member_of(&request.group_id)?.heartbeat(turn, &request)?;
+                GroupResponse::Heartbeat
+            }
+            GroupRequest::Leave(request) => GroupResponse::Leave(self.leave(turn, &request)),
+            GroupRequest::CommitOffsets(request) => {
+                GroupResponse::CommitOffsets(self.commit_offsets(turn, caller, request)?)
+            }
+            GroupRequest::FetchOffsets(request) => GroupResponse::FetchOffsets(self.fetch_offsets(request)?),
+            GroupRequest::DeleteOffsets(request) => GroupResponse::DeleteOffsets(self.delete_offsets(turn, request)?),
+            GroupRequest::Describe(group) => GroupResponse::Describe(self.describe(caller, &group)),
+            GroupRequest::List(request) => GroupResponse::List(self.list(&request)),
+            GroupRequest::ConsumerHeartbeat(request) => {
+                GroupResponse::ConsumerHeartbeat(self.consumer_heartbeat(turn, caller, &request)?)
+            }
+            GroupRequest::ConsumerDescribe(group) => {
+                GroupResponse::ConsumerDescribe(self.describe_consumer_group(turn, &group))
+            }
+            GroupRequest::Delete(group) => GroupResponse::Delete(self.delete(turn, group)),
+        };
+        Ok(Some(response))
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
@@ -205,7 +219,7 @@ impl Groups {
 
     /// Ends what takes too long.
     pub fn handle_timeout(&mut self, now: Now, image: &Image) -> Decision {
-        let decided = self.decide(now, image, |groups, turn| {
+        self.decide(now, image, |groups, turn| {
             while let Some(Owner { group, member }) = turn.timers.pop(now.monotonic) {
                 match (groups.sessions.get_mut(&group), member) {
                     (Some(Session::Classic(classic)), Some(member)) => classic.member_timeout(turn, &member),
@@ -220,37 +234,26 @@ impl Groups {
                 groups.next_cleanup = groups.cleanup_after(now);
                 groups.clean_up(turn);
             }
-            Ok::<_, Infallible>(())
-        });
-        let Ok(decision) = decided;
-        decision
+        })
     }
 
     /// Forgets offsets of topics that the image does not have.
     pub fn forget_topics(&mut self, now: Now, image: &Image) -> Decision {
-        let decided = self.decide(now, image, |groups, turn| {
+        self.decide(now, image, |groups, turn| {
             groups.forget_missing_topics(turn);
-            Ok::<_, Infallible>(())
-        });
-        let Ok(decision) = decided;
-        decision
+        })
     }
 
     /// Runs one command. The timers are lent to it, since it works on sessions at the same time.
-    fn decide<E>(
-        &mut self,
-        now: Now,
-        image: &Image,
-        command: impl FnOnce(&mut Self, &mut Turn<'_>) -> Result<(), E>,
-    ) -> Result<Decision, E> {
+    fn decide(&mut self, now: Now, image: &Image, command: impl FnOnce(&mut Self, &mut Turn<'_>)) -> Decision {
         let config = Arc::clone(&self.config);
         let mut timers = std::mem::take(&mut self.timers);
         let decision = Decision::reply(Vec::new());
         let mut turn = Turn { now, image, config: &config, timers: &mut timers, decision };
-        let result = command(self, &mut turn);
+        command(self, &mut turn);
         let decision = turn.decision;
         self.timers = timers;
-        result.map(|()| decision)
+        decision
     }
 
     fn cleanup_after(&self, now: Now) -> Nanos {

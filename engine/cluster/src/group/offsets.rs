@@ -161,7 +161,7 @@ impl Groups {
         Ok(response)
     }
 
-    /// Deletes the offsets of topics that are gone.
+    /// Deletes the offsets of topics that are gone: as many as one decision takes, the others at the next cleanup.
     pub(super) fn forget_missing_topics(&self, turn: &mut Turn<'_>) {
         for (group, topics) in self.state.all_offsets() {
             for (topic, partitions) in topics {
@@ -169,13 +169,15 @@ impl Groups {
                 // An offset without an id is one that was committed before topics had ids.
                 let is_gone = |id: Uuid| current.is_none_or(|current| id != Uuid::ZERO && id != current);
                 let gone = partitions.iter().filter(|(_, value)| is_gone(value.topic_id));
-                turn.decision.records.extend(gone.map(|(index, _)| tombstone(group, topic, *index)));
+                let room = EXPIRED_MAX.saturating_sub(turn.decision.records.len());
+                turn.decision.records.extend(gone.take(room).map(|(index, _)| tombstone(group, topic, *index)));
             }
         }
     }
 
     /// Deletes offsets that nobody has needed for long, and groups that nothing is left of.
     pub(super) fn clean_up(&mut self, turn: &mut Turn<'_>) {
+        self.forget_missing_topics(turn);
         let mut forgotten = Vec::new();
         for (id, session) in &self.sessions {
             let is_left = self.expire(turn, id, session);

@@ -320,6 +320,10 @@ impl<'a> Beat<'a> {
         let before = self.known().map(|member| &member.metadata);
         let expression = self.metadata.subscribed_topic_regex.clone().filter(|text| !text.is_empty());
         let mut is_changed = before.is_none();
+        // First: what is matched again here may be forgotten below.
+        if sessions.seen != Some(turn.image.offset()) {
+            self.expressions = refresh(turn, self.id, self.group);
+        }
         if before != Some(&self.metadata) || self.replaces.is_some() {
             turn.decision.records.push(member_record(self.id, &self.member, Some(self.metadata.clone())));
         }
@@ -330,9 +334,6 @@ impl<'a> Beat<'a> {
                 let member = self.replaces.as_ref().unwrap_or(&self.member);
                 forget_expression(turn, self.id, self.group, member, before.subscribed_topic_regex.as_deref());
             }
-        }
-        if sessions.seen != Some(turn.image.offset()) {
-            self.expressions = refresh(turn, self.id, self.group);
         }
         if let Some(text) = expression
             && !self.group.expressions.contains_key(&text)

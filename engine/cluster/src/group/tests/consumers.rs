@@ -355,6 +355,33 @@ fn an_empty_group_of_one_protocol_becomes_one_of_the_other() {
 }
 
 #[test]
+fn a_join_that_is_refused_leaves_one_group_of_the_name_behind() {
+    let mut world = World::without_delay();
+    let mut one = Member::new("one");
+    one.beat(&mut world).expect("it joins");
+    one.leave(&mut world, -1).expect("it leaves");
+    // The empty consumer group gives its name away, to somebody who does not get in.
+    let request = JoinGroupRequest { protocols: Vec::new(), ..join_request("", None) };
+    assert_eq!(world.ask(GroupRequest::Join(request, 0)), Err(ErrorCode::InconsistentGroupProtocol));
+    let (generation, members) = world.stable_group(1);
+    world.restart();
+    assert_eq!(world.state(), "Stable");
+    assert!(world.ask(heartbeat(&members[0], generation)).is_ok(), "its members are there after a restart");
+}
+
+#[test]
+fn an_expression_that_is_given_up_when_topics_have_changed_is_forgotten() {
+    let mut world = World::new();
+    let mut one = Member { names: Vec::new(), expression: Some("ord.*".to_owned()), ..Member::new("one") };
+    one.beat(&mut world).expect("it joins");
+    world.create_topic("orders-of-today", 92, 1);
+    one.expression = Some("other".to_owned());
+    one.beat(&mut world).expect("it lives");
+    let kept = compacted(&world).into_iter().filter(|record| record.kind() == 16).count();
+    assert_eq!(kept, 1, "only the one that it has now");
+}
+
+#[test]
 fn a_group_is_described_listed_deleted_and_forgotten() {
     let mut world = World::new();
     let (mut one, mut two) = (Member::new("one"), Member::new("two"));
