@@ -24,6 +24,7 @@ use ringlog_storage::batch::build::{BatchBuilder, Record};
 use ringlog_storage::types::{LeaderEpoch, Millis, Offset, PartitionIndex, TopicPartition, Uuid};
 
 use crate::event::Event;
+use crate::limits::DECISION_BYTES_MAX;
 use crate::message::{Call, Reply};
 use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::replay::{ReplayError, replay_log};
@@ -40,8 +41,6 @@ pub(crate) const METADATA_LOG: PartitionKey =
     PartitionKey { topic_id: Uuid::METADATA_TOPIC, partition: PartitionIndex::new(0) };
 /// The epoch of the one controller. It never changes: one node is a quorum of one.
 pub(crate) const CONTROLLER_EPOCH: LeaderEpoch = LeaderEpoch::new(1);
-/// Records of one batch of the metadata log; a decision that needs more is refused by the limits of its request.
-const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Gives the bits of ids to a decision.
 pub(crate) type RandomBits<'a> = &'a mut dyn FnMut() -> u128;
@@ -205,7 +204,7 @@ fn batch(records: &[MetadataRecord], now: Millis) -> Result<Vec<u8>, ErrorCode> 
         record.encode(&mut writer, record.newest_version()).expect("the machine makes records of the newest version");
         let value = writer.into_bytes();
         builder.push(&Record { timestamp: now, key: None, value: Some(&value), headers: &[] });
-        if builder.plain_bytes() > BATCH_BYTES_MAX {
+        if builder.plain_bytes() > DECISION_BYTES_MAX {
             return Err(ErrorCode::RecordListTooLarge);
         }
     }

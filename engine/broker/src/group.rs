@@ -9,16 +9,15 @@ mod coordinators;
 mod load;
 mod waits;
 
-use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::select;
-use ringlog_cluster::group::{Caller, GroupReply, GroupRequest, Now, Ticket, partition_of};
+use ringlog_cluster::group::{Caller, GroupReply, GroupRequest, Ticket, partition_of};
 use ringlog_cluster::image::Image;
 use ringlog_cluster::metadata::{Intent, NewTopic};
 use ringlog_net::error::ErrorCode;
 use ringlog_storage::types::PartitionIndex;
-use std::pin::pin;
 
 use crate::controller::decide;
 use crate::dispatch::Incoming;
@@ -53,17 +52,18 @@ pub(crate) fn caller(incoming: Incoming<'_>) -> Caller {
     }
 }
 
-/// The partition whose shard coordinates a group. None before the first group is looked for.
-pub(crate) fn coordinator_of(image: &Image, group: &str) -> Option<PartitionIndex> {
+/// The log of a group's coordinator. None before the first group is looked for.
+fn coordinator_of(image: &Image, group: &str) -> Option<PartitionKey> {
     let topic = image.topic(GROUP_TOPIC)?;
-    Some(partition_of(group, i32::try_from(topic.partitions.len()).ok()?))
+    let partition = partition_of(group, i32::try_from(topic.partitions.len()).ok()?);
+    Some(PartitionKey { topic_id: topic.id, partition })
 }
 
 /// Asks a group's coordinator. On return the question has its place in line; the answer comes later.
 pub(crate) async fn ask(shard: &Shard, group: &str, caller: Caller, request: GroupRequest) -> Asked {
     let image = shard.with(|state| state.image.clone());
     match coordinator_of(&image, group) {
-        Some(partition) => ask_partition(shard, partition, caller, request).await,
+        Some(log) => ask_coordinator(shard, log, caller, request).await,
         None => Asked::refused(ErrorCode::NotCoordinator),
     }
 }
@@ -94,21 +94,20 @@ pub(crate) async fn ask_each(
 /// Asks every coordinator.
 pub(crate) async fn ask_all(shard: &Shard, caller: &Caller, request: &GroupRequest) -> Vec<GroupReply> {
     let image = shard.with(|state| state.image.clone());
-    let partitions = image.topic(GROUP_TOPIC).map_or(0, |topic| topic.partitions.len());
+    let Some(topic) = image.topic(GROUP_TOPIC) else { return Vec::new() };
     let mut replies = Vec::new();
-    for index in 0..i32::try_from(partitions).unwrap_or(0) {
-        let asked = ask_partition(shard, PartitionIndex::new(index), caller.clone(), request.clone()).await;
+    for (index, _) in (0..).zip(&topic.partitions) {
+        let log = PartitionKey { topic_id: topic.id, partition: PartitionIndex::new(index) };
+        let asked = ask_coordinator(shard, log, caller.clone(), request.clone()).await;
         replies.push(asked.reply().await);
     }
     replies
 }
 
-async fn ask_partition(shard: &Shard, partition: PartitionIndex, caller: Caller, request: GroupRequest) -> Asked {
-    let image = shard.with(|state| state.image.clone());
-    let Some(topic) = image.topic(GROUP_TOPIC) else { return Asked::refused(ErrorCode::NotCoordinator) };
-    let owner = shard.owner(PartitionKey { topic_id: topic.id, partition });
+async fn ask_coordinator(shard: &Shard, log: PartitionKey, caller: Caller, request: GroupRequest) -> Asked {
+    let owner = shard.owner(log);
     let (ticket, asked) = shard.group_waits().begin(shard.index());
-    let call = GroupCall { partition, ticket, caller, request };
+    let call = GroupCall { partition: log.partition, ticket, caller, request };
     if owner == shard.index() {
         serve(shard, call);
     } else {
@@ -126,11 +125,11 @@ pub(crate) fn serve(shard: &Shard, call: GroupCall) {
 /// Makes the topic of the coordinators' logs, unless it is there. When this ends, every shard knows of it.
 pub(crate) async fn create_topic(shard: &Shard) -> Result<(), ErrorCode> {
     let config = &shard.settings().broker.groups;
-    let settings = BTreeMap::from([
+    let settings = [
         ("cleanup.policy", "compact".to_owned()),
         ("compression.type", "producer".to_owned()),
         ("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
-    ]);
+    ];
     let topic = NewTopic {
         name: GROUP_TOPIC.to_owned(),
         partition_count: i32::try_from(config.offsets_topic_partitions).unwrap_or(i32::MAX),
@@ -166,12 +165,5 @@ pub(crate) async fn run_timers(shard: Shard) {
             }
             None => bell.await,
         }
-    }
-}
-
-impl Shard {
-    /// The time, as machines want it.
-    pub(crate) fn both_clocks(&self) -> Now {
-        Now { monotonic: self.now(), wall: self.wall_clock() }
     }
 }

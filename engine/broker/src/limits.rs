@@ -7,6 +7,8 @@ use ringlog_reactor::Limits;
 const TASKS_PER_CONNECTION: usize = 2;
 /// Operations of the store that the disk has at a time; the rest stays with the store.
 pub(crate) const STORE_OPERATIONS_MAX: usize = 4096;
+/// Records of one decision of a coordinator: they are one batch of its log. Requests have limits that keep below.
+pub(crate) const DECISION_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Topics that are being made because a client named them; more are made when the client asks again.
 pub(crate) const AUTO_CREATIONS_MAX: usize = 512;
 /// Everything else that a shard spawns: acceptors, jobs, the controller, a poster per other shard, topics being made.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
+use ringlog_cluster::group::Now;
 use ringlog_cluster::placement::placement;
 use ringlog_net::conn::SpareChunks;
 use ringlog_reactor::{Mesh, Reactor};
@@ -196,6 +197,11 @@ impl Shard {
     /// Wall-clock time.
     pub(crate) fn wall_clock(&self) -> Millis {
         Millis::new(self.0.reactor.wall_clock_ms())
+    }
+
+    /// The time, as group coordinators want it.
+    pub(crate) fn both_clocks(&self) -> Now {
+        Now { monotonic: self.now(), wall: self.wall_clock() }
     }
 
     /// The shard that owns a partition.

@@ -6,7 +6,7 @@ use ringlog_sim::{Trace, run};
 
 /// Seeds of every run of the tests. `cargo run --release -p ringlog-sim -- --from-seed N` goes on from there.
 const SEEDS: u64 = 2000;
-/// Seeds that failed once.
+/// Seeds that failed once. What a seed means changes with the code: tests of storage have the exact cases.
 const SEEDS_THAT_FAILED: [u64; 5] = [
     // The disk is full for long, and producers with short pauses send again all the while.
     7_533_229, 7_547_310,

@@ -14,10 +14,8 @@ use ringlog_storage::batch::build::{BatchBuilder, Record};
 use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex};
 
 use super::{GROUP_TOPIC, GroupCall};
+use crate::limits::DECISION_BYTES_MAX;
 use crate::state::State;
-
-/// Records of one batch of a coordinator's log; a decision that needs more is refused by the limits of its request.
-const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// All coordinators of this shard.
 #[derive(Debug, Default)]
@@ -71,7 +69,7 @@ impl Coordinators {
         self.by_partition.insert(partition, Coordinator { log, life: Life::Loading });
     }
 
-    /// Those that nobody loads yet. Each is given out once.
+    /// Whether the log of a coordinator is being read.
     pub(crate) fn is_loading(&self, partition: PartitionIndex, log: PartitionId) -> bool {
         let coordinator = self.by_partition.get(&partition);
         coordinator.is_some_and(|of| of.log == log && matches!(of.life, Life::Loading))
@@ -98,7 +96,7 @@ impl Coordinators {
         self.by_partition.remove(&partition);
     }
 
-    /// Nothing more is committed to the log: whoever waits has to ask again.
+    /// Nothing more is committed to the log, or read of it: whoever waits has to ask again.
     pub(crate) fn end(&mut self, partition: PartitionIndex) {
         let Some(coordinator) = self.by_partition.get_mut(&partition) else { return };
         let Life::Serving(mut serving) = std::mem::replace(&mut coordinator.life, Life::Ended) else { return };
@@ -200,9 +198,6 @@ pub(crate) fn stop(state: &mut State) {
     let partitions: Vec<_> = state.groups.by_partition.keys().copied().collect();
     for partition in partitions {
         state.groups.end(partition);
-        if let Some(coordinator) = state.groups.by_partition.get_mut(&partition) {
-            coordinator.life = Life::Ended;
-        }
     }
 }
 
@@ -313,7 +308,7 @@ fn batch(records: &[GroupRecord], now: Millis) -> Option<Vec<u8>> {
         });
         let key = key.into_bytes();
         builder.push(&Record { timestamp: now, key: Some(&key), value: value.as_deref(), headers: &[] });
-        if builder.plain_bytes() > BATCH_BYTES_MAX {
+        if builder.plain_bytes() > DECISION_BYTES_MAX {
             return None;
         }
     }

@@ -67,11 +67,12 @@ fn take_unknown(image: &Image, group: &mut OffsetFetchRequestGroup, version: i16
             topic.topic_id = image.topic(&topic.name).map_or(Uuid::ZERO, |found| found.id);
             return true;
         }
-        match image.topic_by_id(topic.topic_id) {
+        let found = image.topic_by_id(topic.topic_id);
+        match found {
             Some(found) => topic.name = found.name.to_string(),
             None => unknown.push(failed_topic(topic, ErrorCode::UnknownTopicId)),
         }
-        image.topic_by_id(topic.topic_id).is_some()
+        found.is_some()
     });
     unknown
 }

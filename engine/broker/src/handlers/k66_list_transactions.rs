@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ringlog_cluster::group::is_valid_expression;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::list_transactions::{ListTransactionsRequest, ListTransactionsResponse};
@@ -23,14 +24,14 @@ const STATES: [&str; 8] = [
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: ListTransactionsRequest = incoming.decode()?;
     let pattern = request.transactional_id_pattern.as_deref().unwrap_or_default();
-    let response = if regex_syntax::parse(pattern).is_err() {
-        let error_code = ErrorCode::InvalidRegularExpression.code();
-        ListTransactionsResponse { error_code, ..ListTransactionsResponse::default() }
-    } else {
+    let response = if is_valid_expression(pattern) {
         let unknown: BTreeSet<_> =
             request.state_filters.into_iter().filter(|state| !STATES.contains(&state.as_str())).collect();
         let unknown_state_filters = unknown.into_iter().collect();
         ListTransactionsResponse { unknown_state_filters, ..ListTransactionsResponse::default() }
+    } else {
+        let error_code = ErrorCode::InvalidRegularExpression.code();
+        ListTransactionsResponse { error_code, ..ListTransactionsResponse::default() }
     };
     Ok(Handled::Now(incoming.respond(&response)))
 }

@@ -1,7 +1,9 @@
 //! `ConsumerGroupHeartbeat`, versions 0 and 1 (KIP-848). What a request has to look like is checked here; what it means is
 //! the coordinator's affair.
 
-use ringlog_cluster::group::{GroupReply, GroupRequest, GroupResponse, is_valid_expression};
+use ringlog_cluster::group::{
+    GroupReply, GroupRequest, GroupResponse, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, is_valid_expression,
+};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
@@ -15,10 +17,6 @@ const GROUP_FEATURE: &str = "group.version";
 const GROUP_LEVEL_MIN: i16 = 1;
 /// From this version on members bring ids of their own.
 const OWN_ID_VERSION_MIN: i16 = 1;
-/// The epochs that say something else than which one a member is in.
-const JOIN_EPOCH: i32 = 0;
-const LEAVE_EPOCH: i32 = -1;
-const LEAVE_STATIC_EPOCH: i32 = -2;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let mut request: ConsumerGroupHeartbeatRequest = incoming.decode()?;

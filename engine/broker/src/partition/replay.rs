@@ -9,13 +9,13 @@ use ringlog_storage::types::{LeaderEpoch, Offset};
 
 use super::read::{self, ReadCall, ReadItem};
 use super::table::PartitionKey;
+use super::watch::Watcher;
 use crate::shard::Shard;
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 1024 * 1024;
-/// How long to wait where the shard has too many reads under way, and how often.
-const CROWDED_OUT_PAUSE: Duration = Duration::from_millis(5);
-const CROWDED_OUT_MAX: u32 = 6000;
+/// How long to wait for a turn where the shard has too many reads under way.
+const CROWDED_OUT_MAX: Duration = Duration::from_secs(30);
 
 /// Why a log cannot be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub(crate) async fn replay_log(
     key: PartitionKey,
     mut replay: impl FnMut(Offset, &RecordView<'_>) -> Result<(), String>,
 ) -> Result<(), ReplayError> {
-    let (mut offset, mut bytes, mut crowded_out) = (Offset::ZERO, Vec::new(), 0);
+    let (mut offset, mut bytes) = (Offset::ZERO, Vec::new());
     loop {
         let item = ReadItem {
             key,
@@ -43,25 +43,32 @@ pub(crate) async fn replay_log(
             current_leader_epoch: LeaderEpoch::UNKNOWN,
             last_fetched_epoch: LeaderEpoch::UNKNOWN,
         };
-        let call = ReadCall { items: vec![item], bytes_max: READ_BYTES, watch: None };
+        let turn = shard.with(|state| state.watches.open());
+        let watch = turn.as_ref().map(|(watch, _)| *watch);
+        let call = ReadCall { items: vec![item], bytes_max: READ_BYTES, watch };
         let outcome = read::begin(shard, &call, shard.index()).outcomes().await.pop().expect("one item, one outcome");
+        // It must never be taken for shorter than it is: nothing was read because clients' reads have all turns.
+        let is_crowded_out = outcome.bytes == 0 && outcome.code == ErrorCode::None && offset < outcome.high_watermark;
+        let mut had_turn = false;
+        if let Some((watch, event)) = turn {
+            had_turn = is_crowded_out && shard.reactor().timeout(event.wait(), CROWDED_OUT_MAX).await.is_ok();
+            shard.with(|state| {
+                state.watches.close(watch);
+                state.watched.remove(Watcher { shard: shard.index(), watch });
+            });
+        }
+        if is_crowded_out {
+            if had_turn {
+                continue;
+            }
+            return Err(ReplayError::Read { offset, code: ErrorCode::KafkaStorageError });
+        }
         if outcome.code != ErrorCode::None {
             return Err(ReplayError::Read { offset, code: outcome.code });
         }
         if outcome.bytes == 0 {
-            // It must never be taken for shorter than it is.
-            if offset >= outcome.high_watermark {
-                return Ok(());
-            }
-            // Clients read as well, and the disk takes so many reads at a time.
-            if crowded_out == CROWDED_OUT_MAX {
-                return Err(ReplayError::Read { offset, code: ErrorCode::KafkaStorageError });
-            }
-            crowded_out += 1;
-            shard.reactor().sleep(CROWDED_OUT_PAUSE).await;
-            continue;
+            return Ok(());
         }
-        crowded_out = 0;
         bytes.clear();
         outcome.records.iter().for_each(|slice| bytes.extend_from_slice(slice));
         offset = replay_batches(&bytes, offset, &mut replay)?;

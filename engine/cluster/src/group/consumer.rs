@@ -30,9 +30,11 @@ pub use subscription::is_valid_expression;
 /// The protocol type of these groups.
 pub(super) const PROTOCOL_TYPE: &str = "consumer";
 /// The epoch with which a member joins.
-const JOIN_EPOCH: i32 = 0;
-/// The epoch with which a static member goes that will be back. With -1, a member leaves.
-const LEAVE_STATIC_EPOCH: i32 = -2;
+pub const JOIN_EPOCH: i32 = 0;
+/// The epoch with which a member leaves.
+pub const LEAVE_EPOCH: i32 = -1;
+/// The epoch with which a static member goes that will be back.
+pub const LEAVE_STATIC_EPOCH: i32 = -2;
 
 /// Partitions by topic.
 type Partitions = BTreeMap<Uuid, BTreeSet<i32>>;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use ringlog_client::race;
+use ringlog_cluster::group::{JOIN_EPOCH, LEAVE_EPOCH};
 use ringlog_net::client::{ClientError, Event, Start};
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{
@@ -31,9 +32,6 @@ const COMMIT_PAUSE: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How long the member may take to let go of partitions, in milliseconds.
 const REBALANCE_TIME_MS: i32 = 60_000;
-/// The epochs that say something else than which one the member is in.
-const JOIN_EPOCH: i32 = 0;
-const LEAVE_EPOCH: i32 = -1;
 
 /// A member.
 #[derive(Debug)]

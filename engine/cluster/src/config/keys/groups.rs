@@ -5,36 +5,39 @@ use crate::config::key::Scope::{ClusterWide, ReadOnly};
 use crate::config::key::Valid::{Any, AtLeast, EachOf, OneOfIgnoringCase};
 
 use super::keys;
-use super::reason::{LATER_CLUSTER, LATER_CONSUMER_GROUPS, OWN_BUFFERS, OWN_COMMITS, THREADS, UNCOMPRESSED_GROUPS};
+use super::reason::{
+    BOTH_PROTOCOLS, LATER_CLUSTER, LATER_GROUP_SETTINGS, LATER_MIGRATION, OWN_ASSIGNMENT, OWN_BUFFERS, OWN_COMMITS,
+    OWN_EXPRESSIONS, THREADS, UNCOMPRESSED_GROUPS,
+};
 
 keys! {
     /// Least time between two assignments of a consumer group.
-    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, LATER_CONSUMER_GROUPS;
+    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, OWN_ASSIGNMENT;
     /// Whether assignments are computed away from the coordinator's own thread.
-    "group.consumer.assignor.offload.enable": Boolean = "true", Any, ClusterWide, LATER_CONSUMER_GROUPS, internal;
+    "group.consumer.assignor.offload.enable": Boolean = "true", Any, ClusterWide, OWN_ASSIGNMENT, internal;
     /// Server-side assignors of consumer groups; the first is the default.
     "group.consumer.assignors": List = "uniform,range", Any, ReadOnly, Acts;
     /// Heartbeat interval given to members of consumer groups.
     "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Acts;
     /// The most a group may set that interval to.
-    "group.consumer.max.assignment.interval.ms": Int = "15000", AtLeast(0), ReadOnly, LATER_CONSUMER_GROUPS;
+    "group.consumer.max.assignment.interval.ms": Int = "15000", AtLeast(0), ReadOnly, LATER_GROUP_SETTINGS;
     /// The most a group may set its heartbeat interval to.
-    "group.consumer.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), ReadOnly, LATER_CONSUMER_GROUPS;
+    "group.consumer.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), ReadOnly, LATER_GROUP_SETTINGS;
     /// The most a group may set its session timeout to.
-    "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, LATER_CONSUMER_GROUPS;
+    "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, LATER_GROUP_SETTINGS;
     /// The most members of a consumer group.
     "group.consumer.max.size": Int = "2147483647", AtLeast(1), ReadOnly, Acts;
     /// In which directions groups may change between the two protocols.
     "group.consumer.migration.policy": String = "bidirectional",
-        OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), ReadOnly, LATER_CONSUMER_GROUPS;
+        OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), ReadOnly, LATER_MIGRATION;
     /// The least a group may set that interval to.
-    "group.consumer.min.assignment.interval.ms": Int = "0", AtLeast(0), ReadOnly, LATER_CONSUMER_GROUPS;
+    "group.consumer.min.assignment.interval.ms": Int = "0", AtLeast(0), ReadOnly, LATER_GROUP_SETTINGS;
     /// The least a group may set its heartbeat interval to.
-    "group.consumer.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, LATER_CONSUMER_GROUPS;
+    "group.consumer.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, LATER_GROUP_SETTINGS;
     /// The least a group may set its session timeout to.
-    "group.consumer.min.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, LATER_CONSUMER_GROUPS;
+    "group.consumer.min.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, LATER_GROUP_SETTINGS;
     /// How often subscribed expressions are matched against topics again.
-    "group.consumer.regex.refresh.interval.ms": Int = "600000", AtLeast(10_000), ReadOnly, LATER_CONSUMER_GROUPS, internal;
+    "group.consumer.regex.refresh.interval.ms": Int = "600000", AtLeast(10_000), ReadOnly, OWN_EXPRESSIONS, internal;
     /// How long a member of a consumer group may be silent.
     "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Acts;
     /// How long coordinator records are collected; -1 adapts to the load.
@@ -45,7 +48,7 @@ keys! {
     "group.coordinator.cached.buffer.max.bytes": Int = "1048588", AtLeast(524_288), ClusterWide, OWN_BUFFERS;
     /// The group protocols that are served.
     "group.coordinator.rebalance.protocols": List = "classic,consumer,streams",
-        EachOf(&["consumer", "classic", "share", "streams"]), ReadOnly, LATER_CONSUMER_GROUPS;
+        EachOf(&["consumer", "classic", "share", "streams"]), ReadOnly, BOTH_PROTOCOLS;
     /// Threads of the group coordinator.
     "group.coordinator.threads": Int = "4", AtLeast(1), ReadOnly, THREADS;
     /// How long the first rebalance of an empty group waits for more members.

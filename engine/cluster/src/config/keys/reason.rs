@@ -54,9 +54,20 @@ pub(super) const OWN_COMMITS: Effect =
 pub(super) const OWN_BUFFERS: Effect = Effect::Accepted("coordinators read and write in steps of their own");
 /// The coordinators' logs.
 pub(super) const UNCOMPRESSED_GROUPS: Effect = Effect::Accepted("what coordinators write is not compressed");
-/// The consumer protocol.
-pub(super) const LATER_CONSUMER_GROUPS: Effect =
-    Effect::Accepted("the consumer group protocol of KIP-848 is not supported yet; groups are classic ones");
+/// How consumer groups are divided.
+pub(super) const OWN_ASSIGNMENT: Effect =
+    Effect::Accepted("the partitions of a group are divided in the heartbeat that asks for it");
+/// What consumer groups match.
+pub(super) const OWN_EXPRESSIONS: Effect =
+    Effect::Accepted("expressions are matched again in the first heartbeat after topics have changed");
+/// Which protocols groups may speak.
+pub(super) const BOTH_PROTOCOLS: Effect = Effect::Accepted("classic and consumer groups are served, and no others");
+/// Settings of single groups.
+pub(super) const LATER_GROUP_SETTINGS: Effect =
+    Effect::Accepted("groups have no settings of their own yet that it would bound");
+/// Groups that change their protocol.
+pub(super) const LATER_MIGRATION: Effect =
+    Effect::Accepted("only a group without members changes between the classic and the consumer protocol yet");
 /// Share groups.
 pub(super) const LATER_SHARE: Effect = Effect::Accepted("share groups are not supported yet");
 /// Streams groups.
