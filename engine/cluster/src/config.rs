@@ -26,7 +26,7 @@ pub use broker_config::{Backend, BrokerConfig};
 pub use describe::{
     DescribedConfig, DescribedSynonym, describe_all_brokers, describe_broker, describe_topic, topic_value,
 };
-pub use group_config::GroupConfig;
+pub use group_config::{GroupConfig, MigrationPolicy};
 pub use key::{ConfigKey, Cores, Effect, Expected, Kind, Scope, Synonym, Unit, Valid};
 pub use keys::{DEFAULTS_OF_OUR_OWN, RetiredKey, broker_key, broker_keys, retired_key, topic_key, topic_keys};
 pub use layers::{ConfigLayers, ConfigMap, ConfigSource};

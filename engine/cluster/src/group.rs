@@ -9,6 +9,8 @@
 mod admin;
 mod classic;
 mod consumer;
+mod embedded;
+mod migration;
 mod offsets;
 mod request;
 mod state;
@@ -185,12 +187,19 @@ impl Groups {
                 self.join(turn, ticket, caller, request, id_bits)?;
                 return Ok(None);
             }
+            GroupRequest::Sync(request) if self.consumer_group(&request.group_id).is_some() => {
+                GroupResponse::Sync(self.sync_consumer_group(turn, &request)?)
+            }
             GroupRequest::Sync(request) => {
                 self.member_of(&request.group_id)?.sync(turn, ticket, request)?;
                 return Ok(None);
             }
             GroupRequest::Heartbeat(request) => {
-                self.member_of(&request.group_id)?.heartbeat(turn, &request)?;
+                if self.consumer_group(&request.group_id).is_some() {
+                    self.heartbeat_consumer_group(turn, &request)?;
+                } else {
+                    self.member_of(&request.group_id)?.heartbeat(turn, &request)?;
+                }
                 GroupResponse::Heartbeat
             }
             GroupRequest::Leave(request) => GroupResponse::Leave(self.leave(turn, &request)),
@@ -275,24 +284,18 @@ impl Groups {
         }
         match self.sessions.get(request.group_id.as_str()) {
             Some(Session::Classic(_)) => {}
-            Some(Session::Consumer(_)) => self.end_consumer_group(turn, &request.group_id)?,
+            Some(Session::Consumer(_)) => {
+                let id = GroupId::from(request.group_id.as_str());
+                if !self.give_to_classic_member(turn, &id, &request)? {
+                    let response = self.join_consumer_group(turn, caller, &request, id_bits)?;
+                    turn.answer(ticket, GroupResponse::Join(response));
+                    return Ok(());
+                }
+            }
             None if request.member_id.is_empty() => self.create(turn, &request.group_id)?,
             None => return Err(ErrorCode::UnknownMemberId),
         }
         self.member_of(&request.group_id)?.join(turn, ticket, caller, request, id_bits)
-    }
-
-    /// A consumer group without members gives its name to a classic one.
-    fn end_consumer_group(&mut self, turn: &mut Turn<'_>, group: &str) -> Result<(), ErrorCode> {
-        let id = GroupId::from(group);
-        if let Some(consumer) = self.state.consumer(&id) {
-            if !consumer.is_empty() {
-                return Err(ErrorCode::InconsistentGroupProtocol);
-            }
-            turn.decision.records.extend(consumer.tombstones(&id));
-        }
-        self.sessions.remove(&id);
-        self.create(turn, group)
     }
 
     fn create(&mut self, turn: &Turn<'_>, group: &str) -> Result<(), ErrorCode> {
@@ -317,15 +320,17 @@ impl Groups {
     }
 
     fn leave(&mut self, turn: &mut Turn<'_>, request: &LeaveGroupRequest) -> LeaveGroupResponse {
-        if let Ok(group) = self.member_of(&request.group_id) {
-            return group.leave(turn, request);
-        }
-        let stranger = |member: &MemberIdentity| MemberResponse {
+        let left = match self.member_of(&request.group_id) {
+            Ok(group) => group.leave(turn, request),
+            Err(_) => self.leave_consumer_group(turn, request),
+        };
+        let member = |(member, left): (&MemberIdentity, Result<(), ErrorCode>)| MemberResponse {
             member_id: member.member_id.clone(),
             group_instance_id: member.group_instance_id.clone(),
-            error_code: ErrorCode::UnknownMemberId.code(),
+            error_code: left.err().unwrap_or(ErrorCode::None).code(),
         };
-        LeaveGroupResponse { members: request.members.iter().map(stranger).collect(), ..LeaveGroupResponse::default() }
+        let members = request.members.iter().zip(left).map(member).collect();
+        LeaveGroupResponse { members, ..LeaveGroupResponse::default() }
     }
 
     /// The record that ends a classic group.

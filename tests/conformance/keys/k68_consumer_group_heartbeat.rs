@@ -1,5 +1,7 @@
 //! `ConsumerGroupHeartbeat`: members join, get partitions, give them back, leave; and what is refused.
 
+mod migration;
+
 use std::time::{Duration, Instant};
 
 use ringlog_net::error::ErrorCode;

@@ -19,6 +19,8 @@ pub struct GroupConfig {
     pub consumer_session_timeout_ms: i64,
     /// `group.consumer.heartbeat.interval.ms`.
     pub consumer_heartbeat_interval_ms: i64,
+    /// `group.consumer.migration.policy`.
+    pub migration: MigrationPolicy,
     /// `group.consumer.assignors`, the default first.
     pub consumer_assignors: Vec<String>,
     /// `offset.metadata.max.bytes`.
@@ -33,6 +35,25 @@ pub struct GroupConfig {
     pub offsets_topic_segment_bytes: i64,
 }
 
+/// Which groups with members may change their protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MigrationPolicy {
+    /// From classic to consumer.
+    pub upgrades: bool,
+    /// From consumer to classic.
+    pub downgrades: bool,
+}
+
+impl MigrationPolicy {
+    fn new(name: &str) -> Self {
+        let is_one_of = |names: [&str; 2]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        Self {
+            upgrades: is_one_of(["upgrade", "bidirectional"]),
+            downgrades: is_one_of(["downgrade", "bidirectional"]),
+        }
+    }
+}
+
 impl GroupConfig {
     /// The values in force.
     pub fn new(layers: &ConfigLayers<'_>) -> Self {
@@ -44,6 +65,7 @@ impl GroupConfig {
             consumer_members_max: layers.integer("group.consumer.max.size"),
             consumer_session_timeout_ms: layers.integer("group.consumer.session.timeout.ms"),
             consumer_heartbeat_interval_ms: layers.integer("group.consumer.heartbeat.interval.ms"),
+            migration: MigrationPolicy::new(&layers.text("group.consumer.migration.policy")),
             consumer_assignors: layers.list("group.consumer.assignors"),
             offset_metadata_bytes_max: layers.integer("offset.metadata.max.bytes"),
             offsets_retention_minutes: layers.integer("offsets.retention.minutes"),

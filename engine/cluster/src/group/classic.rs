@@ -7,8 +7,8 @@
 
 mod join;
 mod members;
+mod migration;
 mod rebalance;
-mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,9 +24,9 @@ use ringlog_storage::types::{Millis, Nanos};
 
 use super::request::{GroupResponse, Ticket};
 use super::timers::{Alarm, Owner};
-use super::{GroupId, MemberId, Turn};
+use super::{GroupId, MemberId, Turn, embedded};
 
-pub(super) use subscription::subscribed_topics;
+pub(super) use join::{has_to_ask_for_id, offers_too_much};
 
 /// The protocol type of consumers; others are Kafka Connect's and applications' own.
 pub(super) const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
@@ -207,7 +207,7 @@ impl ClassicGroup {
         }
         let mut topics = BTreeSet::new();
         for member in self.members.values() {
-            topics.extend(subscribed_topics(member.metadata(protocol)?)?);
+            topics.extend(embedded::subscribed_topics(member.metadata(protocol)?)?);
         }
         Some(topics)
     }
@@ -218,7 +218,7 @@ impl ClassicGroup {
     }
 
     /// The group for the log, as it stands.
-    fn record(&self) -> GroupRecord {
+    pub(super) fn record(&self) -> GroupRecord {
         let protocol = self.protocol.as_deref().unwrap_or_default();
         let member = |(id, member): (&MemberId, &Member)| MemberMetadata {
             member_id: id.to_string(),

@@ -4,8 +4,10 @@
 //! All of a group is in the log. Beside it there are the members' timers alone.
 
 mod assignor;
+mod classic_members;
 mod describe;
 mod heartbeat;
+mod migration;
 mod reconciliation;
 mod subscription;
 
@@ -14,17 +16,19 @@ use std::sync::Arc;
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::{
-    ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue, ConsumerGroupMemberMetadataKey,
-    ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataKey, ConsumerGroupMetadataValue,
-    ConsumerGroupRegularExpressionKey, ConsumerGroupRegularExpressionValue, ConsumerGroupTargetAssignmentMemberKey,
-    ConsumerGroupTargetAssignmentMemberValue, ConsumerGroupTargetAssignmentMetadataKey,
-    ConsumerGroupTargetAssignmentMetadataValue, GroupRecord, TopicPartition, TopicPartitions,
+    ClassicMemberMetadata, ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue,
+    ConsumerGroupMemberMetadataKey, ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataKey,
+    ConsumerGroupMetadataValue, ConsumerGroupRegularExpressionKey, ConsumerGroupRegularExpressionValue,
+    ConsumerGroupTargetAssignmentMemberKey, ConsumerGroupTargetAssignmentMemberValue,
+    ConsumerGroupTargetAssignmentMetadataKey, ConsumerGroupTargetAssignmentMetadataValue, GroupRecord, TopicPartition,
+    TopicPartitions,
 };
 use ringlog_storage::types::Uuid;
 
 use super::{GroupId, MemberId};
 
 pub(super) use heartbeat::ConsumerSessions;
+pub(super) use migration::upgraded;
 pub use subscription::is_valid_expression;
 
 /// The protocol type of these groups.
@@ -78,6 +82,13 @@ impl Default for Member {
             ..ConsumerGroupMemberMetadataValue::default()
         };
         Self { metadata, current: Current::default() }
+    }
+}
+
+impl Member {
+    /// What a member of the classic protocol says beyond what others say.
+    fn classic(&self) -> Option<&ClassicMemberMetadata> {
+        self.metadata.classic_member_metadata.as_ref()
     }
 }
 
@@ -144,6 +155,19 @@ impl ConsumerGroup {
         self.members.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) fn epoch(&self) -> i32 {
+        self.epoch
+    }
+
+    /// The member of the consumer protocol that has this instance id.
+    pub(super) fn consumer_of_instance(&self, instance: &str) -> Option<&MemberId> {
+        self.instances.get(instance).filter(|id| self.members[*id].classic().is_none())
+    }
+
     /// The topics that members subscribe to, by name or by an expression.
     pub(super) fn subscribed_topics(&self) -> BTreeSet<String> {
         let named = self.members.values().flat_map(|member| &member.metadata.subscribed_topic_names);
@@ -158,6 +182,9 @@ impl ConsumerGroup {
             return Ok(CommitRights { epoch, current: None });
         }
         let member = self.members.get(id).ok_or(ErrorCode::UnknownMemberId)?;
+        if member.classic().is_some() && epoch != member.current.epoch {
+            return Err(ErrorCode::IllegalGeneration);
+        }
         if epoch > member.current.epoch {
             return Err(ErrorCode::StaleMemberEpoch);
         }
@@ -171,7 +198,10 @@ impl ConsumerGroup {
             return if epoch < 0 { Ok(()) } else { Err(ErrorCode::UnknownMemberId) };
         };
         let member = self.members.get(id).ok_or(ErrorCode::UnknownMemberId)?;
-        if epoch == member.current.epoch { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
+        if epoch == member.current.epoch {
+            return Ok(());
+        }
+        Err(if member.classic().is_some() { ErrorCode::IllegalGeneration } else { ErrorCode::StaleMemberEpoch })
     }
 
     pub(super) fn replay_metadata(&mut self, value: &ConsumerGroupMetadataValue) {
@@ -245,11 +275,12 @@ impl ConsumerGroup {
         };
     }
 
-    /// What ends a group without members.
+    /// What ends a group.
     pub(super) fn tombstones(&self, group: &GroupId) -> Vec<GroupRecord> {
         let group_id = || group.to_string();
+        let members = self.members.keys().flat_map(|id| member_tombstones(group, id));
         let expressions = self.expressions.keys().map(|text| expression_record(group, text, None));
-        let mut records: Vec<_> = expressions.collect();
+        let mut records: Vec<_> = members.chain(expressions).collect();
         records.push(GroupRecord::ConsumerGroupTargetAssignmentMetadata(
             ConsumerGroupTargetAssignmentMetadataKey { group_id: group_id() },
             None,
@@ -330,6 +361,11 @@ fn group_record(group: &str, epoch: i32, metadata_hash: i64) -> GroupRecord {
 fn member_record(group: &str, id: &str, value: Option<ConsumerGroupMemberMetadataValue>) -> GroupRecord {
     let key = ConsumerGroupMemberMetadataKey { group_id: group.to_owned(), member_id: id.to_owned() };
     GroupRecord::ConsumerGroupMemberMetadata(key, value)
+}
+
+/// What ends a member.
+fn member_tombstones(group: &str, id: &str) -> [GroupRecord; 3] {
+    [current_record(group, id, None), target_record(group, id, None), member_record(group, id, None)]
 }
 
 fn target_record(group: &str, id: &str, partitions: Option<&Partitions>) -> GroupRecord {

@@ -6,6 +6,7 @@
 mod consumers;
 mod joining;
 mod leaving;
+mod migration;
 mod offsets;
 mod storms;
 
@@ -24,6 +25,7 @@ use ringlog_storage::types::{BrokerId, Uuid};
 
 use super::consumer::ConsumerGroup;
 use super::*;
+use crate::config::MigrationPolicy;
 use crate::coordinator::Rehearsal;
 
 /// A newest version of every request.
@@ -53,6 +55,7 @@ fn config() -> GroupConfig {
         consumer_members_max: 5,
         consumer_session_timeout_ms: millis(SESSION).into(),
         consumer_heartbeat_interval_ms: 3000,
+        migration: MigrationPolicy { upgrades: true, downgrades: true },
         consumer_assignors: vec!["uniform".to_owned(), "range".to_owned()],
         offset_metadata_bytes_max: 8,
         offsets_retention_minutes: 24 * 60,

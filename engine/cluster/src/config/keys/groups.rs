@@ -6,8 +6,8 @@ use crate::config::key::Valid::{Any, AtLeast, EachOf, OneOfIgnoringCase};
 
 use super::keys;
 use super::reason::{
-    BOTH_PROTOCOLS, LATER_CLUSTER, LATER_GROUP_SETTINGS, LATER_MIGRATION, OWN_ASSIGNMENT, OWN_BUFFERS, OWN_COMMITS,
-    OWN_EXPRESSIONS, THREADS, UNCOMPRESSED_GROUPS,
+    BOTH_PROTOCOLS, LATER_CLUSTER, LATER_GROUP_SETTINGS, OWN_ASSIGNMENT, OWN_BUFFERS, OWN_COMMITS, OWN_EXPRESSIONS,
+    THREADS, UNCOMPRESSED_GROUPS,
 };
 
 keys! {
@@ -29,7 +29,7 @@ keys! {
     "group.consumer.max.size": Int = "2147483647", AtLeast(1), ReadOnly, Acts;
     /// In which directions groups may change between the two protocols.
     "group.consumer.migration.policy": String = "bidirectional",
-        OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), ReadOnly, LATER_MIGRATION;
+        OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), ReadOnly, Acts;
     /// The least a group may set that interval to.
     "group.consumer.min.assignment.interval.ms": Int = "0", AtLeast(0), ReadOnly, LATER_GROUP_SETTINGS;
     /// The least a group may set its heartbeat interval to.

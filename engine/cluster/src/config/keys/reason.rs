@@ -65,9 +65,6 @@ pub(super) const BOTH_PROTOCOLS: Effect = Effect::Accepted("classic and consumer
 /// Settings of single groups.
 pub(super) const LATER_GROUP_SETTINGS: Effect =
     Effect::Accepted("groups have no settings of their own yet that it would bound");
-/// Groups that change their protocol.
-pub(super) const LATER_MIGRATION: Effect =
-    Effect::Accepted("only a group without members changes between the classic and the consumer protocol yet");
 /// Share groups.
 pub(super) const LATER_SHARE: Effect = Effect::Accepted("share groups are not supported yet");
 /// Streams groups.

@@ -63,7 +63,7 @@ impl ClassicGroup {
         if !self.has_room_for(&request.member_id, turn) {
             return Err(ErrorCode::GroupMaxSizeReached);
         }
-        if offered_bytes(&request) > GROUP_BYTES_MAX {
+        if offers_too_much(&request) {
             return Err(ErrorCode::InvalidRequest);
         }
         if !self.supports(&request.protocol_type, &request.protocols) {
@@ -103,7 +103,7 @@ impl ClassicGroup {
                 Some(old) => self.take_place_of(turn, &Arc::clone(old), &id, joiner),
                 None => self.add_member(turn, &id, joiner),
             }
-        } else if joiner.caller.api_version >= ID_FIRST_VERSION_MIN {
+        } else if has_to_ask_for_id(&joiner.request, joiner.caller) {
             self.add_pending(turn, Arc::clone(&id), joiner.request.session_timeout_ms);
             let response = JoinGroupResponse {
                 error_code: ErrorCode::MemberIdRequired.code(),
@@ -213,9 +213,15 @@ impl ClassicGroup {
     }
 }
 
+/// Whether somebody has to ask for an id before it joins.
+pub(in crate::group) fn has_to_ask_for_id(request: &JoinGroupRequest, caller: &Caller) -> bool {
+    let is_known = !request.member_id.is_empty() || request.group_instance_id.is_some();
+    !is_known && caller.api_version >= ID_FIRST_VERSION_MIN
+}
+
 /// What a member says of its protocols: more than a whole group may take in the log is of no use to anybody.
-fn offered_bytes(request: &JoinGroupRequest) -> usize {
-    request.protocols.iter().map(|offered| offered.name.len() + offered.metadata.len()).sum()
+pub(in crate::group) fn offers_too_much(request: &JoinGroupRequest) -> bool {
+    request.protocols.iter().map(|offered| offered.name.len() + offered.metadata.len()).sum::<usize>() > GROUP_BYTES_MAX
 }
 
 /// Random bits in the form of a UUID (RFC 9562, version 4).

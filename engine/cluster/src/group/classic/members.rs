@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::MemberMetadata;
 use ringlog_net::messages::join_group::JoinGroupRequestProtocol;
-use ringlog_net::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
+use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 
 use super::{ClassicGroup, Member, NEW_MEMBER_JOIN_TIMEOUT, Phase, Wait, duration};
 use crate::group::timers::{Alarm, Owner};
@@ -64,24 +64,20 @@ impl ClassicGroup {
         self.member_left(turn);
     }
 
-    /// Members leave.
-    pub(in crate::group) fn leave(&mut self, turn: &mut Turn<'_>, request: &LeaveGroupRequest) -> LeaveGroupResponse {
+    /// Members leave. Answers what became of each.
+    pub(in crate::group) fn leave(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &LeaveGroupRequest,
+    ) -> Vec<Result<(), ErrorCode>> {
         let members_before = self.members.len();
-        let mut response = LeaveGroupResponse::default();
-        for leaving in &request.members {
-            let code = self.leave_one(turn, leaving).err().unwrap_or(ErrorCode::None);
-            response.members.push(MemberResponse {
-                member_id: leaving.member_id.clone(),
-                group_instance_id: leaving.group_instance_id.clone(),
-                error_code: code.code(),
-            });
-        }
+        let left = request.members.iter().map(|leaving| self.leave_one(turn, leaving)).collect();
         if self.members.len() < members_before {
             self.member_left(turn);
         } else {
             self.complete_join_if_all_have_joined(turn);
         }
-        response
+        left
     }
 
     fn leave_one(&mut self, turn: &mut Turn<'_>, leaving: &MemberIdentity) -> Result<(), ErrorCode> {

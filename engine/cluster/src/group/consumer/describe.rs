@@ -10,7 +10,9 @@ use super::{ConsumerGroup, Member};
 use crate::group::MemberId;
 use crate::image::Image;
 
-/// A member of the consumer protocol, where members of the classic one are 0.
+/// A member of the classic protocol.
+const CLASSIC_MEMBER: i8 = 0;
+/// A member of the consumer protocol.
 const CONSUMER_MEMBER: i8 = 1;
 
 impl ConsumerGroup {
@@ -46,7 +48,7 @@ impl ConsumerGroup {
             subscribed_topic_regex: Some(metadata.subscribed_topic_regex.clone().unwrap_or_default()),
             assignment: named(image, assigned),
             target_assignment: named(image, target),
-            member_type: CONSUMER_MEMBER,
+            member_type: if member.classic().is_some() { CLASSIC_MEMBER } else { CONSUMER_MEMBER },
         }
     }
 }

@@ -8,7 +8,7 @@ use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{
     Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
-use ringlog_net::messages::group_log::ConsumerGroupMemberMetadataValue;
+use ringlog_net::messages::group_log::{ClassicMemberMetadata, ConsumerGroupMemberMetadataValue, GroupRecord};
 use ringlog_storage::types::{Nanos, Offset, Uuid};
 
 use super::assignor::{Reader, assign, preferred};
@@ -16,9 +16,10 @@ use super::reconciliation::reconcile;
 use super::subscription::{known, matches, metadata_hash, refresh};
 use super::{
     ConsumerGroup, Current, JOIN_EPOCH, LEAVE_STATIC_EPOCH, Member, MemberState, Owned, Partitions, current_record,
-    expression_record, group_record, member_record, target_epoch_record, target_record,
+    expression_record, group_record, member_record, member_tombstones, target_epoch_record, target_record,
 };
 use crate::group::request::Caller;
+use crate::group::state::GroupState;
 use crate::group::timers::{Alarm, Owner};
 use crate::group::{GroupId, Groups, MemberId, Session, Turn};
 
@@ -34,9 +35,27 @@ pub(in crate::group) struct ConsumerSessions {
 struct MemberSession {
     /// It is out unless it has sent a heartbeat by then.
     ends: Nanos,
-    /// It is out unless it has given back by then what it has to.
-    revokes_by: Option<Nanos>,
+    /// It is out unless it has done by then what the group waits for: given partitions back; or, if it is of the classic
+    /// protocol, joined again, or asked for its assignment.
+    acts_by: Option<Nanos>,
     alarm: Alarm,
+}
+
+/// Whether the group waits for a member to act, after a sign of life of it. It has its rebalance timeout to do so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Awaited {
+    No,
+    AsBefore,
+    /// Since now, if it was not awaited before.
+    Yes,
+    /// It has done one thing, and has to do another.
+    FromNow,
+}
+
+impl Awaited {
+    fn to_give_back(current: &Current) -> Self {
+        if current.state == MemberState::UnrevokedPartitions { Self::Yes } else { Self::No }
+    }
 }
 
 impl ConsumerSessions {
@@ -44,20 +63,43 @@ impl ConsumerSessions {
     pub(in crate::group) fn open(id: &GroupId, group: &ConsumerGroup, turn: &mut Turn<'_>) -> Self {
         let mut sessions = Self::default();
         for (member, of) in &group.members {
-            sessions.renew(turn, id, member, &of.current, of.metadata.rebalance_timeout_ms);
+            sessions.renew(turn, id, member, &of.metadata, Awaited::to_give_back(&of.current));
         }
         sessions
     }
 
-    fn renew(&mut self, turn: &mut Turn<'_>, group: &GroupId, id: &MemberId, current: &Current, rebalance_ms: i32) {
+    /// A member has shown that it lives.
+    pub(super) fn renew(
+        &mut self,
+        turn: &mut Turn<'_>,
+        group: &GroupId,
+        id: &MemberId,
+        metadata: &ConsumerGroupMemberMetadataValue,
+        awaited: Awaited,
+    ) {
         let millis = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        let classic = metadata.classic_member_metadata.as_ref();
+        let timeout_ms =
+            classic.map_or(turn.config.consumer_session_timeout_ms, |classic| classic.session_timeout_ms.into());
         let now = turn.now.monotonic;
         let session = self.members.entry(Arc::clone(id)).or_default();
-        session.ends = now.saturating_add(millis(turn.config.consumer_session_timeout_ms));
-        session.revokes_by = (current.state == MemberState::UnrevokedPartitions)
-            .then(|| session.revokes_by.unwrap_or_else(|| now.saturating_add(millis(rebalance_ms.into()))));
-        let due = session.revokes_by.map_or(session.ends, |by| by.min(session.ends));
+        session.ends = now.saturating_add(millis(timeout_ms));
+        let acts_by = now.saturating_add(millis(metadata.rebalance_timeout_ms.into()));
+        session.acts_by = match awaited {
+            Awaited::No => None,
+            Awaited::AsBefore => session.acts_by,
+            Awaited::Yes => session.acts_by.or(Some(acts_by)),
+            Awaited::FromNow => Some(acts_by),
+        };
+        let due = session.acts_by.map_or(session.ends, |by| by.min(session.ends));
         turn.timers.set(&mut session.alarm, due, || owner(group, id));
+    }
+
+    /// Ends them all.
+    pub(in crate::group) fn close(self, turn: &mut Turn<'_>, group: &GroupId) {
+        for (id, session) in &self.members {
+            turn.timers.remove(&session.alarm, owner(group, id));
+        }
     }
 
     fn remove(&mut self, turn: &mut Turn<'_>, group: &GroupId, id: &MemberId) {
@@ -93,6 +135,21 @@ struct Beat<'a> {
     replaces: Option<MemberId>,
 }
 
+/// What somebody of the classic protocol says in its join beyond what a heartbeat says.
+pub(super) struct ClassicJoin {
+    /// It has been a member, or has been given an id to join with.
+    pub(super) has_id: bool,
+    pub(super) metadata: ClassicMemberMetadata,
+}
+
+/// A member after its beat.
+pub(super) struct Beaten {
+    pub(super) member: MemberId,
+    pub(super) current: Current,
+    /// It has got partitions, or lost some.
+    has_news: bool,
+}
+
 impl Groups {
     pub(in crate::group) fn consumer_heartbeat(
         &mut self,
@@ -103,11 +160,49 @@ impl Groups {
         if request.member_epoch < JOIN_EPOCH {
             return self.consumer_leave(turn, request);
         }
-        let id = self.consumer_group_for(turn, request)?;
-        let Some(Session::Consumer(sessions)) = self.sessions.get_mut(&id) else { unreachable!("it is one by now") };
+        let beaten = self.beat(turn, caller, request, None)?;
+        let is_full = request.member_epoch == JOIN_EPOCH || is_full(request);
+        Ok(ConsumerGroupHeartbeatResponse {
+            member_id: Some(beaten.member.to_string()),
+            member_epoch: beaten.current.epoch,
+            heartbeat_interval_ms: i32::try_from(turn.config.consumer_heartbeat_interval_ms).unwrap_or(i32::MAX),
+            assignment: (is_full || beaten.has_news).then(|| assignment(&beaten.current.assigned)),
+            ..ConsumerGroupHeartbeatResponse::default()
+        })
+    }
+
+    /// Takes a heartbeat, or the join of somebody of the classic protocol in the form of one.
+    pub(super) fn beat(
+        &mut self,
+        turn: &mut Turn<'_>,
+        caller: &Caller,
+        request: &ConsumerGroupHeartbeatRequest,
+        classic: Option<ClassicJoin>,
+    ) -> Result<Beaten, ErrorCode> {
+        let id = GroupId::from(request.group_id.as_str());
+        let upgrade = self.consumer_group_for(turn, &id, request)?;
+        let mut upgraded = GroupState::default();
+        for record in &upgrade {
+            upgraded.replay(record);
+        }
         let empty = ConsumerGroup::default();
-        let group = self.state.consumer(&id).unwrap_or(&empty);
-        let mut beat = Beat::begin(turn, &id, group, caller, request)?;
+        let group = if upgrade.is_empty() { self.state.consumer(&id) } else { upgraded.consumer(&id) };
+        let group = group.unwrap_or(&empty);
+        let is_classic = classic.is_some();
+        let mut beat = Beat::begin(turn, &id, group, caller, request, classic)?;
+        turn.decision.records.splice(..0, upgrade);
+        let sessions = match self.sessions.remove(&id) {
+            Some(Session::Consumer(sessions)) => sessions,
+            before => {
+                // Before the others begin: the alarms of both have the members' names.
+                if let Some(Session::Classic(before)) = before {
+                    before.close(turn, ErrorCode::RebalanceInProgress);
+                }
+                ConsumerSessions::open(&id, group, turn)
+            }
+        };
+        let session = self.sessions.entry(Arc::clone(&id)).or_insert(Session::Consumer(sessions));
+        let Session::Consumer(sessions) = session else { unreachable!("it is one by now") };
         let before = beat.current.clone();
         beat.subscribe(turn, sessions);
         beat.divide(turn);
@@ -115,42 +210,28 @@ impl Groups {
         if let Some(replaced) = beat.replaces.take() {
             sessions.remove(turn, &id, &replaced);
         }
-        sessions.renew(turn, &id, &beat.member, &beat.current, beat.metadata.rebalance_timeout_ms);
-        let is_full = request.member_epoch == JOIN_EPOCH || is_full(request);
+        // Who has joined has to ask for its assignment.
+        let awaited = if is_classic { Awaited::FromNow } else { Awaited::to_give_back(&beat.current) };
+        sessions.renew(turn, &id, &beat.member, &beat.metadata, awaited);
         let has_news = before.assigned != beat.current.assigned;
-        Ok(ConsumerGroupHeartbeatResponse {
-            member_id: Some(beat.member.to_string()),
-            member_epoch: beat.current.epoch,
-            heartbeat_interval_ms: i32::try_from(turn.config.consumer_heartbeat_interval_ms).unwrap_or(i32::MAX),
-            assignment: (is_full || has_news).then(|| assignment(&beat.current.assigned)),
-            ..ConsumerGroupHeartbeatResponse::default()
-        })
+        Ok(Beaten { member: beat.member, current: beat.current, has_news })
     }
 
-    /// The consumer group that somebody joins or is in.
+    /// Finds the consumer group that somebody joins or is in. Answers the records that make it one, if it was a classic
+    /// group until now.
     fn consumer_group_for(
-        &mut self,
-        turn: &mut Turn<'_>,
+        &self,
+        turn: &Turn<'_>,
+        id: &GroupId,
         request: &ConsumerGroupHeartbeatRequest,
-    ) -> Result<GroupId, ErrorCode> {
+    ) -> Result<Vec<GroupRecord>, ErrorCode> {
         let joins = request.member_epoch == JOIN_EPOCH;
-        let id = GroupId::from(request.group_id.as_str());
-        match self.sessions.get(&id) {
-            Some(Session::Consumer(_)) => {}
-            // An empty classic group becomes one.
-            Some(Session::Classic(classic)) if joins && classic.is_forgettable() => {
-                if self.state.classic(&id).is_some() {
-                    turn.decision.records.push(Self::tombstone(&id));
-                }
-                self.sessions.insert(Arc::clone(&id), Session::Consumer(ConsumerSessions::default()));
-            }
-            None if joins => {
-                self.check_room()?;
-                self.sessions.insert(Arc::clone(&id), Session::Consumer(ConsumerSessions::default()));
-            }
-            Some(Session::Classic(_)) | None => return Err(ErrorCode::GroupIdNotFound),
+        match self.sessions.get(id) {
+            Some(Session::Consumer(_)) => Ok(Vec::new()),
+            Some(Session::Classic(classic)) if joins => self.upgrade(turn, id, classic),
+            None if joins => self.check_room().map(|()| Vec::new()),
+            Some(Session::Classic(_)) | None => Err(ErrorCode::GroupIdNotFound),
         }
-        Ok(id)
     }
 
     fn consumer_leave(
@@ -159,10 +240,7 @@ impl Groups {
         request: &ConsumerGroupHeartbeatRequest,
     ) -> Result<ConsumerGroupHeartbeatResponse, ErrorCode> {
         let id = GroupId::from(request.group_id.as_str());
-        let Some(Session::Consumer(sessions)) = self.sessions.get_mut(&id) else {
-            return Err(ErrorCode::GroupIdNotFound);
-        };
-        let group = self.state.consumer(&id).ok_or(ErrorCode::GroupIdNotFound)?;
+        let group = self.consumer_group(&id).ok_or(ErrorCode::GroupIdNotFound)?;
         let member = match request.instance_id.as_deref() {
             Some(instance) => {
                 let current = group.instances.get(instance).ok_or(ErrorCode::UnknownMemberId)?;
@@ -179,8 +257,7 @@ impl Groups {
             let current = Current { epoch: LEAVE_STATIC_EPOCH, previous_epoch: of.current.epoch, ..of.current.clone() };
             turn.decision.records.push(current_record(&id, &member, Some(&current)));
         } else {
-            sessions.remove(turn, &id, &member);
-            remove_member(turn, &id, group, &member);
+            self.remove_members(turn, &id, &BTreeSet::from([member]));
         }
         Ok(ConsumerGroupHeartbeatResponse {
             member_id: Some(request.member_id.clone()),
@@ -196,23 +273,26 @@ impl Groups {
             return;
         }
         sessions.members.remove(member);
-        if let Some(group) = self.state.consumer(id)
-            && group.members.contains_key(member)
-        {
-            remove_member(turn, id, group, member);
+        if self.state.consumer(id).is_some_and(|group| group.members.contains_key(member)) {
+            self.remove_members(turn, id, &BTreeSet::from([Arc::clone(member)]));
         }
     }
-}
 
-/// The others divide the member's work.
-fn remove_member(turn: &mut Turn<'_>, id: &str, group: &ConsumerGroup, member: &str) {
-    let expression = group.members[member].metadata.subscribed_topic_regex.as_deref();
-    forget_expression(turn, id, group, member, expression);
-    let records = &mut turn.decision.records;
-    records.push(current_record(id, member, None));
-    records.push(target_record(id, member, None));
-    records.push(member_record(id, member, None));
-    records.push(group_record(id, group.epoch + 1, group.metadata_hash));
+    /// Members are gone, and the others divide their work.
+    pub(super) fn remove_members(&mut self, turn: &mut Turn<'_>, id: &GroupId, gone: &BTreeSet<MemberId>) {
+        if self.downgrade(turn, id, gone) {
+            return;
+        }
+        let Some(Session::Consumer(sessions)) = self.sessions.get_mut(id) else { return };
+        let Some(group) = self.state.consumer(id) else { return };
+        for member in gone {
+            sessions.remove(turn, id, member);
+            let expression = group.members[member].metadata.subscribed_topic_regex.as_deref();
+            forget_expression(turn, id, group, member, expression);
+            turn.decision.records.extend(member_tombstones(id, member));
+        }
+        turn.decision.records.push(group_record(id, group.epoch + 1, group.metadata_hash));
+    }
 }
 
 /// A member no longer has this expression: if nobody has it, what it matches is forgotten.
@@ -253,21 +333,26 @@ impl<'a> Beat<'a> {
         group: &'a ConsumerGroup,
         caller: &Caller,
         request: &ConsumerGroupHeartbeatRequest,
+        classic: Option<ClassicJoin>,
     ) -> Result<Self, ErrorCode> {
         let member = MemberId::from(request.member_id.as_str());
         let joins = request.member_epoch == JOIN_EPOCH;
+        let is_new = joins && !classic.as_ref().is_some_and(|classic| classic.has_id);
         let mut replaces = None;
         if let Some(instance) = request.instance_id.as_deref() {
             match group.instances.get(instance) {
                 Some(current) if *current == member => {}
-                Some(current) if joins => {
-                    if group.members[current].current.epoch != LEAVE_STATIC_EPOCH {
+                Some(current) if is_new => {
+                    let before = &group.members[current];
+                    // Who changes its protocol cannot say so before: it is another process that takes its place.
+                    let is_of_one_protocol = classic.is_none() && before.classic().is_none();
+                    if is_of_one_protocol && before.current.epoch != LEAVE_STATIC_EPOCH {
                         return Err(ErrorCode::UnreleasedInstanceId);
                     }
                     replaces = Some(Arc::clone(current));
                 }
                 Some(_) => return Err(ErrorCode::FencedInstanceId),
-                None if joins => {}
+                None if is_new => {}
                 None => return Err(ErrorCode::UnknownMemberId),
             }
         }
@@ -285,14 +370,12 @@ impl<'a> Beat<'a> {
         if !joins {
             check_epoch(&of.current, request)?;
         }
-        let metadata = metadata(of.metadata, caller, request);
+        let metadata = metadata(of.metadata, caller, request, classic);
         let target = group.targets.get(replaces.as_ref().unwrap_or(&member)).cloned().unwrap_or_default();
         let mut current = of.current;
         if let Some(replaced) = &replaces {
             // It has what the one before it had.
-            turn.decision.records.push(current_record(id, replaced, None));
-            turn.decision.records.push(target_record(id, replaced, None));
-            turn.decision.records.push(member_record(id, replaced, None));
+            turn.decision.records.extend(member_tombstones(id, replaced));
             turn.decision.records.push(target_record(id, &member, Some(&target)));
         }
         if current.epoch == LEAVE_STATIC_EPOCH {
@@ -443,6 +526,7 @@ fn metadata(
     before: ConsumerGroupMemberMetadataValue,
     caller: &Caller,
     request: &ConsumerGroupHeartbeatRequest,
+    classic: Option<ClassicJoin>,
 ) -> ConsumerGroupMemberMetadataValue {
     let names = request.subscribed_topic_names.clone().map(|mut names| {
         names.sort_unstable();
@@ -460,6 +544,6 @@ fn metadata(
         subscribed_topic_regex: expression.or(before.subscribed_topic_regex).filter(|text| !text.is_empty()),
         rebalance_timeout_ms: if timeout < 0 { before.rebalance_timeout_ms } else { timeout },
         server_assignor: request.server_assignor.clone().or(before.server_assignor),
-        classic_member_metadata: before.classic_member_metadata,
+        classic_member_metadata: classic.map(|classic| classic.metadata),
     }
 }

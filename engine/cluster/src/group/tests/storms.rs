@@ -8,10 +8,14 @@ const PARTITIONS: u8 = 6;
 const STEPS: usize = 120;
 
 /// A small generator: the same seed, the same storm.
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -48,7 +52,7 @@ impl Storm {
     fn new(seed: u64) -> Self {
         let mut clients: Vec<_> = (0..CLIENTS).map(|_| Client::default()).collect();
         clients[0].instance = Some("fixed".to_owned());
-        let (owned, dice) = (BTreeMap::new(), Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+        let (owned, dice) = (BTreeMap::new(), Dice::new(seed));
         Self { world: World::new(), dice, clients, owned, acknowledged: -1, next_offset: 0 }
     }
 
