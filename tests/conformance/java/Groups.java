@@ -32,6 +32,7 @@ import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.GroupState;
+import org.apache.kafka.common.GroupType;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.FencedInstanceIdException;
 import org.apache.kafka.common.errors.GroupIdNotFoundException;
@@ -131,7 +132,10 @@ public class Groups {
             all.put("group.id", group);
             all.put("auto.offset.reset", "earliest");
             all.put("enable.auto.commit", "false");
-            all.put("heartbeat.interval.ms", "200");
+            if (!"consumer".equals(all.get("group.protocol"))) {
+                // The broker says how often members of the consumer protocol send heartbeats.
+                all.put("heartbeat.interval.ms", "200");
+            }
             var deserializer = new ByteArrayDeserializer();
             consumer = new KafkaConsumer<>(all, deserializer, deserializer);
             consumer.subscribe(List.of(topic), this);
@@ -277,6 +281,35 @@ public class Groups {
         }
     }
 
+    /** A group moves to the consumer protocol and back, member by member, and every record is read once. */
+    static void migrates(Admin admin) throws Exception {
+        String topic = topic(admin, "migrates", 50);
+        String group = prefix + "-migrates";
+        Object[] classic = {"partition.assignment.strategy", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"};
+        try (Member old = new Member(group, topic, classic)) {
+            pollUntil("the classic member has all", () -> old.owned() == PARTITIONS && old.read == 600, old);
+            old.consumer.commitSync();
+            try (Member next = new Member(group, topic, "group.protocol", "consumer")) {
+                pollUntil("they share", () -> old.owned() == 6 && next.owned() == 6, old, next);
+                Set<TopicPartition> both = new HashSet<>(old.consumer.assignment());
+                both.addAll(next.consumer.assignment());
+                same(new HashSet<>(partitions(topic)), both, "assigned");
+                same(6, old.revoked.size(), "revoked of the classic member");
+                same(GroupType.CONSUMER, describe(admin, group).type(), "type");
+                produce(topic, 50);
+                pollUntil("the rest is read", () -> old.read + next.read >= 1200, old, next);
+                same(900, old.read, "read by the classic member");
+                old.consumer.commitSync();
+                next.consumer.commitSync();
+            }
+            pollUntil("the classic member has all again", () -> old.owned() == PARTITIONS, old);
+            same(GroupType.CLASSIC, describe(admin, group).type(), "type at the end");
+            old.consumer.commitSync();
+            same(0, old.lost.size(), "lost");
+        }
+        committedAll(admin, group, topic, 100);
+    }
+
     // --- administrators
 
     static void offsets(Admin admin) throws Exception {
@@ -341,6 +374,7 @@ public class Groups {
             run("a group that rebalances eagerly", () -> rebalances(admin, "Range", false));
             run("a group that rebalances cooperatively", () -> rebalances(admin, "CooperativeSticky", true));
             run("static members, and twins", () -> staticMembers(admin));
+            run("a group that moves between the protocols", () -> migrates(admin));
             run("a member that is late", () -> late(admin));
             run("offsets by administrators", () -> offsets(admin));
             run("groups by administrators", () -> listings(admin));
