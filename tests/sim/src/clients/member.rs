@@ -41,12 +41,15 @@ pub(crate) struct Member {
     /// The generation, or the member's epoch; 0 if it is in none.
     generation: i32,
     owned: Vec<Partition>,
+    /// It has asked to leave under its present id, and does not know what became of that.
+    may_be_leaving: bool,
 }
 
 impl Member {
     pub(crate) fn new(client: Client, protocol: Protocol, rounds: u32) -> Self {
         let group = format!("{protocol:?}");
-        Self { client, protocol, group, rounds, id: String::new(), generation: 0, owned: Vec::new() }
+        let (id, owned) = (String::new(), Vec::new());
+        Self { client, protocol, group, rounds, id, generation: 0, owned, may_be_leaving: false }
     }
 
     /// Takes part until its rounds are over, or the run winds down.
@@ -91,6 +94,7 @@ impl Member {
         self.id.clear();
         self.generation = 0;
         self.owned.clear();
+        self.may_be_leaving = false;
     }
 
     async fn find_coordinator(&mut self, connection: &mut Connection) -> Result<bool, Lost> {

@@ -105,6 +105,10 @@ impl Groups {
     /// A member of a consumer group has been told what it may read until its session ends.
     pub(crate) fn claims(&mut self, group: &str, member: &str, owned: &[Partition], now: Instant, until: Instant) {
         self.releases(group, member, owned);
+        if until < now {
+            // The answer was so long on its way that others may have had it all since: it tells nothing of the present.
+            return;
+        }
         for partition in owned {
             let claim = Claim { member: member.to_owned(), until };
             if let Some(before) = self.claims.insert((group.to_owned(), *partition), claim)

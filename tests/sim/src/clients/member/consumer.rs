@@ -47,7 +47,13 @@ impl Member {
         // Before that nobody may have them, whatever becomes of this member.
         let until = sent_at + SESSION_TIMEOUT;
         let now = self.client.reactor.now();
-        shared.ledger.borrow_mut().groups.claims(&self.group, &self.id, &self.owned, now, until);
+        let groups = &mut shared.ledger.borrow_mut().groups;
+        groups.claims(&self.group, &self.id, &self.owned, now, until);
+        if self.may_be_leaving {
+            // Except that its request to leave may still be on its way, on a connection that it has given up: whenever that
+            // arrives, it ends the session of whoever has the id by then.
+            groups.releases(&self.group, &self.id, &[]);
+        }
         Ok(())
     }
 
@@ -73,6 +79,8 @@ impl Member {
     pub(super) async fn leave_consumer(&mut self, connection: &mut Connection) -> Result<(), Lost> {
         let shared = self.client.shared.clone();
         shared.ledger.borrow_mut().groups.releases(&self.group, &self.id, &[]);
+        self.may_be_leaving = true;
+        self.client.note(|| format!("{} is leaving", self.id));
         let response = connection.call(&self.request(LEAVE_EPOCH), VERSION).await?;
         self.client.note(|| format!("{} leaves: {}", self.id, code(response.error_code).name()));
         Ok(())
