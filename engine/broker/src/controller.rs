@@ -263,24 +263,33 @@ async fn run_publisher(shard: Shard, publications: Rc<Publications>) {
 }
 
 /// A topic that is deleted and made again may move to another shard, which must find the folder free: all shards close
-/// before any of them opens.
+/// before any of them opens. Where it is not free and cannot become so, the partition is not opened.
 async fn put_in_force(shard: &Shard, image: &Arc<Image>) {
     let closed = topology::close_missing(shard.clone(), Arc::clone(image));
-    everywhere(shard, || Call::Close(Arc::clone(image)), closed).await;
-    let installed = async { topology::install(shard, Arc::clone(image)) };
-    everywhere(shard, || Call::Install(Arc::clone(image)), installed).await;
+    let (mut taken, replies) = everywhere(shard, || Call::Close(Arc::clone(image)), closed).await;
+    for reply in replies {
+        match reply {
+            Reply::Closed(of_other) => taken.extend(of_other),
+            other => unreachable!("a shard that closes answers what is not free, not {other:?}"),
+        }
+    }
+    let taken = Arc::new(taken);
+    let installed = async { topology::install(shard, Arc::clone(image), &taken) };
+    everywhere(shard, || Call::Install(Arc::clone(image), Arc::clone(&taken)), installed).await;
 }
 
-/// Has every shard do something, this one included, and waits for all of them.
-async fn everywhere(shard: &Shard, call: impl Fn() -> Call, here: impl Future<Output = ()>) {
+/// Has every shard do something, this one included, and waits for all of them. Answers what this one and the others did.
+async fn everywhere<T>(shard: &Shard, call: impl Fn() -> Call, here: impl Future<Output = T>) -> (T, Vec<Reply>) {
     let mut calls = Vec::with_capacity(shard.count());
     for other in 1..shard.count() {
         calls.push(shard.call(other, call()).await);
     }
-    here.await;
+    let mine = here.await;
+    let mut replies = Vec::with_capacity(calls.len());
     for call in calls {
-        call.reply().await;
+        replies.push(call.reply().await);
     }
+    (mine, replies)
 }
 
 /// Reads the metadata log, registers this broker, and answers the image that the broker starts with.

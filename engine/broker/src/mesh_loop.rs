@@ -59,14 +59,11 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
         }
         Call::Close(image) => {
             let closed = topology::close_missing(shard.clone(), image);
-            later(shard, from, id, async move {
-                closed.await;
-                Reply::Done
-            });
+            later(shard, from, id, async move { Reply::Closed(closed.await) });
             return;
         }
-        Call::Install(image) => {
-            topology::install(shard, image);
+        Call::Install(image, taken) => {
+            topology::install(shard, image, &taken);
             Reply::Done
         }
         Call::Drain => {

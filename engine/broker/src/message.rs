@@ -19,6 +19,7 @@ use crate::partition::read::{ReadCall, ReadOutcome};
 use crate::partition::sizes::SizeOutcome;
 use crate::partition::table::PartitionKey;
 use crate::partition::watch::WatchId;
+use crate::topology::TakenFolders;
 
 /// What travels over the mesh. Opaque outside of this crate.
 #[derive(Debug)]
@@ -80,10 +81,11 @@ pub(crate) enum Call {
     MetadataLog,
     /// Change the metadata. Only shard 0 takes it.
     Command(Box<Command>),
-    /// Close what this image, which is to come, no longer has; the reply comes when the folders are free.
+    /// Close what this image, which is to come, no longer has; the reply comes when the folders are free, or cannot become
+    /// free any more.
     Close(Arc<Image>),
     /// Use this image from now on; the reply comes when the shard does.
-    Install(Arc<Image>),
+    Install(Arc<Image>, Arc<TakenFolders>),
     /// Stop serving clients; the reply comes when their connections have ended.
     Drain,
     /// Close the store. Every shard has drained, so nobody asks it for anything any more.
@@ -111,6 +113,8 @@ pub(crate) enum Reply {
     MetadataLog(Result<PartitionOffsets, ErrorCode>),
     /// Of [`Call::Command`].
     Command(Box<CommandReply>),
-    /// Of [`Call::Close`], [`Call::Install`], [`Call::Drain`] and [`Call::Shutdown`].
+    /// Of [`Call::Close`]: removed partitions whose folders are not free.
+    Closed(TakenFolders),
+    /// Of [`Call::Install`], [`Call::Drain`] and [`Call::Shutdown`].
     Done,
 }

@@ -13,7 +13,7 @@ use ringlog_storage::Store;
 use ringlog_storage::answer::{FenceScope, PartitionId, ReadBatches, ReadError, ReadId, StoreEvent, TimestampOffset};
 use ringlog_storage::batch::validate::Codecs;
 use ringlog_storage::io::{Io, IoId, IoResult};
-use ringlog_storage::types::Nanos;
+use ringlog_storage::types::{Nanos, TopicPartition};
 
 use crate::boot::BrokerEnd;
 use crate::controller::Controller;
@@ -59,8 +59,8 @@ pub(crate) struct State {
     pub(crate) auto_creating: BTreeSet<String>,
     /// The broker stops: no new connections.
     pub(crate) stopping: bool,
-    /// Removed partitions whose folders are not free yet, and who waits for that.
-    removals: BTreeMap<PartitionId, Rc<CommitCount>>,
+    /// Removed partitions whose folders are not free yet.
+    removals: BTreeMap<PartitionId, Removal>,
     wakes: Vec<Watcher>,
     closed: bool,
     disk: Disk,
@@ -74,6 +74,14 @@ enum Disk {
     Full,
     /// A write failed: what is on the disk is not all of it.
     Failed,
+}
+
+/// A removed partition whose folder is not free yet.
+#[derive(Debug)]
+struct Removal {
+    name: TopicPartition,
+    /// Who waits for that; nobody where the store cannot bring it to its end any more.
+    waiting: Option<Rc<CommitCount>>,
 }
 
 /// What the store wants, besides operations.
@@ -210,8 +218,8 @@ impl State {
                     self.end_waits(partition);
                 }
                 // Nothing is written any more, the removals neither; they are made again after a restart.
-                for removals in std::mem::take(&mut self.removals).into_values() {
-                    removals.settle_one();
+                for waiting in self.removals.values_mut().filter_map(|removal| removal.waiting.take()) {
+                    waiting.settle_one();
                 }
             }
             StoreEvent::SpaceExhausted => {
@@ -237,18 +245,26 @@ impl State {
             }
             StoreEvent::RecordsDeleted { partition, log_start } => self.deletions.durable(partition, log_start),
             StoreEvent::Removed { partition } => {
-                if let Some(removals) = self.removals.remove(&partition) {
-                    removals.settle_one();
+                if let Some(waiting) = self.removals.remove(&partition).and_then(|removal| removal.waiting) {
+                    waiting.settle_one();
                 }
             }
             StoreEvent::Closed => self.closed = true,
         }
     }
 
-    /// Counts a removed partition in `removals` until its folder is free.
-    pub(crate) fn await_removal(&mut self, partition: PartitionId, removals: &Rc<CommitCount>) {
-        removals.begin();
-        self.removals.insert(partition, Rc::clone(removals));
+    /// Counts a removed partition in `removals` until its folder is free, or cannot become free any more.
+    pub(crate) fn await_removal(&mut self, partition: PartitionId, name: TopicPartition, removals: &Rc<CommitCount>) {
+        let waiting = (!self.store.is_fenced()).then(|| Rc::clone(removals));
+        if let Some(waiting) = &waiting {
+            waiting.begin();
+        }
+        self.removals.insert(partition, Removal { name, waiting });
+    }
+
+    /// The names of removed partitions whose folders are not free.
+    pub(crate) fn taken_folders(&self) -> impl Iterator<Item = TopicPartition> {
+        self.removals.values().map(|removal| removal.name.clone())
     }
 
     /// Nothing more will be committed to the partition: whoever waits for it learns that now.

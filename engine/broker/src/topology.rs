@@ -1,6 +1,7 @@
 //! From an image to the partitions of this shard: opens those that are new to it, closes those that are gone, and hands
 //! changed settings on.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,10 +17,14 @@ use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::state::State;
 
+/// Removed partitions whose folders are not free although nobody waits for that any more: their shard's journal could not be
+/// written. The next start finds them again, and brings back what they had, into those folders.
+pub(crate) type TakenFolders = BTreeSet<TopicPartition>;
+
 /// Closes what an image to come no longer has, and removes what recovery found of topics that are not in it: they were
 /// deleted while their files were still there. When this ends, the folders are free for topics of the same names, whose
-/// partitions other shards may own.
-pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) {
+/// partitions other shards may own; but for those that it answers.
+pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) -> TakenFolders {
     let removals = shard.with(|state| {
         let before = Arc::clone(&state.image);
         let removals = Rc::new(CommitCount::default());
@@ -30,20 +35,21 @@ pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) {
         }
         let known =
             |key: &PartitionKey| key.topic_id == Uuid::METADATA_TOPIC || image.topic_by_id(key.topic_id).is_some();
-        let unknown: Vec<_> = state.store.unclaimed().map(|(key, _)| key).filter(|key| !known(key)).collect();
-        for key in unknown {
+        let unknown: Vec<_> = state.store.unclaimed().filter(|(key, _)| !known(key)).collect();
+        for (key, name) in unknown {
             if let Some(id) = state.store.remove_unclaimed(key) {
-                state.await_removal(id, &removals);
+                state.await_removal(id, name, &removals);
             }
         }
         removals
     });
     removals.settled().await;
+    shard.with(|state| state.taken_folders().collect())
 }
 
-/// Puts an image in force on this shard, once [`close_missing`] has ended on all of them. An image that is older than the
-/// one in force changes nothing.
-pub(crate) fn install(shard: &Shard, image: Arc<Image>) {
+/// Puts an image in force on this shard, once [`close_missing`] has ended on all of them, with what they have answered. An
+/// image that is older than the one in force changes nothing.
+pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
     shard.with(|state| {
         if image.offset() < state.image.offset() {
             return;
@@ -53,7 +59,7 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>) {
         for change in image.topic_changes(&before, shard.settings().broker.node_id) {
             has_deletions |= change.before.is_some_and(|before| change.now.is_none_or(|now| now.id != before.id));
             if let Some(now) = change.now {
-                open(shard, state, &image, now);
+                open(shard, state, &image, now, taken);
             }
         }
         state.image = image;
@@ -66,6 +72,7 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>) {
 /// Closes the partitions of a topic that is gone. Those of other shards are not in the table.
 fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
     for (key, _) in partitions(topic) {
+        state.table.forget_unopened(key);
         if let Some(id) = state.table.id(key) {
             state.end_waits(id);
             if *topic.name == *GROUP_TOPIC {
@@ -73,13 +80,13 @@ fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
             }
             state.table.remove(id);
             state.store.remove_partition(id);
-            state.await_removal(id, removals);
+            state.await_removal(id, TopicPartition::new(Arc::clone(&topic.name), key.partition), removals);
         }
     }
 }
 
 /// Opens this shard's partitions of a topic that are new, and brings the others up to date.
-fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>) {
+fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>, taken: &TakenFolders) {
     let mut mine = partitions(topic).filter(|(key, _)| shard.owner(*key) == shard.index()).peekable();
     if mine.peek().is_none() {
         return;
@@ -96,10 +103,21 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
             continue;
         }
         let name = TopicPartition::new(Arc::clone(&topic.name), key.partition);
+        if taken.contains(&name) {
+            if state.table.note_unopened(key) {
+                tracing::error!(
+                    topic = %topic.name,
+                    partition = key.partition.get(),
+                    "the folder belongs to a deleted partition of a shard whose journal could not be written, so this one                      takes no records until the broker is restarted"
+                );
+            }
+            continue;
+        }
         let Some(id) = state.store.create_partition(name, key.topic_id, log.clone()) else {
             tracing::error!(topic = %topic.name, partition = key.partition.get(), "the shard has too many partitions to open this one");
             continue;
         };
+        state.table.forget_unopened(key);
         let (config, leader_epoch) = (Arc::clone(&config), partition.leader_epoch);
         let slot = Slot { key, topic: Arc::clone(&topic.name), config, leader_epoch, commits: Commits::default() };
         state.table.insert(id, slot);

@@ -284,6 +284,12 @@ impl Store {
             .min()
     }
 
+    /// Whether the journal or a checkpoint could not be written: nothing is committed any more, and nobody is told that a
+    /// partition is removed.
+    pub fn is_fenced(&self) -> bool {
+        self.fenced.is_some()
+    }
+
     /// Refuses appends from now on, commits what is appended, brings everything into the segments, writes a clean
     /// checkpoint, and then tells [`StoreEvent::Closed`]. Go on driving the store until that comes. Where the disk has
     /// failed or is full it comes when nothing is under way, and the next start recovers.

@@ -184,7 +184,8 @@ impl Store {
 
     /// Removes a partition and, after `file.delete.delay.ms`, its files. It is gone at once; its id is given to another
     /// one only after [`StoreEvent::Removed`]. A partition of the same name may be created in this store at once; in
-    /// another shard's store it must wait for that event, because until then the folder is the old one's.
+    /// another shard's store it must wait for that event, because until then the folder is the old one's. A store that
+    /// [is fenced](Self::is_fenced) may never tell it: the next start finds the partition again, with its folder.
     pub fn remove_partition(&mut self, id: PartitionId) {
         if self.get(id).is_none_or(|partition| partition.removing) {
             return;

@@ -210,8 +210,9 @@ fn append(
     request: &Rc<Request>,
     now: Millis,
 ) -> Result<Entry, NoRoom> {
-    let Some(id) = state.table.id(item.key) else {
-        return Ok(Entry::Failed(ErrorCode::UnknownTopicOrPartition.into()));
+    let id = match state.table.find(item.key) {
+        Ok(id) => id,
+        Err(code) => return Ok(Entry::Failed(code.into())),
     };
     let slot = state.table.get(id).expect("every id of the table has its slot");
     if !state.store.has_room(id, bytes) {

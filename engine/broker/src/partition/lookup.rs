@@ -153,7 +153,7 @@ pub(super) fn locate(
     key: PartitionKey,
     current_leader_epoch: LeaderEpoch,
 ) -> Result<(PartitionId, PartitionOffsets), ErrorCode> {
-    let id = state.table.id(key).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let id = state.table.find(key)?;
     let slot = state.table.get(id).expect("every id of the table has its slot");
     check_leader_epoch(current_leader_epoch, slot.leader_epoch)?;
     let offsets = state.store.partition(id).ok_or(ErrorCode::UnknownTopicOrPartition)?;

@@ -1,8 +1,9 @@
 //! The partitions that this shard owns: what they are called, what their topic asks of a batch, and who waits for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringlog_cluster::config::TopicConfig;
+use ringlog_net::error::ErrorCode;
 use ringlog_storage::answer::PartitionId;
 use ringlog_storage::types::LeaderEpoch;
 use std::sync::Arc;
@@ -34,11 +35,31 @@ impl Slot {
 pub(crate) struct Table {
     ids: BTreeMap<PartitionKey, PartitionId>,
     slots: BTreeMap<PartitionId, Slot>,
+    /// Those that there are, and that could not be opened.
+    unopened: BTreeSet<PartitionKey>,
 }
 
 impl Table {
     pub(crate) fn id(&self, key: PartitionKey) -> Option<PartitionId> {
         self.ids.get(&key).copied()
+    }
+
+    /// The partition, or what a client is told that wants it.
+    pub(crate) fn find(&self, key: PartitionKey) -> Result<PartitionId, ErrorCode> {
+        self.id(key).ok_or_else(|| match self.unopened.contains(&key) {
+            true => ErrorCode::KafkaStorageError,
+            false => ErrorCode::UnknownTopicOrPartition,
+        })
+    }
+
+    /// Notes that a partition could not be opened. Answers whether that is new.
+    pub(crate) fn note_unopened(&mut self, key: PartitionKey) -> bool {
+        self.unopened.insert(key)
+    }
+
+    /// The partition is no more, or may be opened by now.
+    pub(crate) fn forget_unopened(&mut self, key: PartitionKey) {
+        self.unopened.remove(&key);
     }
 
     pub(crate) fn get(&self, id: PartitionId) -> Option<&Slot> {

@@ -1,5 +1,6 @@
 //! What clients are told of topics and records that are deleted.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ringlog_net::error::ErrorCode;
@@ -8,10 +9,11 @@ use ringlog_net::messages::delete_records::{DeleteRecordsPartition, DeleteRecord
 use ringlog_net::messages::delete_topics::DeleteTopicsRequest;
 use ringlog_net::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use ringlog_net::messages::metadata::MetadataRequest;
-use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Trigger};
+use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Errno, Trigger};
 use ringlog_reactor::{Reactor, Socket};
+use ringlog_storage::batch::split;
 
-use crate::{Broker, PARTITIONS, TOPIC, ask, connect, create_topic, produce};
+use crate::{Broker, PARTITIONS, TOPIC, ask, connect, create_topic, fetch, produce};
 
 /// The topic's files take their time, and until they are gone it is there: who is told that it is not must not see it.
 #[test]
@@ -28,12 +30,7 @@ fn a_topic_that_is_told_to_be_unknown_is_listed_no_more() {
     let (operation, path_contains) = (DiskOperation::Name, TOPIC.to_owned());
     let effect = DiskEffect::Delay(Duration::from_secs(1));
     broker.sim.disk(broker.node).fault(DiskFault { operation, path_contains, trigger: Trigger::Always, effect });
-    let delete = move |reactor: Reactor| async move {
-        let socket = connect(&reactor, address).await;
-        let request =
-            DeleteTopicsRequest { topic_names: vec![TOPIC.to_owned()], timeout_ms: 10_000, ..Default::default() };
-        ErrorCode::from_wire(ask(&socket, &request, 5).await.responses[0].error_code)
-    };
+    let delete = move |reactor: Reactor| async move { delete_topic(&connect(&reactor, address).await).await };
     let first = broker.sim.spawn_client("first", delete);
     broker.sim.run_for(Duration::from_millis(100));
     assert!(!first.is_finished());
@@ -49,6 +46,97 @@ fn a_topic_that_is_told_to_be_unknown_is_listed_no_more() {
         assert_eq!(topics, 0);
     }
     assert_eq!(first.take(), Some(ErrorCode::None));
+}
+
+async fn delete_topic(socket: &Socket) -> ErrorCode {
+    let request = DeleteTopicsRequest { topic_names: vec![TOPIC.to_owned()], timeout_ms: 10_000, ..Default::default() };
+    ErrorCode::from_wire(ask(socket, &request, 5).await.responses[0].error_code)
+}
+
+/// Produces a batch to every partition: the code of each.
+async fn produce_each(socket: &Socket, value_bytes: usize) -> Vec<ErrorCode> {
+    let response = ask(socket, &produce(value_bytes), 7).await;
+    let code = |error_code| ErrorCode::from_wire(error_code);
+    response.responses[0].partition_responses.iter().map(|partition| code(partition.error_code)).collect()
+}
+
+/// The code of each partition, and how many records can be read of it.
+async fn read_each(socket: &Socket) -> Vec<(ErrorCode, i64)> {
+    let response = ask(socket, &fetch(0), 11).await;
+    let partitions = response.responses[0].partitions.iter();
+    let records =
+        |bytes: &[u8]| split(bytes).map(|batch| i64::from(batch.expect("sound batches").record_count())).sum();
+    partitions
+        .map(|partition| {
+            let read = partition.records.as_deref().map_or(0, records);
+            assert_eq!(read, partition.high_watermark);
+            (ErrorCode::from_wire(partition.error_code), read)
+        })
+        .collect()
+}
+
+/// A broker with a topic, whose second shard can write its journal no more, and will know that with the next thing it writes.
+fn broker_with_failing_shard(seed: u64) -> Broker {
+    let mut broker = Broker::start(seed, &[]);
+    let address = broker.address();
+    let codes = broker.sim.block_on("setup", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        create_topic(&socket).await;
+        produce_each(&socket, 100).await
+    });
+    assert_eq!(codes, [ErrorCode::None; 8], "seed {seed}");
+    let (operation, path_contains) = (DiskOperation::Write, "journal/1/".to_owned());
+    let effect = DiskEffect::Error(Errno::IO);
+    broker.sim.disk(broker.node).fault(DiskFault { operation, path_contains, trigger: Trigger::Always, effect });
+    broker
+}
+
+/// A shard whose journal cannot be written cannot tell that partitions are removed, so the next start meets them again:
+/// until then their folders are not for partitions of the same names that other shards own.
+#[test]
+fn the_folders_of_a_shard_that_has_failed_are_nobody_elses() {
+    let mut told = BTreeSet::new();
+    for seed in 0..10 {
+        let mut broker = broker_with_failing_shard(seed);
+        let address = broker.address();
+        let produced = broker.sim.block_on("before", move |reactor| async move {
+            let socket = connect(&reactor, address).await;
+            assert_eq!(delete_topic(&socket).await, ErrorCode::None, "seed {seed}");
+            create_topic(&socket).await;
+            produce_each(&socket, 50).await
+        });
+        broker.sim.disk(broker.node).clear_faults();
+        broker.kill_and_restart();
+        let (found, produced_then) = broker.sim.block_on("behind", move |reactor| async move {
+            let socket = connect(&reactor, address).await;
+            (read_each(&socket).await, produce_each(&socket, 50).await)
+        });
+        for (partition, (code, found)) in produced.iter().zip(found).enumerate() {
+            let expected = (ErrorCode::None, i64::from(*code == ErrorCode::None));
+            assert_eq!(found, expected, "seed {seed}: partition {partition} answered {code:?}");
+        }
+        assert_eq!(produced_then, [ErrorCode::None; 8], "seed {seed}");
+        told.extend(produced);
+    }
+    assert_eq!(told, BTreeSet::from([ErrorCode::None, ErrorCode::KafkaStorageError]));
+}
+
+/// Nobody waits for folders that cannot become free.
+#[test]
+fn topics_are_deleted_although_a_shard_has_failed() {
+    for seed in 0..5 {
+        let mut broker = broker_with_failing_shard(seed);
+        let address = broker.address();
+        let administrator = broker.sim.spawn_client("administrator", move |reactor| async move {
+            let socket = connect(&reactor, address).await;
+            for _ in 0..3 {
+                assert_eq!(delete_topic(&socket).await, ErrorCode::None, "seed {seed}");
+                create_topic(&socket).await;
+            }
+        });
+        broker.sim.run_for(Duration::from_secs(5));
+        assert!(administrator.is_finished(), "seed {seed}");
+    }
 }
 
 /// The code and the log start of each partition.
