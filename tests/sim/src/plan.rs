@@ -8,7 +8,7 @@ use ringlog_reactor::sim::{DiskOptions, NetworkOptions, Random, SimOptions};
 use ringlog_storage::config::StoreConfig;
 use ringlog_storage::types::ShardId;
 
-use crate::clients::member::Protocol;
+use crate::clients::member::{MemberPlan, Protocol};
 use crate::clients::producer::Manner;
 
 /// Most shards of a broker.
@@ -46,7 +46,7 @@ pub(crate) struct Plan {
     pub(crate) producers: Vec<Manner>,
     pub(crate) readers: Vec<u32>,
     pub(crate) admins: Vec<u32>,
-    pub(crate) members: Vec<(Protocol, u32)>,
+    pub(crate) members: Vec<MemberPlan>,
     pub(crate) troubles: Vec<Trouble>,
 }
 
@@ -57,8 +57,7 @@ impl Plan {
         let admins = (0..random.below(2)).map(|_| small(random, 5, 20)).collect();
         // In half of the runs, so that the others are not slower than they were.
         let members = if random.chance(500) { random.between(1, 4) } else { 0 };
-        let protocol = |random: &mut Random| [Protocol::Classic, Protocol::Consumer][random.index(2)];
-        let members = (0..members).map(|_| (protocol(random), small(random, 10, 60))).collect();
+        let members = (0..members).map(|_| member(random)).collect();
         Self {
             options: options(random),
             sizes: sizes(random),
@@ -147,4 +146,15 @@ fn troubles(random: &mut Random) -> Vec<Trouble> {
         return Vec::new();
     }
     (0..random.between(1, 5)).map(|_| kinds[random.index(kinds.len())]).collect()
+}
+
+/// A member of a group of one protocol, or of a group that has members of both.
+fn member(random: &mut Random) -> MemberPlan {
+    let (group, protocol) = [
+        ("classic", Protocol::Classic),
+        ("consumer", Protocol::Consumer),
+        ("both", Protocol::Classic),
+        ("both", Protocol::Consumer),
+    ][random.index(4)];
+    MemberPlan { protocol, group, rounds: small(random, 10, 60) }
 }

@@ -146,8 +146,8 @@ impl World {
         for fetches in self.plan.readers.clone() {
             self.spawn("reader", |client| Reader::new(client, fetches).run());
         }
-        for (protocol, rounds) in self.plan.members.clone() {
-            self.spawn("member", |client| Member::new(client, protocol, rounds).run());
+        for member in self.plan.members.clone() {
+            self.spawn("member", |client| Member::new(client, member).run());
         }
         for (admin, changes) in (0..).zip(self.plan.admins.clone()) {
             let name = |index| Kind::ALL[self.random.index(Kind::ALL.len())].name(1 + admin * NAMES_PER_ADMIN + index);

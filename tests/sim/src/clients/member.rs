@@ -12,6 +12,8 @@ use ringlog_net::messages::offset_commit::{
 };
 use ringlog_net::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 
+use ringlog_reactor::Instant;
+
 use super::{Client, code};
 use crate::connection::{Connection, Lost};
 use crate::ledger::Partition;
@@ -25,11 +27,19 @@ pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_millis(800);
 /// How long a rebalance may take. Shorter than a client waits for an answer.
 const REBALANCE_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Which protocol a group has; its name says so.
+/// Which protocol a member speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Protocol {
     Classic,
     Consumer,
+}
+
+/// A member as the plan of a run has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemberPlan {
+    pub(crate) protocol: Protocol,
+    pub(crate) group: &'static str,
+    pub(crate) rounds: u32,
 }
 
 pub(crate) struct Member {
@@ -46,9 +56,9 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(client: Client, protocol: Protocol, rounds: u32) -> Self {
-        let group = format!("{protocol:?}");
-        let (id, owned) = (String::new(), Vec::new());
+    pub(crate) fn new(client: Client, plan: MemberPlan) -> Self {
+        let MemberPlan { protocol, group, rounds } = plan;
+        let (group, id, owned) = (group.to_owned(), String::new(), Vec::new());
         Self { client, protocol, group, rounds, id, generation: 0, owned, may_be_leaving: false }
     }
 
@@ -97,6 +107,27 @@ impl Member {
         self.may_be_leaving = false;
     }
 
+    /// It is in no generation any more, and reads nothing until it is.
+    fn give_up_all(&mut self) {
+        self.generation = 0;
+        self.owned.clear();
+        self.client.shared.ledger.borrow_mut().groups.releases(&self.group, &self.id, &[]);
+    }
+
+    /// It has been told what it may read, or that it lives.
+    fn claim(&self, sent_at: Instant) {
+        // Before that nobody else may have them, whatever becomes of this member.
+        let until = sent_at + SESSION_TIMEOUT;
+        let now = self.client.reactor.now();
+        let groups = &mut self.client.shared.ledger.borrow_mut().groups;
+        groups.claims(&self.group, &self.id, &self.owned, now, until);
+        if self.may_be_leaving {
+            // Except that its request to leave may still be on its way, on a connection that it has given up: whenever that
+            // arrives, it ends the session of whoever has the id by then.
+            groups.releases(&self.group, &self.id, &[]);
+        }
+    }
+
     async fn find_coordinator(&mut self, connection: &mut Connection) -> Result<bool, Lost> {
         let request =
             FindCoordinatorRequest { coordinator_keys: vec![self.group.clone()], ..FindCoordinatorRequest::default() };
@@ -140,8 +171,7 @@ impl Member {
             ErrorCode::IllegalGeneration | ErrorCode::RebalanceInProgress | ErrorCode::StaleMemberEpoch
                 if self.protocol == Protocol::Classic =>
             {
-                self.generation = 0;
-                self.owned.clear();
+                self.give_up_all();
             }
             ErrorCode::StaleMemberEpoch
             | ErrorCode::NotCoordinator

@@ -1,11 +1,15 @@
-//! The classic protocol.
+//! The classic protocol. These consumers give up all that they have before they join.
+
+use std::collections::BTreeMap;
 
 use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::consumer_protocol_assignment::{ConsumerProtocolAssignment, TopicPartition};
+use ringlog_net::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use ringlog_net::messages::heartbeat::HeartbeatRequest;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
-use ringlog_storage::types::Uuid;
+use ringlog_net::wire::{Reader, Writer};
 
 use super::{Member, REBALANCE_TIMEOUT, SESSION_TIMEOUT};
 use crate::clients::code;
@@ -16,6 +20,8 @@ const JOIN_VERSIONS: [i16; 3] = [3, 5, 9];
 const SYNC_VERSION: i16 = 3;
 const HEARTBEAT_VERSION: i16 = 3;
 const LEAVE_VERSION: i16 = 3;
+/// Of what consumers say to each other.
+const EMBEDDED_VERSION: i16 = 1;
 
 impl Member {
     /// Joins, or says that it lives.
@@ -23,6 +29,7 @@ impl Member {
         if self.generation == 0 {
             return self.join(connection).await;
         }
+        let sent_at = self.client.reactor.now();
         let request = HeartbeatRequest {
             group_id: self.group.clone(),
             generation_id: self.generation,
@@ -31,7 +38,7 @@ impl Member {
         };
         let response = connection.call(&request, HEARTBEAT_VERSION).await?;
         match code(response.error_code) {
-            ErrorCode::None => {}
+            ErrorCode::None => self.claim(sent_at),
             refused => self.refused("heartbeat", refused),
         }
         Ok(())
@@ -45,8 +52,8 @@ impl Member {
             rebalance_timeout_ms: millis(REBALANCE_TIMEOUT),
             member_id: self.id.clone(),
             group_instance_id: None,
-            protocol_type: "simulation".to_owned(),
-            protocols: vec![JoinGroupRequestProtocol { name: "deal".to_owned(), metadata: Vec::new() }],
+            protocol_type: "consumer".to_owned(),
+            protocols: vec![JoinGroupRequestProtocol { name: "deal".to_owned(), metadata: self.subscription() }],
             reason: None,
         };
         let version = JOIN_VERSIONS[self.client.random.index(JOIN_VERSIONS.len())];
@@ -74,8 +81,9 @@ impl Member {
         let partitions = self.partitions();
         let deal = |(at, member): (usize, &String)| SyncGroupRequestAssignment {
             member_id: member.clone(),
-            assignment: partitions.iter().skip(at).step_by(members.len()).flat_map(|(_, of)| to_bytes(*of)).collect(),
+            assignment: to_bytes(partitions.iter().skip(at).step_by(members.len())),
         };
+        let sent_at = self.client.reactor.now();
         let request = SyncGroupRequest {
             group_id: self.group.clone(),
             generation_id: generation,
@@ -92,7 +100,9 @@ impl Member {
             }
         }
         self.generation = generation;
-        self.owned = response.assignment.chunks_exact(BYTES).map(from_bytes).collect();
+        self.owned = self.from_bytes(&response.assignment);
+        self.client.note(|| format!("{} has {:?} in generation {generation}", self.id, self.owned));
+        self.claim(sent_at);
         let mut ledger = self.client.shared.ledger.borrow_mut();
         for partition in &self.owned {
             ledger.groups.owns(&self.group, generation, *partition, &self.id);
@@ -100,7 +110,34 @@ impl Member {
         Ok(())
     }
 
+    /// What it wants: all that there is. It has nothing when it says so.
+    fn subscription(&self) -> Vec<u8> {
+        let mut topics: Vec<_> = self.partitions().into_iter().map(|(name, _)| name).collect();
+        topics.dedup();
+        let mut writer = Writer::default();
+        writer.i16(EMBEDDED_VERSION);
+        let subscription = ConsumerProtocolSubscription { topics, ..ConsumerProtocolSubscription::default() };
+        subscription.encode(&mut writer, EMBEDDED_VERSION).expect("names are short");
+        writer.into_bytes()
+    }
+
+    fn from_bytes(&self, bytes: &[u8]) -> Vec<Partition> {
+        if bytes.is_empty() {
+            return Vec::new();
+        }
+        let mut reader = Reader::new(bytes);
+        assert_eq!(reader.i16(), Ok(EMBEDDED_VERSION));
+        let assignment = ConsumerProtocolAssignment::decode(&mut reader, EMBEDDED_VERSION).expect("it can be read");
+        let known: BTreeMap<_, _> = self.partitions().into_iter().map(|(name, of)| (name, of.topic)).collect();
+        let of_topic = |of: TopicPartition| {
+            let topic = known[&of.topic];
+            of.partitions.into_iter().map(move |index| Partition { topic, index })
+        };
+        assignment.assigned_partitions.into_iter().flat_map(of_topic).collect()
+    }
+
     pub(super) async fn leave_classic(&mut self, connection: &mut Connection) -> Result<(), Lost> {
+        self.give_up_all();
         let member = MemberIdentity { member_id: self.id.clone(), group_instance_id: None, reason: None };
         let request =
             LeaveGroupRequest { group_id: self.group.clone(), members: vec![member], ..LeaveGroupRequest::default() };
@@ -110,17 +147,17 @@ impl Member {
     }
 }
 
-/// A partition in an assignment: the topic's id, and the index.
-const BYTES: usize = 20;
-
-fn to_bytes(partition: Partition) -> Vec<u8> {
-    [&partition.topic.get()[..], &partition.index.to_be_bytes()].concat()
-}
-
-fn from_bytes(bytes: &[u8]) -> Partition {
-    let (topic, index) = bytes.split_at(16);
-    Partition {
-        topic: Uuid::new(topic.try_into().expect("16 bytes")),
-        index: i32::from_be_bytes(index.try_into().expect("4 bytes")),
+/// An assignment as consumers write it.
+fn to_bytes<'p>(partitions: impl Iterator<Item = &'p (String, Partition)>) -> Vec<u8> {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for (name, partition) in partitions {
+        topics.entry(name).or_default().push(partition.index);
     }
+    let topic = |(topic, partitions): (&str, Vec<i32>)| TopicPartition { topic: topic.to_owned(), partitions };
+    let assigned_partitions = topics.into_iter().map(topic).collect();
+    let mut writer = Writer::default();
+    writer.i16(EMBEDDED_VERSION);
+    let assignment = ConsumerProtocolAssignment { assigned_partitions, user_data: None };
+    assignment.encode(&mut writer, EMBEDDED_VERSION).expect("names are short");
+    writer.into_bytes()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, TopicPartitions};
 
-use super::{Member, REBALANCE_TIMEOUT, SESSION_TIMEOUT};
+use super::{Member, REBALANCE_TIMEOUT};
 use crate::clients::code;
 use crate::connection::{Connection, Lost};
 use crate::ledger::Partition;
@@ -44,16 +44,7 @@ impl Member {
             self.owned = topics.flat_map(partitions).collect();
         }
         self.client.note(|| format!("{} has {:?} in epoch {}", self.id, self.owned, self.generation));
-        // Before that nobody may have them, whatever becomes of this member.
-        let until = sent_at + SESSION_TIMEOUT;
-        let now = self.client.reactor.now();
-        let groups = &mut shared.ledger.borrow_mut().groups;
-        groups.claims(&self.group, &self.id, &self.owned, now, until);
-        if self.may_be_leaving {
-            // Except that its request to leave may still be on its way, on a connection that it has given up: whenever that
-            // arrives, it ends the session of whoever has the id by then.
-            groups.releases(&self.group, &self.id, &[]);
-        }
+        self.claim(sent_at);
         Ok(())
     }
 
