@@ -7,6 +7,7 @@ mod deletions;
 mod ending;
 mod fetching;
 mod floods;
+mod groups;
 mod memory;
 mod timeouts;
 

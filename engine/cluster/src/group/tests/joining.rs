@@ -224,7 +224,7 @@ fn a_static_member_that_comes_back_in_a_rebalance_joins_it() {
 
 /// KAFKA-14422: members below version 5 know nothing of static ones.
 #[test]
-fn a_static_member_and_one_of_an_old_version_share_a_group() {
+fn trap_16_a_static_member_and_one_of_an_old_version_share_a_group() {
     let mut world = World::without_delay();
     let old = world.send(2, join("", None));
     let old = world.joined(old).member_id;

@@ -129,7 +129,7 @@ fn offsets_are_deleted_unless_somebody_reads_their_topic() {
 }
 
 #[test]
-fn offsets_expire_when_nobody_has_needed_them_for_long_and_the_group_with_them() {
+fn trap_16_offsets_expire_when_nobody_has_needed_them_for_long_and_no_earlier_after_a_reload() {
     let mut world = World::without_delay();
     let (generation, members) = world.stable_group(1);
     assert_eq!(committed(&world.ask(commit(&members[0], generation, 4))), ErrorCode::None);

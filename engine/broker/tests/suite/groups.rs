@@ -1,0 +1,89 @@
+//! What members of groups are told while their coordinator begins.
+
+use std::time::Duration;
+
+use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::find_coordinator::FindCoordinatorRequest;
+use ringlog_net::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use ringlog_net::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestTopic};
+use ringlog_reactor::Socket;
+use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Trigger};
+
+use crate::{Broker, TOPIC, ask, connect, create_topic};
+
+const GROUP: &str = "readers";
+const COMMITS: i64 = 20;
+
+async fn find_coordinator(socket: &Socket) {
+    let request = FindCoordinatorRequest { key: GROUP.to_owned(), ..FindCoordinatorRequest::default() };
+    assert_eq!(ask(socket, &request, 3).await.error_code, 0);
+}
+
+async fn commit(socket: &Socket, offset: i64) -> ErrorCode {
+    let partition =
+        OffsetCommitRequestPartition { committed_offset: offset, ..OffsetCommitRequestPartition::default() };
+    let topic = OffsetCommitRequestTopic {
+        name: TOPIC.to_owned(),
+        partitions: vec![partition],
+        ..OffsetCommitRequestTopic::default()
+    };
+    let request =
+        OffsetCommitRequest { group_id: GROUP.to_owned(), topics: vec![topic], ..OffsetCommitRequest::default() };
+    ErrorCode::from_wire(ask(socket, &request, 7).await.topics[0].partitions[0].error_code)
+}
+
+async fn committed(socket: &Socket) -> Result<i64, ErrorCode> {
+    let topic = OffsetFetchRequestTopic { name: TOPIC.to_owned(), partition_indexes: vec![0] };
+    let request =
+        OffsetFetchRequest { group_id: GROUP.to_owned(), topics: Some(vec![topic]), ..OffsetFetchRequest::default() };
+    let response = ask(socket, &request, 5).await;
+    match ErrorCode::from_wire(response.error_code) {
+        ErrorCode::None => Ok(response.topics[0].partitions[0].committed_offset),
+        code => Err(code),
+    }
+}
+
+/// It would answer that nothing is committed, and its members would begin anew; or a commit would be lost behind older ones.
+#[test]
+fn trap_15_a_coordinator_serves_only_when_it_has_read_all_of_its_log() {
+    let mut broker = Broker::start(1, &[]);
+    let address = broker.address();
+    broker.sim.block_on("commits", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        create_topic(&socket).await;
+        find_coordinator(&socket).await;
+        while committed(&socket).await == Err(ErrorCode::CoordinatorLoadInProgress) {}
+        for offset in 1..=COMMITS {
+            assert_eq!(commit(&socket, offset).await, ErrorCode::None);
+        }
+    });
+    // Until the records are in segments.
+    broker.sim.run_for(Duration::from_secs(10));
+    broker.kill_and_restart();
+    let (operation, path_contains) = (DiskOperation::Read, "__consumer_offsets".to_owned());
+    let effect = DiskEffect::Delay(Duration::from_millis(300));
+    broker.sim.disk(broker.node).fault(DiskFault { operation, path_contains, trigger: Trigger::Always, effect });
+    broker.sim.block_on("members", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        find_coordinator(&socket).await;
+        let mut refused = 0;
+        loop {
+            let code = commit(&socket, COMMITS + 1).await;
+            match committed(&socket).await {
+                Err(ErrorCode::CoordinatorLoadInProgress) => {
+                    assert_eq!(code, ErrorCode::CoordinatorLoadInProgress, "commits are refused as well");
+                    refused += 1;
+                }
+                offset => {
+                    let expected = if code == ErrorCode::None { COMMITS + 1 } else { COMMITS };
+                    assert_eq!(offset, Ok(expected));
+                    break;
+                }
+            }
+            reactor.sleep(Duration::from_millis(1)).await;
+        }
+        assert!(refused > 0, "the log was read in no time");
+    });
+}
