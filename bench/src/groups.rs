@@ -1,9 +1,10 @@
-//! What consumer groups cost: commits of offsets, a large group that rebalances and then lives, many small groups, and a
-//! start that has many offsets to read.
+//! What consumer groups cost: commits of offsets, a large group that rebalances and then lives, many small groups, readers
+//! that wait while others join, and a start that has many offsets to read.
 
 mod commits;
 mod idle;
 mod members;
+mod pause;
 mod replay;
 
 use anyhow::{Context as _, bail};
@@ -43,6 +44,8 @@ enum Workload {
     Consumer,
     /// 10,000 groups with one member each.
     Idle,
+    /// How long readers get nothing when another member joins, in both protocols.
+    Pause,
     /// A start with 1,000,000 committed offsets.
     Replay,
 }
@@ -53,6 +56,7 @@ pub(crate) fn run(setup: &Setup, arguments: Arguments) -> anyhow::Result<()> {
         Workload::Classic => members::run(setup, members::Protocol::Classic),
         Workload::Consumer => members::run(setup, members::Protocol::Consumer),
         Workload::Idle => idle::run(setup),
+        Workload::Pause => pause::run(setup),
         Workload::Replay => replay::run(setup),
     }
 }

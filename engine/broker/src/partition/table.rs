@@ -46,9 +46,8 @@ impl Table {
 
     /// The partition, or what a client is told that wants it.
     pub(crate) fn find(&self, key: PartitionKey) -> Result<PartitionId, ErrorCode> {
-        self.id(key).ok_or_else(|| match self.unopened.contains(&key) {
-            true => ErrorCode::KafkaStorageError,
-            false => ErrorCode::UnknownTopicOrPartition,
+        self.id(key).ok_or_else(|| {
+            if self.unopened.contains(&key) { ErrorCode::KafkaStorageError } else { ErrorCode::UnknownTopicOrPartition }
         })
     }
 
