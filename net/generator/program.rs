@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::notation::{Kind, Message, Schema};
-use crate::render::{module, snake};
+use crate::render::{condition, module, snake};
 
 const IMPORTS: &str = "    use super::wire::*;\n";
 
@@ -38,6 +38,7 @@ pub(crate) fn api_keys(schemas: &[Schema]) -> Result<String, String> {
     let mut all = String::new();
     let mut rows = String::new();
     let mut arms = String::new();
+    let mut throttled = String::new();
     for schema in schemas {
         let (name, code, listeners) = api(schema);
         let [request, response] = &schema.messages[..] else {
@@ -61,6 +62,17 @@ pub(crate) fn api_keys(schemas: &[Schema]) -> Result<String, String> {
             serves("controller"),
         );
         let snake = snake(name);
+        if let Some(field) = response.body().fields.iter().find(|field| field.name == "ThrottleTimeMs") {
+            let guard = match condition(field.versions, response.valid).as_str() {
+                "true" => String::new(),
+                condition => format!(" if {condition}"),
+            };
+            _ = writeln!(
+                throttled,
+                "    ApiKey::{name}{guard} => {{\n        let mut message = {snake}::{name}Response::decode(r, version)?;\n        \
+                 message.throttle_time_ms = throttle_time_ms;\n        message.encode(&mut w, version)\n    }}"
+            );
+        }
         for direction in ["Request", "Response"] {
             _ = writeln!(
                 arms,
@@ -75,7 +87,10 @@ pub(crate) fn api_keys(schemas: &[Schema]) -> Result<String, String> {
          impl ApiKey {{\n    /// All of them, in ascending order.\n    pub const ALL: [Self; {}] = [\n{all}];\n}}\n\n\
          const fn facts(key: ApiKey) -> ApiFacts {{\n    match key {{\n{rows}}}\n}}\n\n\
          fn decode_boxed(key: ApiKey, version: i16, direction: Direction, r: &mut Reader<'_>) \
-         -> Result<Box<dyn Message>, DecodeError> {{\n    Ok(match (key, direction) {{\n{arms}}})\n}}\n",
+         -> Result<Box<dyn Message>, DecodeError> {{\n    Ok(match (key, direction) {{\n{arms}}})\n}}\n\n\
+         fn throttled(key: ApiKey, version: i16, r: &mut Reader<'_>, throttle_time_ms: i32) \
+         -> Result<Option<Writer>, DecodeError> {{\n    let mut w = Writer::default();\n    let encoded = match key {{\n{throttled}    \
+         _ => return Ok(None),\n    }};\n    encoded.expect(\"was decoded from this version\");\n    Ok(Some(w))\n}}\n",
         schemas.len()
     ))
 }

@@ -10,6 +10,7 @@
 //!   whatever order they complete. Responses leave in the order of the requests.
 //! - sends what [`transmit`](Conn::transmit) gives.
 //! - calls [`handle_timeout`](Conn::handle_timeout) when [`next_deadline`](Conn::next_deadline) has come.
+//! - mutes it ([`mute`](Conn::mute)) while its client is over a quota, and asks [`muted_until`](Conn::muted_until) when that ends.
 //! - ends the connection once [`finished`](Conn::finished) tells a reason.
 //!
 //! Whatever goes wrong, requests that were taken before are still answered; the connection ends behind them.
@@ -68,6 +69,15 @@ impl Default for ConnLimits {
             idle: Some(Duration::from_mins(10)),
         }
     }
+}
+
+/// How many requests of a connection are served at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// As many as its limits allow.
+    Pipelined,
+    /// One: nothing is read before it is answered. So a connection that is muted then holds next to nothing.
+    OneByOne,
 }
 
 /// Names a request of its connection, counted from 0.
@@ -172,6 +182,8 @@ pub struct Conn {
     client_id: Arc<str>,
     /// Memory granted and neither given back nor passed on with a request.
     granted_bytes: usize,
+    pace: Pace,
+    muted_until: Option<Nanos>,
     active_at: Nanos,
     closing: Option<CloseReason>,
 }
@@ -192,6 +204,8 @@ impl Conn {
             sending_bytes: 0,
             client_id: Arc::from(""),
             granted_bytes: 0,
+            pace: Pace::Pipelined,
+            muted_until: None,
             active_at: now,
             closing: None,
         }
@@ -203,8 +217,9 @@ impl Conn {
         // Answers count until they are given out: who does not read them brings no more requests.
         let full = self.in_flight() + self.outbox.len() >= self.limits.requests_in_flight_max
             || self.bytes_in_flight >= self.limits.request_bytes_in_flight_max
-            || self.response_bytes() >= self.limits.response_bytes_in_flight_max;
-        if full || self.closing.is_some() {
+            || self.response_bytes() >= self.limits.response_bytes_in_flight_max
+            || (self.pace == Pace::OneByOne && self.in_flight() > 0);
+        if full || self.muted_until.is_some() || self.closing.is_some() {
             return Want::Nothing;
         }
         match self.receiver.want() {
@@ -301,8 +316,25 @@ impl Conn {
         self.answered_bytes + self.outbox.bytes() + self.sending_bytes
     }
 
+    /// Sets how many requests are served at a time, from the next one on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Takes no requests up and does not read the socket until then, or longer if that was said before. Answers are sent.
+    pub fn mute(&mut self, until: Nanos) {
+        self.muted_until = self.muted_until.max(Some(until));
+    }
+
+    /// When a connection that is muted is to be woken by [`handle_timeout`](Self::handle_timeout).
+    pub fn muted_until(&self) -> Option<Nanos> {
+        self.muted_until
+    }
+
     fn may_take(&self) -> bool {
-        self.slots.len() + self.outbox.len() < self.limits.requests_in_flight_max
+        self.muted_until.is_none()
+            && (self.pace == Pace::Pipelined || self.slots.is_empty())
+            && self.slots.len() + self.outbox.len() < self.limits.requests_in_flight_max
             && self.response_bytes() < self.limits.response_bytes_in_flight_max
     }
 
@@ -413,12 +445,27 @@ impl Conn {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called. Earlier calls do no harm.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        let idle = self.limits.idle.map(|idle| self.active_at.saturating_add(idle));
-        idle.filter(|_| self.closing.is_none() && self.in_flight() == 0)
+        if self.closing.is_some() {
+            return None;
+        }
+        // A client that is kept waiting is not idle.
+        self.muted_until.or_else(|| self.idle_deadline())
     }
 
-    /// Ends an idle connection whose time has come.
+    fn idle_deadline(&self) -> Option<Nanos> {
+        let idle = self.limits.idle.map(|idle| self.active_at.saturating_add(idle));
+        idle.filter(|_| self.in_flight() == 0)
+    }
+
+    /// Ends the mute of a connection, or an idle connection, whose time has come.
     pub fn handle_timeout(&mut self, now: Nanos) {
+        if let Some(until) = self.muted_until {
+            if now >= until {
+                self.muted_until = None;
+                self.active_at = now;
+            }
+            return;
+        }
         if self.next_deadline().is_none_or(|deadline| now < deadline) {
             return;
         }

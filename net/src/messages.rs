@@ -47,6 +47,22 @@ pub fn decode_any(
     Ok(message)
 }
 
+/// The body of a response, given without it, that says how long the client is throttled; `None` where the version has no
+/// place for that.
+pub fn with_throttle_time(
+    key: ApiKey,
+    version: i16,
+    body: &[u8],
+    throttle_time_ms: i32,
+) -> Result<Option<Vec<u8>>, DecodeError> {
+    let mut reader = Reader::new(body);
+    let told = throttled(key, version, &mut reader, throttle_time_ms)?.map(Writer::into_bytes);
+    if told.is_some() {
+        reader.finish()?;
+    }
+    Ok(told)
+}
+
 /// What the schema says about a key as a whole.
 struct ApiFacts {
     name: &'static str,

@@ -10,3 +10,4 @@ pub mod image;
 pub mod metadata;
 pub mod placement;
 pub mod producer_ids;
+pub mod quota;

@@ -1,11 +1,13 @@
 //! What a version cannot say is refused, unless the schema calls it ignorable; what it does not have gets its default.
 
+use ringlog_net::messages::api_versions::ApiVersionsResponse;
 use ringlog_net::messages::fetch::{FetchRequest, FetchResponse, FetchTopic};
-use ringlog_net::messages::metadata::MetadataRequest;
+use ringlog_net::messages::metadata::{MetadataRequest, MetadataResponse};
 use ringlog_net::messages::metadata_log::{MetadataRecord, PartitionChangeRecord, TopicRecord};
+use ringlog_net::messages::offset_delete::OffsetDeleteResponse;
 use ringlog_net::messages::offset_fetch::OffsetFetchRequest;
 use ringlog_net::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use ringlog_net::messages::{Message, Request};
+use ringlog_net::messages::{ApiKey, Direction, Message, Request, decode_any, with_throttle_time};
 use ringlog_net::wire::{DecodeError, EncodeError, Reader, Writer};
 use ringlog_storage::types::Uuid;
 
@@ -108,4 +110,32 @@ fn records_of_the_metadata_log_have_a_frame() {
     let change = PartitionChangeRecord { isr: Some(vec![1]), ..Default::default() };
     assert_eq!((change.leader, &change.replicas), (-2, &None));
     assert_eq!(MetadataRecord::PartitionChange(change).newest_version(), 2);
+}
+
+#[test]
+fn a_throttle_time_is_told_by_whatever_response_has_one() {
+    let empty = |key, version| match key {
+        ApiKey::Metadata => encoded(&MetadataResponse::default(), version),
+        ApiKey::ApiVersions => encoded(&ApiVersionsResponse::default(), version),
+        ApiKey::OffsetDelete => encoded(&OffsetDeleteResponse::default(), version),
+        _ => unreachable!("{key} is not looked at"),
+    };
+    let check = |key, version, is_told| {
+        let bytes = empty(key, version).expect("defaults can be said");
+        let told = with_throttle_time(key, version, &bytes, 77).expect("was encoded just now");
+        assert_eq!(told.is_some(), is_told, "{key} {version}");
+        if let Some(told) = told {
+            let decoded = decode_any(key, version, Direction::Response, &told).expect("a whole response");
+            assert!(format!("{decoded:?}").contains("throttle_time_ms: 77"), "{decoded:?}");
+            assert_eq!(with_throttle_time(key, version, &told, 0), Ok(Some(bytes)), "nothing else has changed");
+        }
+    };
+    check(ApiKey::Metadata, 2, false);
+    check(ApiKey::Metadata, 3, true);
+    check(ApiKey::Metadata, 13, true);
+    check(ApiKey::ApiVersions, 0, false);
+    check(ApiKey::ApiVersions, 1, true);
+    check(ApiKey::ApiVersions, 5, true);
+    check(ApiKey::OffsetDelete, 0, true);
+    assert!(with_throttle_time(ApiKey::Metadata, 13, b"short", 1).is_err());
 }

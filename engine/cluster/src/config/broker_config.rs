@@ -1,6 +1,7 @@
 //! A broker's configuration as its parts want it: parsed once at the start, and again when it is changed at run time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringlog_storage::types::BrokerId;
 
@@ -10,6 +11,7 @@ use super::layers::ConfigLayers;
 use super::listener::{Listener, parse_listeners};
 use super::static_config::ConfigError;
 use super::value::Value;
+use crate::quota::QuotaWindows;
 
 /// Everything in a broker's own configuration that acts here; what topics inherit is in
 /// [`TopicConfig`](super::TopicConfig).
@@ -51,6 +53,10 @@ pub struct BrokerConfig {
     pub fetch_bytes_max: i64,
     /// `max.incremental.fetch.session.cache.slots`.
     pub fetch_sessions_max: i64,
+    /// `quota.window.num` and `quota.window.size.seconds`.
+    pub quota_windows: QuotaWindows,
+    /// `controller.quota.window.num` and `controller.quota.window.size.seconds`.
+    pub controller_quota_windows: QuotaWindows,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval_ms: i64,
     /// `producer.id.expiration.ms`.
@@ -128,6 +134,12 @@ impl BrokerConfig {
             connections_per_ip_max: layers.integer("max.connections.per.ip"),
             fetch_bytes_max: layers.integer("fetch.max.bytes"),
             fetch_sessions_max: layers.integer("max.incremental.fetch.session.cache.slots"),
+            quota_windows: quota_windows(layers, "quota.window.num", "quota.window.size.seconds"),
+            controller_quota_windows: quota_windows(
+                layers,
+                "controller.quota.window.num",
+                "controller.quota.window.size.seconds",
+            ),
             retention_check_interval_ms: layers.integer("log.retention.check.interval.ms"),
             producer_id_expiration_ms: layers.integer("producer.id.expiration.ms"),
             groups: Arc::new(GroupConfig::new(layers)),
@@ -145,6 +157,11 @@ impl BrokerConfig {
             },
         }
     }
+}
+
+fn quota_windows(layers: &ConfigLayers<'_>, count: &str, seconds: &str) -> QuotaWindows {
+    let number = |key| u32::try_from(layers.integer(key)).expect("the key's range begins at 1 and ends with an int");
+    QuotaWindows::new(number(count), Duration::from_secs(number(seconds).into()))
 }
 
 /// `broker.id` is the older name, and -1 says that it is not given.

@@ -1,10 +1,11 @@
 //! The metadata quorum and the controller. One node is a quorum of one.
 
+use crate::config::key::Effect::Acts;
 use crate::config::key::Scope::ReadOnly;
 use crate::config::key::Valid::{Any, AtLeast};
 
 use super::keys;
-use super::reason::{LATER_QUOTAS, ONE_DIRECTORY, ONE_NODE, OWN_METRICS, OWN_SNAPSHOTS};
+use super::reason::{ONE_DIRECTORY, ONE_NODE, OWN_METRICS, OWN_SNAPSHOTS};
 
 keys! {
     /// How often a broker tells the controller that it lives.
@@ -38,9 +39,9 @@ keys! {
     /// The quorum's members as `id@host:port`, fixed.
     "controller.quorum.voters": List = "", Any, ReadOnly, ONE_NODE;
     /// Samples of the controller's mutation quota.
-    "controller.quota.window.num": Int = "11", AtLeast(1), ReadOnly, LATER_QUOTAS;
+    "controller.quota.window.num": Int = "11", AtLeast(1), ReadOnly, Acts;
     /// Length of one such sample.
-    "controller.quota.window.size.seconds": Int = "1", AtLeast(1), ReadOnly, LATER_QUOTAS;
+    "controller.quota.window.size.seconds": Int = "1", AtLeast(1), ReadOnly, Acts;
     /// Socket timeout between controller and broker.
     "controller.socket.timeout.ms": Int = "30000", Any, ReadOnly, ONE_NODE;
     /// How long a starting broker tries to register.

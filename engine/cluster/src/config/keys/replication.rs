@@ -1,5 +1,6 @@
 //! Replicas, leaders and the quotas of their traffic.
 
+use crate::config::key::Effect::Acts;
 use crate::config::key::Scope::{ClusterWide, ReadOnly};
 use crate::config::key::Valid::{Any, AtLeast};
 
@@ -25,9 +26,9 @@ keys! {
     /// Threads that fetch from each other broker.
     "num.replica.fetchers": Int = "1", AtLeast(1), ClusterWide, THREADS;
     /// Samples of a client quota.
-    "quota.window.num": Int = "11", AtLeast(1), ReadOnly, LATER_QUOTAS;
+    "quota.window.num": Int = "11", AtLeast(1), ReadOnly, Acts;
     /// Length of one such sample.
-    "quota.window.size.seconds": Int = "1", AtLeast(1), ReadOnly, LATER_QUOTAS;
+    "quota.window.size.seconds": Int = "1", AtLeast(1), ReadOnly, Acts;
     /// The most bytes per second moved between data directories.
     "replica.alter.log.dirs.io.max.bytes.per.second": Long = "9223372036854775807",
         AtLeast(0), ClusterWide, LATER_QUOTAS, internal;
