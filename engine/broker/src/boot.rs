@@ -13,6 +13,7 @@ use std::sync::Arc;
 use ringlog_cluster::config::{BrokerConfig, StaticConfig};
 use ringlog_cluster::fetch_session::FetchSessions;
 use ringlog_cluster::image::Image;
+use ringlog_cluster::quota::Usages;
 use ringlog_net::conn::CloseReason;
 use ringlog_reactor::{Listener, Mesh, Reactor};
 use ringlog_storage::{RecoveredShard, RecoveryError, Store};
@@ -222,7 +223,8 @@ fn begin(
     let sessions = usize::try_from(settings.broker.fetch_sessions_max).unwrap_or(0);
     let image = Arc::new(Image::new(Arc::clone(&settings.cluster_id), settings.broker.node_id));
     let limits = ShardLimits::new(reactor.limits(), mesh.shards());
-    let state = State::new(image, store, FetchSessions::new(sessions), &limits);
+    let usages = Usages::new(settings.broker.quota_windows, settings.broker.controller_quota_windows);
+    let state = State::new(image, store, FetchSessions::new(sessions), usages, &limits);
     let shard = Shard::new(reactor.clone(), mesh.clone(), settings, &limits, state);
     reactor.spawn(driver::drive(shard.clone(), Rc::clone(files)));
     reactor.spawn(mesh_loop::serve(shard.clone()));

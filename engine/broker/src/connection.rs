@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use ringlog_buffer::Slice;
-use ringlog_net::conn::{CloseReason, Conn, Request, Response, Want};
+use ringlog_net::conn::{CloseReason, Conn, Pace, Request, Response, Want};
 use ringlog_net::header::ServedApis;
 use ringlog_reactor::Socket;
 use ringlog_storage::types::Nanos;
@@ -19,6 +19,7 @@ use ringlog_storage::types::Nanos;
 use crate::dispatch::{Handled, dispatch};
 use crate::event::Event;
 use crate::partition::watch::WatchId;
+use crate::quota::{KnownQuotas, Meter};
 use crate::shard::Shard;
 
 /// How long a connection waits for memory for a frame before it is closed.
@@ -46,6 +47,8 @@ pub(crate) struct Connection {
     closing_bell: Event,
     /// The connection ends; for its writer, while it sends.
     sending_bell: Event,
+    /// The quotas of its client, as they were when it was last looked; `None` while it has none.
+    quotas: RefCell<Option<KnownQuotas>>,
     /// What its fetches wait for. They are answered with what there is when the connection ends.
     waits: RefCell<BTreeMap<WatchId, Rc<Event>>>,
 }
@@ -72,6 +75,7 @@ impl Connection {
             room_bell: Event::default(),
             closing_bell: Event::default(),
             sending_bell: Event::default(),
+            quotas: RefCell::default(),
             waits: RefCell::default(),
         });
         let (reader, writer) = (Rc::clone(&connection), Rc::clone(&connection));
@@ -135,19 +139,28 @@ impl Connection {
                     }
                 }
                 Want::Memory { bytes, held_bytes } => self.grant(bytes, held_bytes).await,
-                Want::Nothing => self.room_bell.wait().await,
+                Want::Nothing => self.wait_for_room().await,
             }
             self.serve().await;
         }
         self.ring_closing();
         self.serve().await;
         while self.conn.borrow().has_untaken() {
-            self.room_bell.wait().await;
+            self.wait_for_room().await;
             self.serve().await;
         }
         // Only this task has memory granted and hands requests out, so this is all that none of them took along.
         let granted_bytes = self.conn.borrow().granted_bytes();
         self.shard.frames().give_back(granted_bytes);
+    }
+
+    /// Waits until another request may be taken up, or bytes for one received.
+    async fn wait_for_room(&self) {
+        let muted_until = self.conn.borrow().muted_until();
+        let Some(until) = muted_until else { return self.room_bell.wait().await };
+        // What rings the bell meanwhile is looked at by who asks, and who is muted then comes back.
+        let _ = self.shard.reactor().timeout(self.room_bell.wait(), until.since(self.shard.now())).await;
+        self.conn.borrow_mut().handle_timeout(self.shard.now());
     }
 
     async fn receive(&self) {
@@ -206,7 +219,11 @@ impl Connection {
                 self.shard.requests().end();
                 break;
             };
-            match dispatch(self, &request).await {
+            if let Some(meter) = self.meter(&request) {
+                self.serve_metered(request, meter).await;
+                continue;
+            }
+            match dispatch(self, &request, None).await {
                 Handled::Now(response) => self.respond(request, response),
                 Handled::Later(response) => {
                     let connection = Rc::clone(self);
@@ -215,6 +232,40 @@ impl Connection {
             }
         }
         self.writer_bell.ring();
+    }
+
+    /// Measures what the request uses, if its client has quotas.
+    fn meter(&self, request: &Request) -> Option<Rc<Meter>> {
+        if !self.shard.quotas().are_set() && self.quotas.borrow().is_none() {
+            return None;
+        }
+        let mut known = self.quotas.borrow_mut();
+        let quotas = self.shard.quotas().of(&self.shard, &request.header.client_id, &mut known);
+        let pace = if quotas.is_some() { Pace::OneByOne } else { Pace::Pipelined };
+        self.conn.borrow_mut().set_pace(pace);
+        quotas.map(|quotas| Rc::new(Meter::new(&self.shard, quotas, request)))
+    }
+
+    async fn serve_metered(self: &Rc<Self>, request: Request, meter: Rc<Meter>) {
+        match meter.time(dispatch(self, &request, Some(&meter))).await {
+            Handled::Now(response) => self.respond_metered(request, response, &meter).await,
+            Handled::Later(response) => {
+                let connection = Rc::clone(self);
+                self.shard.reactor().spawn_detached(async move {
+                    let response = meter.time(response).await;
+                    connection.respond_metered(request, response, &meter).await;
+                });
+            }
+        }
+    }
+
+    /// Answers at once, and takes nothing up from a client that is over a quota for as long as it was told.
+    async fn respond_metered(&self, request: Request, response: Response, meter: &Meter) {
+        let response = meter.settle(&request.header, response).await;
+        if let Some(throttled) = meter.throttled() {
+            self.conn.borrow_mut().mute(self.shard.now().saturating_add(throttled));
+        }
+        self.respond(request, response);
     }
 
     fn respond(&self, request: Request, response: Response) {

@@ -15,13 +15,14 @@ use futures_channel::oneshot;
 use ringlog_cluster::coordinator::Coordinator;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::metadata::{Decision, Metadata, Registration, StartError as MetadataStartError};
+use ringlog_cluster::quota::Usages;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::metadata_log::MetadataRecord;
 use ringlog_net::wire::{Reader, Writer};
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId, PartitionOffsets};
 use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
-use ringlog_storage::types::{LeaderEpoch, Millis, Offset, PartitionIndex, TopicPartition, Uuid};
+use ringlog_storage::types::{LeaderEpoch, Millis, Nanos, Offset, PartitionIndex, TopicPartition, Uuid};
 
 use crate::event::Event;
 use crate::limits::DECISION_BYTES_MAX;
@@ -70,7 +71,7 @@ pub enum ControllerError {
 /// A decision to be taken, whatever it is about, and its reply.
 pub(crate) struct Command(Box<Decide>);
 
-type Decide = dyn FnOnce(&Metadata, RandomBits<'_>) -> Decision<AnyReply> + Send;
+type Decide = dyn FnOnce(&Metadata, RandomBits<'_>, &mut Usages, Nanos) -> Decision<AnyReply> + Send;
 
 /// The reply to a [`Command`], or why it was not carried out.
 pub(crate) type CommandReply = Result<AnyReply, ErrorCode>;
@@ -88,8 +89,16 @@ pub(crate) async fn decide<R: Send + 'static>(
     shard: &Shard,
     decide: impl FnOnce(&Metadata, RandomBits<'_>) -> Decision<R> + Send + 'static,
 ) -> Result<R, ErrorCode> {
-    let command = Command(Box::new(move |metadata, random| {
-        let Decision { records, reply } = decide(metadata, random);
+    decide_and_count(shard, move |metadata, random, _, _| decide(metadata, random)).await
+}
+
+/// The same for a decision that counts what its client uses of a quota, now.
+pub(crate) async fn decide_and_count<R: Send + 'static>(
+    shard: &Shard,
+    decide: impl FnOnce(&Metadata, RandomBits<'_>, &mut Usages, Nanos) -> Decision<R> + Send + 'static,
+) -> Result<R, ErrorCode> {
+    let command = Command(Box::new(move |metadata, random, usages, now| {
+        let Decision { records, reply } = decide(metadata, random, usages, now);
         Decision { records, reply: Box::new(reply) as AnyReply }
     }));
     let reply = if shard.index() == 0 {
@@ -105,13 +114,14 @@ pub(crate) async fn decide<R: Send + 'static>(
 
 /// Takes the decision of a command. On shard 0 only.
 pub(crate) async fn submit(shard: Shard, command: Command) -> CommandReply {
-    let now = shard.wall_clock();
+    let (now, monotonic) = (shard.wall_clock(), shard.now());
     let reactor = shard.reactor().clone();
     let mut random = move || random_bits(&reactor);
     let (reply, written, publications) = shard.with(|state| {
         let controller = state.controller.as_ref().expect("shard 0 has the controller");
         let publications = Rc::clone(&controller.publications);
-        let Decision { records, reply } = (command.0)(&controller.metadata, &mut random);
+        let Decision { records, reply } =
+            (command.0)(&controller.metadata, &mut random, &mut state.quota_usages, monotonic);
         if records.is_empty() {
             return open_change(state).map(|open| (reply, open, publications));
         }

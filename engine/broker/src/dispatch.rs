@@ -13,6 +13,7 @@ use ringlog_net::wire::{DecodeError, Reader, Writer};
 
 use crate::connection::Connection;
 use crate::handlers;
+use crate::quota::Meter;
 
 /// What a handler answers once the request has taken its place, so that the connection's next one may begin: appends
 /// are in the log, calls to other shards are in line.
@@ -40,6 +41,8 @@ impl Handled {
 pub(crate) struct Incoming<'a> {
     pub(crate) connection: &'a Rc<Connection>,
     pub(crate) request: &'a Request,
+    /// If its client has quotas.
+    pub(crate) meter: Option<&'a Rc<Meter>>,
 }
 
 impl Incoming<'_> {
@@ -87,8 +90,12 @@ macro_rules! apis {
         }
 
         /// Begins a request.
-        pub(crate) async fn dispatch(connection: &Rc<Connection>, request: &Request) -> Handled {
-            let incoming = Incoming { connection, request };
+        pub(crate) async fn dispatch(
+            connection: &Rc<Connection>,
+            request: &Request,
+            meter: Option<&Rc<Meter>>,
+        ) -> Handled {
+            let incoming = Incoming { connection, request, meter };
             let handled = match request.header.api_key {
                 $(ApiKey::$key => handlers::$handler::handle(incoming).await,)*
                 other => unreachable!("{} is in no row, and the connection lets nothing else pass", other.name()),

@@ -16,6 +16,7 @@ use futures_util::future::select;
 use ringlog_cluster::group::{Caller, GroupReply, GroupRequest, Ticket, partition_of};
 use ringlog_cluster::image::Image;
 use ringlog_cluster::metadata::{Intent, NewTopic};
+use ringlog_cluster::quota::MutationQuota;
 use ringlog_net::error::ErrorCode;
 use ringlog_storage::types::PartitionIndex;
 
@@ -138,8 +139,10 @@ pub(crate) async fn create_topic(shard: &Shard) -> Result<(), ErrorCode> {
         assignments: Vec::new(),
         configs: settings.into_iter().map(|(key, value)| (key.to_owned(), Some(value))).collect(),
     };
-    let created =
-        decide(shard, move |metadata, random| metadata.create_topics(&[topic], Intent::Apply, random)).await?;
+    let created = decide(shard, move |metadata, random| {
+        metadata.create_topics(&[topic], Intent::Apply, random, &mut MutationQuota::unlimited())
+    })
+    .await?;
     for result in created {
         match result {
             Ok(_) => tracing::info!(topic = GROUP_TOPIC, "topic created, for the first consumer group"),

@@ -5,7 +5,7 @@
 //! ([`partition`]) or others over the mesh ([`message`], served by [`mesh_loop`]); answers go back in the order of the
 //! requests. State is touched through [`shard::Shard::with`] alone. Changes of metadata go to the [`controller`] on
 //! shard 0, and come back as a new image that every shard installs ([`topology`]). Consumer groups are each coordinated on
-//! one shard ([`group`]).
+//! one shard ([`group`]), and so is the use of each client quota counted ([`quota`]).
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -29,6 +29,7 @@ mod mesh_loop;
 mod message;
 mod partition;
 mod produce_rules;
+mod quota;
 mod random;
 mod requests;
 mod scatter;

@@ -45,6 +45,10 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
         }
         Call::Producers(keys) => Reply::Producers(shard.with(|state| producers::producers(state, &keys))),
         Call::Sizes(keys) => Reply::Sizes(shard.with(|state| sizes::sizes(state, &keys))),
+        Call::Charge(charges) => {
+            let now = shard.now();
+            Reply::Throttle(shard.with(|state| state.quota_usages.record(&charges, now)))
+        }
         Call::MetadataLog => Reply::MetadataLog(shard.with(|state| controller::offsets(state))),
         Call::Delete(items, wait_max) => {
             let begun = deletion::begin(shard, &items, wait_max);

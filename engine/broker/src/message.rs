@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ringlog_cluster::group::Answer;
 use ringlog_cluster::image::Image;
+use ringlog_cluster::quota::Charge;
 use ringlog_net::error::ErrorCode;
 use ringlog_storage::answer::PartitionOffsets;
 
@@ -77,6 +78,8 @@ pub(crate) enum Call {
     Sizes(Vec<PartitionKey>),
     /// Delete records; the reply comes when that is durable, or when this time is over.
     Delete(Vec<DeleteItem>, Duration),
+    /// Count what a request uses of client quotas that the receiver owns.
+    Charge(Vec<Charge>),
     /// Tell the offsets of the metadata log. Only shard 0 takes it.
     MetadataLog,
     /// Change the metadata. Only shard 0 takes it.
@@ -109,6 +112,8 @@ pub(crate) enum Reply {
     Sizes(Vec<SizeOutcome>),
     /// Of [`Call::Delete`], in the order of its items.
     Delete(Vec<DeleteOutcome>),
+    /// Of [`Call::Charge`]: how long the client is throttled.
+    Throttle(Duration),
     /// Of [`Call::MetadataLog`].
     MetadataLog(Result<PartitionOffsets, ErrorCode>),
     /// Of [`Call::Command`].

@@ -19,6 +19,7 @@ use crate::limits::ShardLimits;
 use crate::memory::FrameMemory;
 use crate::message::{Call, CallId, Message, Reply, ShardMessage};
 use crate::partition::table::PartitionKey;
+use crate::quota::Quotas;
 use crate::requests::Requests;
 use crate::settings::Settings;
 use crate::state::State;
@@ -38,6 +39,7 @@ struct Inner {
     calls: Calls,
     group_waits: Waits,
     requests: Requests,
+    quotas: Quotas,
     /// What there was no room for in the mesh, by destination.
     unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
@@ -69,6 +71,7 @@ impl Shard {
         let unsent = (0..mesh.shards()).map(|_| RefCell::default()).collect();
         let frames = FrameMemory::new(settings.frame_bytes_max);
         let answers = Answers::new(settings.answer_bytes_max);
+        let quotas = Quotas::new(settings.broker.quota_windows);
         Self(Rc::new(Inner {
             reactor,
             mesh,
@@ -80,6 +83,7 @@ impl Shard {
             calls: Calls::new(limits.calls),
             group_waits: Waits::default(),
             requests: Requests::new(limits.requests),
+            quotas,
             unsent,
             driver_bell: Event::default(),
             group_bell: Event::default(),
@@ -138,6 +142,11 @@ impl Shard {
 
     pub(crate) fn requests(&self) -> &Requests {
         &self.0.requests
+    }
+
+    /// The client quotas that are set.
+    pub(crate) fn quotas(&self) -> &Quotas {
+        &self.0.quotas
     }
 
     /// Requests of its clients that group coordinators have.

@@ -9,6 +9,7 @@ use ringlog_cluster::fetch_session::FetchSessions;
 use ringlog_cluster::group::Now;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::producer_ids::ProducerIds;
+use ringlog_cluster::quota::Usages;
 use ringlog_storage::Store;
 use ringlog_storage::answer::{FenceScope, PartitionId, ReadBatches, ReadError, ReadId, StoreEvent, TimestampOffset};
 use ringlog_storage::batch::validate::Codecs;
@@ -51,6 +52,8 @@ pub(crate) struct State {
     pub(crate) producer_ids: ProducerIds,
     /// Requests for producer ids that wait for the block that another request has asked for.
     pub(crate) producer_id_waits: Vec<oneshot::Sender<()>>,
+    /// Use of client quotas that this shard counts, for clients of all shards.
+    pub(crate) quota_usages: Usages,
     /// Of the groups of this shard.
     pub(crate) groups: Coordinators,
     /// On shard 0.
@@ -93,7 +96,13 @@ pub(crate) struct StoreWork {
 }
 
 impl State {
-    pub(crate) fn new(image: Arc<Image>, store: Store, sessions: FetchSessions, limits: &ShardLimits) -> Self {
+    pub(crate) fn new(
+        image: Arc<Image>,
+        store: Store,
+        sessions: FetchSessions,
+        quota_usages: Usages,
+        limits: &ShardLimits,
+    ) -> Self {
         Self {
             image,
             store,
@@ -109,6 +118,7 @@ impl State {
             sessions,
             producer_ids: ProducerIds::default(),
             producer_id_waits: Vec::new(),
+            quota_usages,
             groups: Coordinators::default(),
             controller: None,
             auto_creating: BTreeSet::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ringlog_cluster::metadata::{Intent, NewTopic};
+use ringlog_cluster::quota::MutationQuota;
 
 use crate::controller::decide;
 use crate::limits::AUTO_CREATIONS_MAX;
@@ -23,8 +24,10 @@ pub(crate) fn auto_create(shard: &Shard, names: BTreeSet<String>) {
     let shard = shard.clone();
     shard.reactor().clone().spawn(async move {
         let topics: Vec<_> = missing.iter().cloned().map(NewTopic::with_defaults).collect();
-        let created =
-            decide(&shard, move |metadata, random| metadata.create_topics(&topics, Intent::Apply, random)).await;
+        let created = decide(&shard, move |metadata, random| {
+            metadata.create_topics(&topics, Intent::Apply, random, &mut MutationQuota::unlimited())
+        })
+        .await;
         shard.with(|state| state.auto_creating.retain(|name| !missing.contains(name)));
         match created {
             Ok(results) => {

@@ -62,6 +62,9 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
                 open(shard, state, &image, now, taken);
             }
         }
+        if !image.has_quotas_of(&before) {
+            shard.quotas().changed(&image);
+        }
         state.image = image;
         if has_deletions {
             forget_topics(state, shard.both_clocks());

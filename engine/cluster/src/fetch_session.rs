@@ -112,16 +112,6 @@ enum State {
     Going { session_id: i32, epoch: i32 },
 }
 
-impl SessionFetch {
-    /// The session to name in a response that is sent before anything was read, such as a throttled one.
-    pub fn session_id(&self) -> i32 {
-        match self.state {
-            State::Going { session_id, .. } => session_id,
-            State::Sessionless | State::Opening { .. } => NO_SESSION,
-        }
-    }
-}
-
 /// What was read of one partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PartitionAnswer {
@@ -296,6 +286,38 @@ impl FetchSessions {
         }
     }
 
+    /// Which of the answers [`finish`](Self::finish) would send, in their order.
+    pub fn would_send(
+        &self,
+        fetch: &SessionFetch,
+        answers: impl ExactSizeIterator<Item = PartitionAnswer>,
+    ) -> impl Iterator<Item = bool> {
+        assert_eq!(fetch.partitions.len(), answers.len(), "one answer for each partition");
+        let session = match fetch.state {
+            State::Going { session_id, .. } => self.sessions.get(&session_id),
+            State::Opening { .. } | State::Sessionless => None,
+        };
+        let is_sent = move |((key, _), answer): (&(PartitionKey, _), PartitionAnswer)| {
+            let entry = session.and_then(|session| session.queue.get(session.tickets.get(key)?));
+            entry.is_none_or(|entry| entry.is_news(&answer))
+        };
+        fetch.partitions.iter().zip(answers).map(is_sent)
+    }
+
+    /// The session's id for a client that is told nothing because it is throttled. A session that goes on stays as it is;
+    /// none is opened.
+    pub fn throttle(&self, fetch: &SessionFetch) -> Result<i32, SessionError> {
+        match fetch.state {
+            State::Opening { .. } | State::Sessionless => Ok(NO_SESSION),
+            State::Going { session_id, epoch } => match self.sessions.get(&session_id) {
+                Some(session) if session.epoch != epoch => {
+                    Err(SessionError::WrongEpoch { session_id, has: session.epoch, given: epoch })
+                }
+                Some(_) | None => Ok(session_id),
+            },
+        }
+    }
+
     fn remove(&mut self, session_id: i32) {
         if let Some(session) = self.sessions.remove(&session_id) {
             self.partition_count -= session.queue.len();
@@ -400,15 +422,22 @@ impl Session {
     fn tell(&mut self, key: &PartitionKey, answer: &PartitionAnswer) -> bool {
         let Some(ticket) = self.tickets.get(key).copied() else { return true };
         let entry = self.queue.get_mut(&ticket).expect("every ticket is in the queue");
-        let now = (answer.high_watermark, answer.log_start_offset);
-        let is_sent = answer.has_content || answer.is_error || entry.told != Some(now);
+        let is_sent = entry.is_news(answer);
         // After an error the client is told again when the partition is well.
-        entry.told = (!answer.is_error).then_some(now);
+        entry.told = (!answer.is_error).then_some((answer.high_watermark, answer.log_start_offset));
         if answer.has_content {
             let entry = self.queue.remove(&ticket).expect("just looked at");
             self.enqueue(entry);
         }
         is_sent
+    }
+}
+
+impl Entry {
+    /// Whether the client has to be told this answer.
+    fn is_news(&self, answer: &PartitionAnswer) -> bool {
+        let now = (answer.high_watermark, answer.log_start_offset);
+        answer.has_content || answer.is_error || self.told != Some(now)
     }
 }
 

@@ -4,6 +4,7 @@
 //! Rates are measured in windows and token buckets are filled exactly as Kafka does, so that a client is throttled here
 //! for the times that it is throttled there.
 
+mod mutations;
 mod rate;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use ringlog_storage::types::ShardId;
 
 use crate::image::{Image, QuotaEntity, QuotaName};
 
+pub use mutations::{Enforcement, MutationQuota};
 pub use usages::{TRACKED_MAX, Usages};
 
 /// Names of a scope are told apart by so many bytes: a client can have a longer id, and no quota of its own for it.

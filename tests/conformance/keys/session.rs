@@ -25,6 +25,7 @@ const SETTINGS: &[(&str, &str)] = &[("group.initial.rebalance.delay.ms", "0"), (
 pub(crate) struct Session {
     stream: TcpStream,
     correlation_id: i32,
+    client_id: String,
     target: Arc<Target>,
 }
 
@@ -49,11 +50,16 @@ impl Session {
         Self::open_to(Arc::clone(&self.target))
     }
 
+    /// Another connection to the same broker, of a client with this id.
+    pub(crate) fn open_another_as(&self, client_id: &str) -> Self {
+        Self { client_id: client_id.to_owned(), ..self.open_another() }
+    }
+
     fn open_to(target: Arc<Target>) -> Self {
         let stream = TcpStream::connect(target.bootstrap()).expect("the broker accepts");
         stream.set_read_timeout(Some(ANSWER_MAX)).expect("a timeout that is not zero");
         stream.set_nodelay(true).expect("a socket takes the option");
-        Self { stream, correlation_id: 0, target }
+        Self { stream, correlation_id: 0, client_id: "conformance".to_owned(), target }
     }
 
     /// Sends a request of a version and reads its answer, which must be whole and no more.
@@ -102,8 +108,8 @@ impl Session {
         w.i16(key);
         w.i16(version);
         w.i32(self.correlation_id);
-        w.i16(11);
-        w.raw(b"conformance");
+        w.i16(i16::try_from(self.client_id.len()).expect("a short id"));
+        w.raw(self.client_id.as_bytes());
         if header_version == 2 {
             w.raw(&[0]);
         }

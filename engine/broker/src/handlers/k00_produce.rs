@@ -39,13 +39,19 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     };
     let wait_max = Duration::from_millis(u64::try_from(view.timeout_ms).unwrap_or(0)).max(WAIT_MIN);
     let begun = plan.begin(&shard, wait_max).await;
+    let meter = incoming.meter.cloned();
     Ok(Handled::later(async move {
         let outcomes = begun.outcomes().await;
+        let throttle_time_ms = match meter {
+            Some(meter) if acks == ACKS_NONE => meter.charge_produce_without_acks().await,
+            Some(meter) => meter.charge_produce().await,
+            None => 0,
+        };
         if acks == ACKS_NONE {
             return answer_nothing(outcomes);
         }
         let view = ProduceView::decode(&body, version).expect("was decoded before");
-        respond(&view, version, outcomes)
+        respond(&view, version, outcomes, throttle_time_ms)
     }))
 }
 
@@ -165,7 +171,12 @@ fn answer_nothing(mut outcomes: impl Iterator<Item = AppendOutcome>) -> Response
     failure.map_or(Response::Nothing, |failure| Response::Close(CloseReason::ProduceWithoutAcksFailed(failure.code)))
 }
 
-fn respond(view: &ProduceView<'_>, version: i16, mut outcomes: impl Iterator<Item = AppendOutcome>) -> Response {
+fn respond(
+    view: &ProduceView<'_>,
+    version: i16,
+    mut outcomes: impl Iterator<Item = AppendOutcome>,
+    throttle_time_ms: i32,
+) -> Response {
     let encodes = "the version is served, and arrays are as long as those of the request";
     let mut writer = ProduceResponseWriter::new(version, view.topics.len()).expect(encodes);
     for topic in view.topics.iter() {
@@ -174,7 +185,7 @@ fn respond(view: &ProduceView<'_>, version: i16, mut outcomes: impl Iterator<Ite
             writer.partition(&partition_response(partition.index, outcome)).expect(encodes);
         }
     }
-    Response::Send(writer.finish(0, &[]).expect(encodes))
+    Response::Send(writer.finish(throttle_time_ms, &[]).expect(encodes))
 }
 
 fn partition_response(index: PartitionIndex, outcome: AppendOutcome) -> PartitionProduceResponse {

@@ -19,6 +19,7 @@ use crate::event::Event;
 use crate::message::{Call, Message, Reply};
 use crate::partition::read::{self, ReadCall, ReadItem, ReadOutcome};
 use crate::partition::watch::{WatchId, Watcher};
+use crate::quota::Meter;
 use crate::shard::Shard;
 use plan::{FetchedPartition, Plan, topic_ref};
 
@@ -29,7 +30,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let (body, version) = (incoming.request.body.clone(), incoming.version());
     let view = FetchView::decode(&body, version).map_err(|error| incoming.malformed(error))?;
     let shard = incoming.connection.shard().clone();
-    let fetch = Fetch::new(incoming.connection, &view, version);
+    let fetch = Fetch::new(incoming, &view);
     let plan = Plan::new(&shard, &view, version);
     Ok(Handled::later(async move {
         match plan {
@@ -48,16 +49,20 @@ struct Fetch {
     bytes_min: usize,
     bytes_max: usize,
     deadline: Nanos,
+    meter: Option<Rc<Meter>>,
     /// A follower's fetch. None is a replica of anything here, and a client cannot make itself one (CVE-2018-1288).
     from_replica: bool,
 }
 
 impl Fetch {
-    fn new(connection: &Rc<Connection>, view: &FetchView<'_>, version: i16) -> Self {
+    fn new(incoming: Incoming<'_>, view: &FetchView<'_>) -> Self {
+        let (connection, version, meter) = (incoming.connection, incoming.version(), incoming.meter.cloned());
         let shard = connection.shard();
         let wait = Duration::from_millis(u64::try_from(view.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
         let of_broker = usize::try_from(shard.settings().broker.fetch_bytes_max).unwrap_or(usize::MAX);
-        let bytes_max = usize::try_from(view.max_bytes).unwrap_or(0).min(of_broker);
+        // More would be throttled in any case, and the client would get nowhere.
+        let of_quota = meter.as_ref().and_then(|meter| meter.fetch_bytes_max()).unwrap_or(usize::MAX);
+        let bytes_max = usize::try_from(view.max_bytes).unwrap_or(0).min(of_broker).min(of_quota);
         Self {
             connection: Rc::clone(connection),
             shard: shard.clone(),
@@ -66,6 +71,7 @@ impl Fetch {
             bytes_min: usize::try_from(view.min_bytes).unwrap_or(0).min(bytes_max),
             bytes_max,
             deadline: shard.now().saturating_add(wait),
+            meter,
             from_replica: view.replica_state.replica_id >= BrokerId::new(0),
         }
     }
@@ -95,7 +101,22 @@ impl Fetch {
             wait.until(&self.shard, self.deadline).await;
         };
         wait.close(&self.connection);
+        if let Some(meter) = &self.meter {
+            let throttle_time_ms = meter.charge_fetch(plan.bytes_to_send(&self.shard, &outcomes)).await;
+            if throttle_time_ms > 0 {
+                return self.respond_throttled(&plan, throttle_time_ms);
+            }
+        }
         self.respond(plan, outcomes)
+    }
+
+    /// What was read is not sent, and its session is as if nothing had been asked for.
+    fn respond_throttled(&self, plan: &Plan, throttle_time_ms: i32) -> Response {
+        let (session_id, error) = match plan.throttle(&self.shard) {
+            Ok(session_id) => (session_id, ErrorCode::None),
+            Err(code) => (0, code),
+        };
+        respond_nothing(self.version, FetchResponseHead { throttle_time_ms, error, session_id })
     }
 
     /// One look at every partition, in the order of the request.
@@ -211,8 +232,11 @@ fn of_one_topic((one, _): &FetchedPartition, (other, _): &FetchedPartition) -> b
 }
 
 fn respond_error(version: i16, error: ErrorCode) -> Response {
-    let encodes = "an error has no topics";
-    let head = FetchResponseHead { throttle_time_ms: 0, error, session_id: 0 };
+    respond_nothing(version, FetchResponseHead { throttle_time_ms: 0, error, session_id: 0 })
+}
+
+fn respond_nothing(version: i16, head: FetchResponseHead) -> Response {
+    let encodes = "there are no topics";
     let writer = FetchResponseWriter::new(version, head, 0).expect(encodes);
     Response::Send(writer.finish(&[]).expect(encodes))
 }

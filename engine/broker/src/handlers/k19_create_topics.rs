@@ -2,23 +2,32 @@
 
 use ringlog_cluster::config::DescribedConfig;
 use ringlog_cluster::metadata::{Assignment, CreatedTopic, Intent, NewTopic, TopicError};
+use ringlog_cluster::quota::Enforcement;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::messages::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
 use ringlog_storage::types::{BrokerId, PartitionIndex};
 
-use crate::controller::decide;
 use crate::dispatch::{Handled, Incoming, respond};
+use crate::quota::decide_within_quota;
+
+/// From this version on the response has an error for changes beyond a quota (KIP-599).
+const STRICT_QUOTA_VERSION_MIN: i16 = 6;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: CreateTopicsRequest = incoming.decode()?;
     let version = incoming.version();
     let shard = incoming.connection.shard().clone();
+    let meter = incoming.meter.cloned();
+    let enforcement = if version >= STRICT_QUOTA_VERSION_MIN { Enforcement::Strict } else { Enforcement::Permissive };
     Ok(Handled::later(async move {
         let intent = if request.validate_only { Intent::ValidateOnly } else { Intent::Apply };
         let topics: Vec<_> = request.topics.iter().map(new_topic).collect();
-        let results = decide(&shard, move |metadata, random| metadata.create_topics(&topics, intent, random)).await;
+        let results = decide_within_quota(&shard, meter.as_deref(), enforcement, move |metadata, random, quota| {
+            metadata.create_topics(&topics, intent, random, quota)
+        })
+        .await;
         let topics = match results {
             Ok(results) => {
                 request.topics.into_iter().zip(results).map(|(topic, result)| answer(topic.name, result)).collect()

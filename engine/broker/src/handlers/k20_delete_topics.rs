@@ -1,25 +1,34 @@
 //! `DeleteTopics`, versions 1 to 6: by name, and by id from version 6 on.
 
 use ringlog_cluster::metadata::TopicRef;
+use ringlog_cluster::quota::Enforcement;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
 use ringlog_storage::types::Uuid;
 
-use crate::controller::decide;
 use crate::dispatch::{Handled, Incoming, respond};
+use crate::quota::decide_within_quota;
 
 /// From this version on a topic may be named by its id.
 const TOPIC_ID_VERSION_MIN: i16 = 6;
+
+/// From this version on the response has an error for changes beyond a quota (KIP-599).
+const STRICT_QUOTA_VERSION_MIN: i16 = 5;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DeleteTopicsRequest = incoming.decode()?;
     let version = incoming.version();
     let shard = incoming.connection.shard().clone();
+    let meter = incoming.meter.cloned();
+    let enforcement = if version >= STRICT_QUOTA_VERSION_MIN { Enforcement::Strict } else { Enforcement::Permissive };
     Ok(Handled::later(async move {
         let topics = topics(request, version);
         let asked = topics.clone();
-        let results = decide(&shard, move |metadata, _| metadata.delete_topics(&asked)).await;
+        let results = decide_within_quota(&shard, meter.as_deref(), enforcement, move |metadata, _, quota| {
+            metadata.delete_topics(&asked, quota)
+        })
+        .await;
         let responses = match results {
             Ok(results) => topics
                 .into_iter()

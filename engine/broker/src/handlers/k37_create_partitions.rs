@@ -1,6 +1,7 @@
 //! `CreatePartitions`, versions 0 to 3.
 
 use ringlog_cluster::metadata::{Intent, NewPartitions};
+use ringlog_cluster::quota::Enforcement;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::create_partitions::{
@@ -8,17 +9,25 @@ use ringlog_net::messages::create_partitions::{
 };
 use ringlog_storage::types::BrokerId;
 
-use crate::controller::decide;
 use crate::dispatch::{Handled, Incoming, respond};
+use crate::quota::decide_within_quota;
+
+/// From this version on the response has an error for changes beyond a quota (KIP-599).
+const STRICT_QUOTA_VERSION_MIN: i16 = 3;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: CreatePartitionsRequest = incoming.decode()?;
     let version = incoming.version();
     let shard = incoming.connection.shard().clone();
+    let meter = incoming.meter.cloned();
+    let enforcement = if version >= STRICT_QUOTA_VERSION_MIN { Enforcement::Strict } else { Enforcement::Permissive };
     Ok(Handled::later(async move {
         let intent = if request.validate_only { Intent::ValidateOnly } else { Intent::Apply };
         let topics: Vec<_> = request.topics.iter().map(new_partitions).collect();
-        let results = decide(&shard, move |metadata, _| metadata.create_partitions(&topics, intent)).await;
+        let results = decide_within_quota(&shard, meter.as_deref(), enforcement, move |metadata, _, quota| {
+            metadata.create_partitions(&topics, intent, quota)
+        })
+        .await;
         let names = request.topics.into_iter().map(|topic| topic.name);
         let results = match results {
             Ok(results) => names

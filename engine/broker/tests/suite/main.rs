@@ -9,6 +9,7 @@ mod fetching;
 mod floods;
 mod groups;
 mod memory;
+mod quotas;
 mod timeouts;
 
 use std::cell::RefCell;
@@ -115,10 +116,18 @@ async fn connect(reactor: &Reactor, address: SocketAddr) -> Socket {
 }
 
 fn frame<R: Request>(request: &R, version: i16) -> Vec<u8> {
+    frame_of(None, request, version)
+}
+
+/// A request of a client with this id.
+fn frame_of<R: Request>(client_id: Option<&str>, request: &R, version: i16) -> Vec<u8> {
     let mut body = Writer::default();
     request.encode(&mut body, version).expect("fields of this version");
     let mut header = [R::KEY.code().to_be_bytes(), version.to_be_bytes()].concat();
-    header.extend_from_slice(&[0, 0, 0, 7, 0xff, 0xff]);
+    header.extend_from_slice(&[0, 0, 0, 7]);
+    let id_bytes = client_id.map_or(-1, |client_id| i16::try_from(client_id.len()).expect("a short id"));
+    header.extend_from_slice(&id_bytes.to_be_bytes());
+    header.extend_from_slice(client_id.unwrap_or("").as_bytes());
     if R::KEY.request_header_version(version) == 2 {
         header.push(0);
     }

@@ -112,6 +112,27 @@ fn only_what_changed_is_sent() {
 }
 
 #[test]
+fn a_throttled_fetch_leaves_its_session_as_it_was() {
+    let mut shard = Shard::new(10);
+    let opening = shard.sessions.begin(request(0, 0, &[("a", 0), ("b", 0)]), shard.now).expect("opening cannot fail");
+    assert_eq!(shard.sessions.throttle(&opening), Ok(NO_SESSION));
+    assert_eq!(shard.sessions.session_count(), 0);
+    let id = shard.open(&[("a", 0), ("b", 0)]);
+    let going = shard.sessions.begin(request(id, 1, &[]), shard.now).expect("the session goes on");
+    let answers = [PartitionAnswer { has_content: true, ..quiet(9) }, quiet(0)];
+    let would_send = |shard: &Shard| shard.sessions.would_send(&going, answers.into_iter()).collect::<Vec<_>>();
+    let before = shard.sessions.clone();
+    assert_eq!((would_send(&shard), shard.sessions.throttle(&going)), (vec![true, false], Ok(id)));
+    assert_eq!(shard.sessions, before);
+    // What was not told is told by the next one.
+    let answer = |name: &str| if name == "a" { answers[0] } else { answers[1] };
+    let told = shard.fetch(request(id, 2, &[]), answer).expect("the session goes on");
+    assert_eq!(told, (id, vec!["a".to_owned()]));
+    assert!(shard.sessions.throttle(&going).is_err(), "a later request has overtaken it");
+    assert_eq!(would_send(&shard), [true, false]);
+}
+
+#[test]
 fn who_had_something_to_say_is_read_last_the_next_time() {
     let mut shard = Shard::new(10);
     shard.open(&[("a", 0), ("b", 0), ("c", 0)]);
@@ -128,7 +149,7 @@ fn partitions_come_change_and_go() {
     let changed = SessionRequest { forgotten: vec![key("b"), key("x")], ..request(1, 1, &[("a", 7), ("c", 0)]) };
     let fetch = shard.sessions.begin(changed, shard.now).expect("the session goes on");
     assert_eq!(fetch.partitions, [(key("a"), at(7)), (key("c"), at(0))]);
-    assert_eq!(fetch.session_id(), 1);
+    assert_eq!(shard.sessions.throttle(&fetch), Ok(1));
     let all = SessionRequest { forgotten: vec![key("a"), key("c")], ..request(1, 2, &[]) };
     assert_eq!(shard.fetch(all, |_| quiet(0)).expect("nothing is left to fetch"), (NO_SESSION, vec![]));
     assert_eq!((shard.sessions.session_count(), shard.sessions.partition_count()), (0, 0));

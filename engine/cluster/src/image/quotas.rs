@@ -113,6 +113,16 @@ impl Image {
         self.quotas.get(entity).map_or(EMPTY, |values| values)
     }
 
+    /// Whether clients have quotas, and not addresses alone.
+    pub fn has_client_quotas(&self) -> bool {
+        self.quotas.keys().any(|entity| entity.ip.is_none())
+    }
+
+    /// Whether no quota was changed since an older image.
+    pub fn has_quotas_of(&self, older: &Self) -> bool {
+        self.quotas.ptr_eq(&older.quotas)
+    }
+
     /// How many entities have quotas.
     pub fn quota_entity_count(&self) -> usize {
         self.quotas.len()

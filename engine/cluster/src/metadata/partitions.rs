@@ -8,6 +8,7 @@ use ringlog_storage::types::{BrokerId, LeaderEpoch, PartitionIndex, Uuid};
 use super::topics::{Assignment, PARTITIONS_MAX, PARTITIONS_PER_REQUEST_MAX, named_twice};
 use super::{Decision, Intent, Metadata, TopicError};
 use crate::image::{PartitionImage, TopicImage};
+use crate::quota::MutationQuota;
 
 /// More partitions for a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,7 +37,12 @@ impl ReplicaPlan {
 
 impl Metadata {
     /// Adds partitions to topics, each on its own. Answers in the order of the request.
-    pub fn create_partitions(&self, topics: &[NewPartitions], intent: Intent) -> Decision<Vec<Result<(), TopicError>>> {
+    pub fn create_partitions(
+        &self,
+        topics: &[NewPartitions],
+        intent: Intent,
+        quota: &mut MutationQuota<'_>,
+    ) -> Decision<Vec<Result<(), TopicError>>> {
         let twice = named_twice(topics.iter().map(|new| new.topic.as_str()));
         let mut records = Vec::new();
         let mut added = 0;
@@ -47,9 +53,11 @@ impl Metadata {
             } else {
                 self.plan_of_new_partitions(new, added)
             };
-            reply.push(plan.map(|(topic, plan)| {
+            reply.push(plan.and_then(|(topic, plan)| {
+                quota.take(plan.len()).map_err(TopicError::QuotaExceeded)?;
                 added += plan.len();
                 records.extend(self.partition_records(topic.id, topic.partitions.len(), &plan));
+                Ok(())
             }));
         }
         if added > PARTITIONS_PER_REQUEST_MAX {

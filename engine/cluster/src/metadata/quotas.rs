@@ -1,4 +1,4 @@
-//! Quotas of clients, changed at run time (KIP-546). They are kept and told here; nothing enforces them yet.
+//! Quotas of clients, changed at run time (KIP-546). They are kept and told here; [`quota`](crate::quota) says what follows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -13,6 +13,7 @@ use super::*;
 use crate::config::{AlterOperation, Alteration, Endpoint, Listener, PropertiesFile, SecurityProtocol, Sources};
 use crate::coordinator::Rehearsal;
 use crate::image::ConfigResource;
+use crate::quota::MutationQuota;
 
 const NODE: BrokerId = BrokerId::new(1);
 
@@ -59,7 +60,9 @@ impl Cluster {
             seed += 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
             seed
         };
-        let reply = self.rehearsal.step(|metadata| metadata.create_topics(topics, Intent::Apply, &mut random));
+        let reply = self.rehearsal.step(|metadata| {
+            metadata.create_topics(topics, Intent::Apply, &mut random, &mut MutationQuota::unlimited())
+        });
         self.seed = seed;
         reply
     }
@@ -273,7 +276,9 @@ fn settings_come_with_the_topic_and_go_with_it() {
         "INVALID_CONFIG: segment.bytes=200: expected a whole number from 1048576 to 2147483647",
     );
     assert_eq!(cluster.image().topic_settings("a").len(), 1);
-    let deleted = cluster.rehearsal.step(|metadata| metadata.delete_topics(&[TopicRef::Name("a".to_owned())]));
+    let deleted = cluster
+        .rehearsal
+        .step(|metadata| metadata.delete_topics(&[TopicRef::Name("a".to_owned())], &mut MutationQuota::unlimited()));
     assert_eq!(deleted, [Ok(("a".to_owned(), made.id))]);
     assert_eq!((cluster.image().topic_settings("a").len(), cluster.image().topic_count()), (0, 0));
     let again = cluster.create(&[named("a")]).remove(0).expect("the name is free");
@@ -290,14 +295,16 @@ fn deletion_is_by_name_or_id_once_and_can_be_switched_off() {
         TopicRef::Name("b".to_owned()),
         TopicRef::Id(Uuid::from_u128(7777)),
     ];
-    let reply = cluster.rehearsal.step(|metadata| metadata.delete_topics(&refs));
+    let reply = cluster.rehearsal.step(|metadata| metadata.delete_topics(&refs, &mut MutationQuota::unlimited()));
     let codes: Vec<_> =
         reply.iter().map(|gone| gone.as_ref().map_or_else(|error| error.code().name(), |_| "ok")).collect();
     assert_eq!(codes, ["ok", "INVALID_REQUEST", "UNKNOWN_TOPIC_OR_PARTITION", "UNKNOWN_TOPIC_ID"]);
 
     let mut cluster = Cluster::started("delete.topic.enable=false");
     cluster.check_create(&named("a"), "1x1");
-    let reply = cluster.rehearsal.step(|metadata| metadata.delete_topics(&[TopicRef::Name("a".to_owned())]));
+    let reply = cluster
+        .rehearsal
+        .step(|metadata| metadata.delete_topics(&[TopicRef::Name("a".to_owned())], &mut MutationQuota::unlimited()));
     assert_eq!(reply, [Err(TopicError::DeletionDisabled)]);
 }
 
@@ -305,9 +312,9 @@ fn deletion_is_by_name_or_id_once_and_can_be_switched_off() {
 fn validation_writes_nothing() {
     let mut cluster = Cluster::started("");
     let before = cluster.rehearsal.log.len();
-    let reply = cluster
-        .rehearsal
-        .step(|metadata| metadata.create_topics(&[named("a")], Intent::ValidateOnly, &mut || u128::MAX));
+    let reply = cluster.rehearsal.step(|metadata| {
+        metadata.create_topics(&[named("a")], Intent::ValidateOnly, &mut || u128::MAX, &mut MutationQuota::unlimited())
+    });
     assert!(reply[0].is_ok());
     assert_eq!((cluster.rehearsal.log.len(), cluster.image().topic_count()), (before, 0));
 }
@@ -328,7 +335,9 @@ fn partitions_are_added() {
         let brokers = |ids: &&[i32]| ids.iter().copied().map(BrokerId::new).collect();
         let assignments = chosen.map(|chosen| chosen.iter().map(brokers).collect());
         let new = NewPartitions { topic: "a".to_owned(), count, assignments };
-        let mut reply = cluster.rehearsal.step(|metadata| metadata.create_partitions(&[new], Intent::Apply));
+        let mut reply = cluster
+            .rehearsal
+            .step(|metadata| metadata.create_partitions(&[new], Intent::Apply, &mut MutationQuota::unlimited()));
         assert_eq!(told(reply.remove(0).map(|()| "ok".to_owned())), expected);
     };
     check(2, None, "INVALID_PARTITIONS: the topic has 2 partitions, and 2 would not be more");
@@ -341,7 +350,9 @@ fn partitions_are_added() {
     check(20_000, None, "POLICY_VIOLATION: 19995 partitions are more than the 10000 of one request");
     assert_eq!(cluster.image().topic("a").map(|topic| topic.partitions.len()), Some(5));
     let new = NewPartitions { topic: "b".to_owned(), count: 3, assignments: None };
-    let reply = cluster.rehearsal.step(|metadata| metadata.create_partitions(&[new], Intent::Apply));
+    let reply = cluster
+        .rehearsal
+        .step(|metadata| metadata.create_partitions(&[new], Intent::Apply, &mut MutationQuota::unlimited()));
     assert_eq!(reply, [Err(TopicError::UnknownName("b".to_owned()))]);
 }
 

@@ -1,6 +1,7 @@
 //! Topics: made, by request or because a client named them, and deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::metadata_log::{MetadataRecord, RemoveTopicRecord, TopicRecord};
@@ -11,6 +12,7 @@ use super::partitions::ReplicaPlan;
 use super::{Decision, Intent, InvalidTopicName, Metadata, check_topic_name};
 use crate::config::{AlterError, ConfigMap, ConfigTarget, DescribedConfig, check_new_topic, describe_topic};
 use crate::image::{ConfigResource, config_record};
+use crate::quota::MutationQuota;
 
 /// The most partitions that one request may make; so many are written in one batch.
 pub const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
@@ -140,6 +142,9 @@ pub enum TopicError {
     /// Settings that are refused.
     #[error(transparent)]
     Config(#[from] AlterError),
+    /// The client's quota is used up.
+    #[error("the client has made and deleted more partitions than its quota allows; try again in {} ms", .0.as_millis())]
+    QuotaExceeded(Duration),
     /// More partitions than one request may make.
     #[error("{0} partitions are more than the {PARTITIONS_PER_REQUEST_MAX} of one request")]
     TooManyInRequest(usize),
@@ -162,6 +167,7 @@ impl TopicError {
             Self::InvalidReplicationFactor(_) | Self::TooFewBrokers { .. } => ErrorCode::InvalidReplicationFactor,
             Self::InvalidAssignment { .. } => ErrorCode::InvalidReplicaAssignment,
             Self::Config(error) => error.code(ConfigTarget::Topic),
+            Self::QuotaExceeded(_) => ErrorCode::ThrottlingQuotaExceeded,
             Self::TooManyInRequest(_) | Self::TooManyInCluster => ErrorCode::PolicyViolation,
         }
     }
@@ -182,6 +188,7 @@ impl Metadata {
         topics: &[NewTopic],
         intent: Intent,
         random: &mut dyn FnMut() -> u128,
+        quota: &mut MutationQuota<'_>,
     ) -> Decision<Vec<Result<CreatedTopic, TopicError>>> {
         let twice = named_twice(topics.iter().map(|topic| topic.name.as_str()));
         let mut batch = Batch::default();
@@ -192,6 +199,10 @@ impl Metadata {
             } else {
                 self.check_new_topic(topic, &batch, random)
             };
+            let checked = checked.and_then(|checked| {
+                quota.take(checked.replicas.len()).map_err(TopicError::QuotaExceeded)?;
+                Ok(checked)
+            });
             reply.push(checked.map(|checked| self.create_topic(topic, &checked, &mut batch)));
         }
         if batch.partition_count > PARTITIONS_PER_REQUEST_MAX {
@@ -285,7 +296,11 @@ impl Metadata {
     }
 
     /// Deletes topics, each on its own. Answers names and ids in the order of the request.
-    pub fn delete_topics(&self, topics: &[TopicRef]) -> Decision<Vec<Result<(String, Uuid), TopicError>>> {
+    pub fn delete_topics(
+        &self,
+        topics: &[TopicRef],
+        quota: &mut MutationQuota<'_>,
+    ) -> Decision<Vec<Result<(String, Uuid), TopicError>>> {
         let is_enabled = self.layers().boolean("delete.topic.enable");
         let mut gone = BTreeSet::new();
         let mut records = Vec::new();
@@ -296,14 +311,14 @@ impl Metadata {
                 TopicRef::Name(name) => self.image.topic(name).ok_or_else(|| TopicError::UnknownName(name.clone())),
                 TopicRef::Id(id) => self.image.topic_by_id(*id).ok_or(TopicError::UnknownId(*id)),
             };
-            reply.push(match found {
-                Ok(found) if gone.insert(found.id) => {
-                    records.push(MetadataRecord::RemoveTopic(RemoveTopicRecord { topic_id: found.id }));
-                    Ok((found.name.to_string(), found.id))
+            reply.push(found.and_then(|found| {
+                if !gone.insert(found.id) {
+                    return Err(TopicError::NamedTwice(found.name.to_string()));
                 }
-                Ok(found) => Err(TopicError::NamedTwice(found.name.to_string())),
-                Err(error) => Err(error),
-            });
+                quota.take(found.partitions.len()).map_err(TopicError::QuotaExceeded)?;
+                records.push(MetadataRecord::RemoveTopic(RemoveTopicRecord { topic_id: found.id }));
+                Ok((found.name.to_string(), found.id))
+            }));
         }
         Decision { records, reply }
     }

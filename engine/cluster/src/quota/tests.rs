@@ -180,7 +180,7 @@ fn a_throttled_fetch_does_not_count() {
 fn requests_are_throttled_for_a_window_at_most() {
     let mut usages = usages();
     let used = percent_of_second(Duration::from_millis(200));
-    assert_eq!(used.round(), 20.0);
+    assert!((used - 20.0).abs() < 1e-9);
     assert_eq!(ms(usages.record(&[charge(QuotaType::Request, 2.0, used)], at(0))), 0);
     assert_eq!(ms(usages.record(&[charge(QuotaType::Request, 2.0, 1.0)], at(0))), 500);
     assert_eq!(ms(usages.record(&[charge(QuotaType::Request, 2.0, 20.0)], at(0))), 1_000);
@@ -211,6 +211,20 @@ fn changes_of_the_metadata_run_into_debt_once() {
     check(60_000, 1.0, Err(500));
     // Older versions are told how long they have to wait for what was done.
     assert_eq!(ms(usages.record(&[charge(QuotaType::ControllerMutation, 2.0, 3.0)], at(60_500))), 1_500);
+}
+
+#[test]
+fn requests_without_an_error_for_it_are_throttled_for_what_they_changed() {
+    let mut usages = usages();
+    let none = || charge(QuotaType::ControllerMutation, 1.0, 0.0);
+    let mut strict = MutationQuota::new(&mut usages, none(), Enforcement::Strict, at(0));
+    assert_eq!((strict.take(10), strict.take(2), strict.take(1)), (Ok(()), Ok(()), Err(Duration::from_secs(1))));
+    assert_eq!(strict.throttled(), Duration::from_secs(1));
+    let mut permissive = MutationQuota::new(&mut usages, none(), Enforcement::Permissive, at(1000));
+    assert_eq!((permissive.throttled(), permissive.take(3)), (Duration::ZERO, Ok(())));
+    assert_eq!((permissive.take(1), permissive.throttled()), (Ok(()), Duration::from_secs(4)));
+    let mut unlimited = MutationQuota::unlimited();
+    assert_eq!((unlimited.take(1_000_000), unlimited.throttled()), (Ok(()), Duration::ZERO));
 }
 
 #[test]

@@ -18,6 +18,10 @@ use crate::topics::{find_partition, find_topic};
 /// A partition, and what was asked of it.
 pub(super) type FetchedPartition = (PartitionKey, PartitionFetch);
 
+/// What a response takes besides its partitions, and a partition besides its records, as quotas count it.
+const RESPONSE_BYTES: usize = 16;
+const PARTITION_BYTES: usize = 40;
+
 /// What a fetch is to bring.
 pub(super) struct Plan {
     fetch: SessionFetch,
@@ -46,6 +50,21 @@ impl Plan {
 
     pub(super) fn is_empty(&self) -> bool {
         self.fetch.partitions.is_empty()
+    }
+
+    /// About how many bytes a response with these outcomes takes.
+    pub(super) fn bytes_to_send(&self, shard: &Shard, outcomes: &[ReadOutcome]) -> usize {
+        shard.with(|state| {
+            let is_sent = state.sessions.would_send(&self.fetch, outcomes.iter().map(answer));
+            let sent = outcomes.iter().zip(is_sent).filter(|(_, is_sent)| *is_sent);
+            RESPONSE_BYTES + sent.map(|(outcome, _)| PARTITION_BYTES + outcome.bytes).sum::<usize>()
+        })
+    }
+
+    /// The session's id for a response that tells nothing because the client is throttled.
+    pub(super) fn throttle(&self, shard: &Shard) -> Result<i32, ErrorCode> {
+        let session_id = shard.with(|state| state.sessions.throttle(&self.fetch));
+        session_id.map_err(ringlog_cluster::fetch_session::SessionError::code)
     }
 
     /// Notes in the session what is about to be told, and answers its id and the partitions of which something is told,
