@@ -259,11 +259,11 @@ impl Connection {
         }
     }
 
-    /// Answers at once, and takes nothing up from a client that is over a quota for as long as it was told.
+    /// Answers at once, and takes nothing up from a client that is over a quota meanwhile.
     async fn respond_metered(&self, request: Request, response: Response, meter: &Meter) {
         let response = meter.settle(&request.header, response).await;
-        if let Some(throttled) = meter.throttled() {
-            self.conn.borrow_mut().mute(self.shard.now().saturating_add(throttled));
+        if let Some(mute) = meter.mute() {
+            self.conn.borrow_mut().mute(self.shard.now().saturating_add(mute));
         }
         self.respond(request, response);
     }

@@ -27,6 +27,10 @@ use crate::shard::Shard;
 /// The user of a connection that has not proven to be anybody; Kafka's.
 const ANONYMOUS: &str = "ANONYMOUS";
 
+/// The longest that a connection is not read, however long its client is told to wait: only who reads learns that a client
+/// is gone.
+const MUTE_MAX: Duration = Duration::from_mins(10);
+
 /// What a shard knows of the quotas that are set.
 #[derive(Debug)]
 pub(crate) struct Quotas {
@@ -162,9 +166,9 @@ impl Meter {
         Response::Send(told.ok().flatten().map_or(body, Body::from))
     }
 
-    /// How long the client is throttled, if it is.
-    pub(crate) fn throttled(&self) -> Option<Duration> {
-        Some(self.throttled.get()).filter(|throttled| !throttled.is_zero())
+    /// How long the connection is not to be read, if its client is throttled.
+    pub(crate) fn mute(&self) -> Option<Duration> {
+        Some(self.throttled.get().min(MUTE_MAX)).filter(|mute| !mute.is_zero())
     }
 
     fn time_used(&self) -> Option<Charge> {

@@ -89,7 +89,7 @@ fn connections_of_a_client_share_its_quota() {
             assert!(applies || rate > RATE);
             set_quota(&admin, kind, name, "producer_byte_rate", None).await;
             // What was used of another quota does not count for the next.
-            reactor.sleep(Duration::from_secs(60)).await;
+            reactor.sleep(Duration::from_mins(1)).await;
         }
     });
     assert!(broker.stop() < Duration::from_secs(1));
@@ -223,11 +223,16 @@ fn a_long_mute_outlives_the_idle_time_and_ends_with_the_broker() {
         let throttled = produce_as(LIMITED, &socket, &produce_to(1, 40)).await;
         assert!(throttled > Duration::from_mins(1), "{throttled:?}");
         send_as(LIMITED, &socket, &MetadataRequest::default(), 1).await;
-        reactor.sleep(throttled - Duration::from_secs(1)).await;
+        reactor.sleep(throttled.saturating_sub(Duration::from_secs(1))).await;
         let admin = connect(&reactor, address).await;
         set_quota(&admin, "client-id", Some(LIMITED), "producer_byte_rate", None).await;
         receive::<MetadataRequest>(&socket, 1).await.expect("the connection is still there");
         set_quota(&admin, "client-id", Some(LIMITED), "producer_byte_rate", Some(1.0)).await;
+        // However long it is told, the broker looks whether the client is still there.
+        let begin = reactor.now();
+        assert!(produce_as(LIMITED, &socket, &produce_to(1, 10_000)).await > Duration::from_hours(2));
+        ask_as(LIMITED, &socket, &MetadataRequest::default(), 1).await;
+        assert!((Duration::from_mins(10)..Duration::from_mins(11)).contains(&(reactor.now() - begin)));
         assert!(produce_as(LIMITED, &socket, &produce_to(1, 40)).await > Duration::from_mins(1));
         send_as(LIMITED, &socket, &MetadataRequest::default(), 1).await;
         socket
