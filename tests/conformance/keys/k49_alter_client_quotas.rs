@@ -165,12 +165,12 @@ fn a_producer_over_its_quota_is_told_at_once_and_not_read_for_a_while() {
         let topic = Topic::create(session, "over", 1);
         let (over, other) = (fresh_name("over"), fresh_name("other"));
         let (mut over_session, mut other_session) = (session.open_another_as(&over), session.open_another_as(&other));
-        let request = topic.produce_request(version, -1, &[(0, &batch(&[&"v".repeat(10_300)]))]);
+        let request = topic.produce_request(version, -1, &[(0, &batch(&[&"v".repeat(11_000)]))]);
         set(session, &[("client-id", Some(&over))], "producer_byte_rate", Some(1000.0));
         let ask = || (Instant::now(), over_session.ask(version, &request));
         let (asked, answer) = settled(ask, |(_, answer)| answer.throttle_time_ms > 0);
         let throttled = duration(answer.throttle_time_ms);
-        assert!(throttled > Duration::from_millis(200) && throttled < Duration::from_secs(20), "{throttled:?}");
+        assert!(throttled > Duration::from_secs(1) && throttled < Duration::from_secs(20), "{throttled:?}");
         assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
         assert!(asked.elapsed() < throttled, "the answer does not wait");
         assert_eq!(other_session.ask(version, &request).throttle_time_ms, 0);
@@ -217,7 +217,7 @@ fn a_fetch_over_its_quota_is_empty_and_does_not_count() {
             let partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
             partitions.map(|partition| partition.records.as_ref().map_or(0, Vec::len)).sum::<usize>()
         };
-        set(session, &[("client-id", Some(&over))], "consumer_byte_rate", Some(1900.0));
+        set(session, &[("client-id", Some(&over))], "consumer_byte_rate", Some(1700.0));
         // With the quota in force a fetch does not bring more than that lets through in ten seconds.
         let first = settled(|| ask(0, 0), |answer| bytes(answer) == records.len());
         assert_eq!((bytes(&first), first.throttle_time_ms), (records.len(), 0));
@@ -226,7 +226,7 @@ fn a_fetch_over_its_quota_is_empty_and_does_not_count() {
         let empty = ask(1, first.session_id);
         assert_eq!((empty.error_code, empty.session_id, empty.responses.len()), (0, first.session_id, 0));
         let throttled = duration(empty.throttle_time_ms);
-        assert!(throttled > Duration::from_millis(100) && throttled < Duration::from_secs(2), "{throttled:?}");
+        assert!(throttled > Duration::from_millis(500) && throttled < Duration::from_secs(2), "{throttled:?}");
         assert!(begin.elapsed() < throttled, "the answer does not wait");
         set(session, &[("client-id", Some(&over))], "consumer_byte_rate", None);
         // What the client did not get is still to come, in the same session.
