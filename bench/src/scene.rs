@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::ValueEnum;
-use ringlog_broker::{ShardMessage, Start, run_shard};
+use ringlog_broker::{Logging, ShardMessage, Start, run_shard};
 use ringlog_buffer::Slice;
 use ringlog_cluster::config::{BrokerConfig, ConfigLayers, Sources, StaticConfig};
 use ringlog_net::messages::create_topics::CreateTopicsResponse;
@@ -316,6 +316,7 @@ fn start(
         shard_memory_bytes: MEMORY_BYTES,
         open_files_max: 0,
         store_sizes: None,
+        logging: Logging::default(),
         on_listening: Arc::new(on_listening),
     })
 }

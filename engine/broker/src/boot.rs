@@ -22,6 +22,7 @@ use crate::acceptor::{self, Connections};
 use crate::controller::{self, ControllerError};
 use crate::directory::{self, DirectoryError};
 use crate::limits::ShardLimits;
+use crate::logging::Logging;
 use crate::message::{Call, Message, ShardMessage};
 use crate::partition::driver;
 use crate::partition::files::Files;
@@ -52,6 +53,8 @@ pub struct Start {
     pub open_files_max: usize,
     /// Sizes of the stores in the place of those that follow from the memory; `None` outside of simulations.
     pub store_sizes: Option<StoreSizes>,
+    /// The loggers of the process.
+    pub logging: Logging,
     /// Called once, on shard 0, when clients are served: with the addresses in force.
     pub on_listening: OnListening,
 }
@@ -153,6 +156,7 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     let mut recovered = recovered.into_iter();
     let mine = recovered.next().expect("recovery answers for every shard");
     let shard = begin(reactor, mesh, settings, mine, &files);
+    shard.with(|state| state.logging = start.logging.clone());
     let image = controller::start(&shard, &addresses).await?;
     for (other, recovered) in (1..mesh.shards()).zip(recovered) {
         let settings = shard.settings().clone();

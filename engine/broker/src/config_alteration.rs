@@ -4,43 +4,80 @@ use ringlog_cluster::config::Alteration;
 use ringlog_cluster::metadata::{AlterConfigs, AlterMode, Intent};
 use ringlog_net::error::ErrorCode;
 
-use crate::config_resource::config_resource;
+use crate::config_resource::{Named, ResourceError, named};
 use crate::controller::decide;
+use crate::logging;
 use crate::shard::Shard;
 
 /// Why a resource is not changed: the code, and words for people.
 pub(crate) type Failure = (ErrorCode, String);
 
-/// Has the controller change every resource that was understood. Answers code and words in the order of the request.
+/// What is asked for of one resource.
+pub(crate) enum Asked {
+    /// A change of the cluster's metadata.
+    Cluster(AlterConfigs),
+    /// Other levels of loggers of this broker.
+    Loggers(Vec<Alteration>),
+}
+
+/// Has the controller change every resource that was understood, and loggers change their levels. Answers code and words
+/// in the order of the request.
 pub(crate) async fn alter(
     shard: &Shard,
-    asked: Vec<Result<AlterConfigs, Failure>>,
+    asked: Vec<Result<Asked, Failure>>,
     mode: AlterMode,
     validate_only: bool,
 ) -> Vec<(ErrorCode, Option<String>)> {
     let intent = if validate_only { Intent::ValidateOnly } else { Intent::Apply };
-    let valid: Vec<_> = asked.iter().flatten().cloned().collect();
-    let decided = decide(shard, move |metadata, _| metadata.alter_configs(&valid, mode, intent)).await;
+    let of_cluster = asked.iter().flatten().filter_map(|asked| match asked {
+        Asked::Cluster(changes) => Some(changes.clone()),
+        Asked::Loggers(_) => None,
+    });
+    let of_cluster: Vec<_> = of_cluster.collect();
+    let of_loggers = asked.iter().flatten().filter(|asked| matches!(asked, Asked::Loggers(_))).count();
+    let decided = decide(shard, move |metadata, _| metadata.alter_configs(&of_cluster, mode, intent)).await;
     let mut decided = decided.map(Vec::into_iter);
-    let mut result = |asked: Result<AlterConfigs, Failure>| {
-        asked?;
-        let results = decided.as_mut().map_err(|code| (*code, code.message().to_owned()))?;
-        let result = results.next().expect("every valid resource has its answer");
-        result.map_err(|error| (error.code(), error.to_string()))
-    };
-    let told = |asked| match result(asked) {
-        Ok(()) => (ErrorCode::None, None),
-        Err((code, message)) => (code, Some(message)),
-    };
-    asked.into_iter().map(told).collect()
+    let mut told = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let result = match asked {
+            Err(failure) => Err(failure),
+            Ok(Asked::Cluster(_)) => match decided.as_mut() {
+                Ok(results) => results
+                    .next()
+                    .expect("every valid resource has its answer")
+                    .map_err(|error| (error.code(), error.to_string())),
+                Err(code) => Err((*code, code.message().to_owned())),
+            },
+            Ok(Asked::Loggers(_)) if of_loggers > 1 => {
+                Err((ErrorCode::InvalidRequest, "the request names one resource twice".to_owned()))
+            }
+            Ok(Asked::Loggers(alterations)) => {
+                let altered = logging::alter(shard, alterations, validate_only).await;
+                altered.map_err(|error| (error.code(), error.to_string()))
+            }
+        };
+        told.push(match result {
+            Ok(()) => (ErrorCode::None, None),
+            Err((code, message)) => (code, Some(message)),
+        });
+    }
+    told
 }
 
 /// What is to be changed of the resource of a type and a name.
-pub(crate) fn alter_configs(
+pub(crate) fn asked(
+    shard: &Shard,
     resource_type: i8,
     resource_name: &str,
     alterations: Vec<Alteration>,
-) -> Result<AlterConfigs, Failure> {
-    let resource = config_resource(resource_type, resource_name).map_err(|error| (error.code(), error.to_string()))?;
-    Ok(AlterConfigs { resource, alterations })
+) -> Result<Asked, Failure> {
+    let node = shard.settings().broker.node_id;
+    let resource = named(resource_type, resource_name).and_then(|resource| match resource {
+        Named::Loggers(id) if id != node => Err(ResourceError::OtherBroker { asked: id, node }),
+        resource => Ok(resource),
+    });
+    match resource.map_err(|error| (error.code(), error.to_string()))? {
+        Named::Cluster(resource) => Ok(Asked::Cluster(AlterConfigs { resource, alterations })),
+        Named::Loggers(_) => Ok(Asked::Loggers(alterations)),
+    }
 }

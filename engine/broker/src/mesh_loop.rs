@@ -61,6 +61,7 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             later(shard, from, id, async move { Reply::Command(Box::new(served.await)) });
             return;
         }
+        Call::First(errand) => Reply::First(errand.run(shard)),
         Call::Close(image) => {
             let closed = topology::close_missing(shard.clone(), image);
             later(shard, from, id, async move { Reply::Closed(closed.await) });

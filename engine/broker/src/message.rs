@@ -11,6 +11,7 @@ use ringlog_storage::answer::PartitionOffsets;
 
 use crate::boot::Boot;
 use crate::controller::{Command, CommandReply};
+use crate::first::{Errand, Found};
 use crate::group::GroupCall;
 use crate::partition::append::{AppendItem, AppendOutcome};
 use crate::partition::deletion::{DeleteItem, DeleteOutcome};
@@ -84,6 +85,8 @@ pub(crate) enum Call {
     MetadataLog,
     /// Change the metadata. Only shard 0 takes it.
     Command(Box<Command>),
+    /// Do something that only shard 0 can.
+    First(Errand),
     /// Close what this image, which is to come, no longer has; the reply comes when the folders are free, or cannot become
     /// free any more.
     Close(Arc<Image>),
@@ -118,6 +121,8 @@ pub(crate) enum Reply {
     MetadataLog(Result<PartitionOffsets, ErrorCode>),
     /// Of [`Call::Command`].
     Command(Box<CommandReply>),
+    /// Of [`Call::First`].
+    First(Found),
     /// Of [`Call::Close`]: removed partitions whose folders are not free.
     Closed(TakenFolders),
     /// Of [`Call::Install`], [`Call::Drain`] and [`Call::Shutdown`].

@@ -20,6 +20,7 @@ use crate::boot::BrokerEnd;
 use crate::controller::Controller;
 use crate::group::{Coordinators, retry_stalled};
 use crate::limits::ShardLimits;
+use crate::logging::Logging;
 use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::deletion::Deletions;
@@ -58,6 +59,8 @@ pub(crate) struct State {
     pub(crate) groups: Coordinators,
     /// On shard 0.
     pub(crate) controller: Option<Controller>,
+    /// On shard 0; others have what the broker was started with.
+    pub(crate) logging: Logging,
     /// Topics that are being made because a client named them.
     pub(crate) auto_creating: BTreeSet<String>,
     /// The broker stops: no new connections.
@@ -121,6 +124,7 @@ impl State {
             quota_usages,
             groups: Coordinators::default(),
             controller: None,
+            logging: Logging::default(),
             auto_creating: BTreeSet::new(),
             stopping: false,
             removals: BTreeMap::new(),

@@ -7,12 +7,15 @@
 
 mod alteration;
 mod broker_config;
+mod client_metrics;
 mod describe;
 mod group_config;
+mod group_rules;
 mod key;
 mod keys;
 mod layers;
 mod listener;
+mod loggers;
 mod properties;
 mod static_config;
 mod topic_config;
@@ -23,14 +26,20 @@ pub use alteration::{
     alter_wholly, check_new_topic,
 };
 pub use broker_config::{Backend, BrokerConfig};
+pub use client_metrics::{ALL_METRICS, ClientField, ClientSelector, ClientSubscription};
 pub use describe::{
-    DescribedConfig, DescribedSynonym, describe_all_brokers, describe_broker, describe_topic, topic_value,
+    DescribedConfig, DescribedSynonym, describe_all_brokers, describe_broker, describe_client_metrics, describe_group,
+    describe_topic, topic_value,
 };
 pub use group_config::{GroupConfig, MigrationPolicy};
 pub use key::{ConfigKey, Cores, Effect, Expected, Kind, Scope, Synonym, Unit, Valid};
-pub use keys::{DEFAULTS_OF_OUR_OWN, RetiredKey, broker_key, broker_keys, retired_key, topic_key, topic_keys};
+pub use keys::{
+    DEFAULTS_OF_OUR_OWN, RetiredKey, broker_key, broker_keys, client_metrics_key, client_metrics_keys, group_key,
+    group_keys, retired_key, topic_key, topic_keys,
+};
 pub use layers::{ConfigLayers, ConfigMap, ConfigSource};
 pub use listener::{Endpoint, Listener, ListenerError, SecurityProtocol, parse_listeners};
+pub use loggers::{LogLevel, LoggerError, Loggers, ROOT_LOGGER};
 pub use properties::{BadEscape, PROPERTIES_BYTES_MAX, Property, parse_properties};
 pub use static_config::{ConfigError, ConfigWarning, Place, PropertiesFile, Setting, Sources, StaticConfig};
 pub use topic_config::{CleanupPolicy, Durability, TimestampType, TopicCompression, TopicConfig};

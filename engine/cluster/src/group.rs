@@ -36,7 +36,7 @@ use consumer::ConsumerSessions;
 use state::GroupState;
 use timers::{Owner, Timers};
 
-pub use consumer::{JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, is_valid_expression};
+pub use consumer::{JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH};
 pub use request::{Answer, Caller, GroupReply, GroupRequest, GroupResponse, Ticket};
 pub use state::value_version;
 

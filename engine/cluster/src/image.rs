@@ -54,6 +54,10 @@ pub enum ConfigResource {
     Broker(BrokerId),
     /// All brokers: what Kafka's tools call the default entity.
     AllBrokers,
+    /// A group, by its id; there need not be one.
+    Group(Arc<str>),
+    /// A subscription to metrics of clients, by name.
+    ClientMetrics(Arc<str>),
 }
 
 /// One topic.
@@ -232,6 +236,11 @@ impl Image {
     /// The settings of one topic.
     pub fn topic_settings(&self, name: &str) -> &ConfigMap {
         self.config(&ConfigResource::Topic(name.into()))
+    }
+
+    /// The settings of one group.
+    pub fn group_settings(&self, group: &Arc<str>) -> &ConfigMap {
+        self.config(&ConfigResource::Group(Arc::clone(group)))
     }
 
     /// The resources that have settings.

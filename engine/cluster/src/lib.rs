@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod coordinator;
+pub mod expression;
 pub mod fetch_session;
 pub mod group;
 pub mod image;

@@ -24,7 +24,10 @@ use crate::coordinator::{self, Coordinator};
 use crate::image::{Image, ReplayError};
 
 pub use brokers::{Registration, StartError, UnregisterError};
-pub use configs::{AlterConfigs, AlterConfigsError, AlterMode};
+pub use configs::{
+    AlterConfigs, AlterConfigsError, AlterMode, CLIENT_METRICS_MAX, CONFIGURED_GROUPS_MAX, RESOURCE_NAME_BYTES_MAX,
+    ResourceKind,
+};
 pub use features::{
     FEATURES, Feature, FeatureError, FeatureUpdate, KRAFT_VERSION, KRAFT_VERSION_LEVEL, METADATA_VERSION, UpgradeType,
 };

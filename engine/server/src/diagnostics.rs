@@ -1,11 +1,16 @@
 //! What the program says about itself on standard error: log lines, and the last words of a broken invariant.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::panic::{self, PanicHookInfo};
 
+use ringlog_broker::Logging;
+use ringlog_cluster::config::{LogLevel, Loggers, ROOT_LOGGER};
+
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Names the variable that gives the level where the command line does not.
@@ -26,18 +31,80 @@ fn parse_levels(text: &str) -> Result<Targets, String> {
     text.parse().map_err(|_| "expected a level, or module=level pairs separated by commas".to_owned())
 }
 
-/// Starts logging, and says clearly when an invariant breaks. A bad level in the environment counts as none.
-pub(crate) fn install(arguments: &LogArguments) {
+/// The loggers of a broker: the modules that have something to say.
+const LOGGERS: &[&str] = &[
+    "ringlog",
+    "ringlog::start",
+    "ringlog_broker",
+    "ringlog_broker::acceptor",
+    "ringlog_broker::boot",
+    "ringlog_broker::connection",
+    "ringlog_broker::group",
+    "ringlog_broker::group::coordinators",
+    "ringlog_broker::group::load",
+    "ringlog_broker::handlers::k35_describe_log_dirs",
+    "ringlog_broker::logging",
+    "ringlog_broker::partition::recovery",
+    "ringlog_broker::state",
+    "ringlog_broker::topic_creation",
+    "ringlog_broker::topology",
+];
+
+/// Starts logging, and says clearly when an invariant breaks. A bad level in the environment counts as none. Answers the
+/// loggers, whose levels a broker may change.
+pub(crate) fn install(arguments: &LogArguments) -> Logging {
     let of_environment = || std::env::var(LEVEL_VARIABLE).ok().and_then(|text| text.parse().ok());
     let levels = arguments.log_level.clone().or_else(of_environment);
     let levels = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    let loggers = loggers(&levels);
+    let (levels, handle) = reload::Layer::new(targets(&loggers));
     tracing_subscriber::registry().with(lines).with(levels).init();
     panic::set_hook(Box::new(|panic| {
         say_last_words(panic);
         // In every build: a process that goes on without one of its shards answers nothing and holds the directory.
         std::process::abort();
     }));
+    Logging::new(loggers, move |loggers| {
+        // Fails only once nobody writes log lines any more.
+        let _ = handle.reload(targets(loggers));
+    })
+}
+
+/// The loggers at the levels that were asked for.
+fn loggers(levels: &Targets) -> Loggers {
+    let root = levels.default_level().unwrap_or(LevelFilter::OFF);
+    let own: BTreeMap<_, _> = levels.iter().map(|(name, level)| (name.to_owned(), level_of(level))).collect();
+    Loggers::new(LOGGERS, level_of(root), own)
+}
+
+/// What lets through what the loggers do. Every logger is named, because a name stands for all that begins with it.
+fn targets(loggers: &Loggers) -> Targets {
+    let levels = loggers.levels().into_iter().filter(|(name, _)| *name != ROOT_LOGGER);
+    let levels = levels.map(|(name, level)| (name.to_owned(), filter_of(level)));
+    Targets::new().with_default(filter_of(loggers.root())).with_targets(levels)
+}
+
+fn level_of(filter: LevelFilter) -> LogLevel {
+    match filter {
+        LevelFilter::TRACE => LogLevel::Trace,
+        LevelFilter::DEBUG => LogLevel::Debug,
+        LevelFilter::INFO => LogLevel::Info,
+        LevelFilter::WARN => LogLevel::Warn,
+        LevelFilter::ERROR => LogLevel::Error,
+        _ => LogLevel::Fatal,
+    }
+}
+
+fn filter_of(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Trace => LevelFilter::TRACE,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Fatal => LevelFilter::OFF,
+    }
 }
 
 /// Joins errors into one that is printed as a line for each.
@@ -60,5 +127,57 @@ fn say_last_words(panic: &PanicHookInfo<'_>) {
     );
     if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
         let _ = writeln!(io::stderr(), "{}", std::backtrace::Backtrace::force_capture());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Adds the modules below a folder that write log lines.
+    fn add_modules(folder: &Path, module: &str, found: &mut Vec<String>) {
+        for entry in folder.read_dir().expect("the folder of a crate's source") {
+            let path = entry.expect("its entry").path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("names of modules are text").to_owned();
+            let is_own = matches!(stem.as_str(), "lib" | "main" | "mod");
+            let inner = if is_own { module.to_owned() } else { format!("{module}::{stem}") };
+            if path.is_dir() {
+                add_modules(&path, &inner, found);
+            } else if std::fs::read_to_string(&path).expect("source is text").contains("tracing::") {
+                found.push(inner);
+            }
+        }
+    }
+
+    #[test]
+    fn every_module_of_a_broker_that_logs_is_a_logger() {
+        let engine = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a folder");
+        let mut found = vec!["ringlog".to_owned(), "ringlog_broker".to_owned()];
+        add_modules(&engine.join("broker/src"), "ringlog_broker", &mut found);
+        add_modules(&engine.join("server/src"), "ringlog", &mut found);
+        // Of the command line only `start` is a broker; this module names the macros alone.
+        found.retain(|name| !name.starts_with("ringlog::") || name == "ringlog::start");
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(LOGGERS, found);
+    }
+
+    #[test]
+    fn levels_come_and_go_unchanged() {
+        let levels: Targets = "warn,ringlog_broker=debug,ringlog_broker::group=off,else=trace".parse().expect("levels");
+        let loggers = loggers(&levels);
+        let level = |name| loggers.levels()[name];
+        assert_eq!((level("root"), level("ringlog")), (LogLevel::Warn, LogLevel::Warn));
+        assert_eq!(
+            (level("ringlog_broker::state"), level("ringlog_broker::group::load")),
+            (LogLevel::Debug, LogLevel::Fatal)
+        );
+        assert_eq!(level("else"), LogLevel::Trace);
+        let targets = targets(&loggers);
+        assert!(targets.would_enable("ringlog_broker::state", &tracing::Level::DEBUG));
+        assert!(!targets.would_enable("ringlog::start", &tracing::Level::INFO));
+        assert!(!targets.would_enable("ringlog_broker::group::load", &tracing::Level::ERROR));
     }
 }

@@ -49,14 +49,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    diagnostics::install(&arguments.log);
+    let logging = diagnostics::install(&arguments.log);
     let result = match arguments.command {
         Command::Cluster(arguments) => cluster::run(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Consume(arguments) => consume::run(arguments),
         Command::Group(arguments) => group::run(arguments),
         Command::Produce(arguments) => produce::run(arguments),
-        Command::Start(arguments) => start::run(arguments),
+        Command::Start(arguments) => start::run(arguments, logging),
         Command::Topic(arguments) => topic::run(arguments),
     };
     match result {

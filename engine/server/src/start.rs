@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use anyhow::bail;
 use clap::ValueEnum;
-use ringlog_broker::{BrokerEnd, ShardMessage, Start, StartError, run_shard};
+use ringlog_broker::{BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
 use ringlog_cluster::config::{Backend, BrokerConfig, ConfigLayers, Cores, PropertiesFile, Sources, StaticConfig};
 use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, launch};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -67,7 +67,7 @@ fn parse_cores(text: &str) -> Result<String, String> {
 }
 
 /// Performs the subcommand.
-pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> {
     let (fixed, broker) = configure(&arguments)?;
     let allowance = control_group::read();
     let available = core_affinity::get_core_ids().unwrap_or_default();
@@ -99,6 +99,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         shard_memory_bytes,
         open_files_max: files_of_shard(descriptors, cores.len()),
         store_sizes: None,
+        logging,
         on_listening: Arc::new(move |addresses| {
             // The main thread listens until every shard has ended.
             let _ = listening.send(News::Listening(addresses.to_vec()));

@@ -7,8 +7,9 @@ use ringlog_net::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
 };
 
+use crate::config::{BROKER_LOGGER, CLIENT_METRICS, GROUP, Resource, line, node};
 use crate::session::{Session, every_version, expect};
-use crate::topic::Topic;
+use crate::topic::{Topic, fresh_name};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -105,4 +106,58 @@ fn what_is_not_there_is_told() {
         expect(ask(session, version, TOPIC, "nowhere", None).error_code, ErrorCode::UnknownTopicOrPartition);
         expect(ask(session, version, BROKER, "77777", None).error_code, ErrorCode::InvalidRequest);
     });
+}
+
+#[test]
+fn every_version_describes_groups_subscriptions_and_loggers() {
+    every_version(ApiKey::DescribeConfigs, |session, version| {
+        let name = fresh_name("described");
+        let types = |line: &str| if version >= 3 { line.to_owned() } else { without_types(line) };
+        let described = Resource { kind: GROUP, name: &name }.describe(session, version, None);
+        expect(described.error_code, ErrorCode::None);
+        let keys: Vec<_> = described.configs.iter().map(|config| &*config.name).collect();
+        assert_eq!(keys.len(), 21, "internal keys are not told: {keys:?}");
+        assert!(described.configs.iter().all(|config| !config.read_only && !config.is_sensitive));
+        let of = |key: &str| {
+            let config = described.configs.iter().find(|config| config.name == key);
+            line(&[config.unwrap_or_else(|| panic!("{key} is not described")).clone()])
+        };
+        for expected in [
+            "consumer.session.timeout.ms=45000 5 3 [5:group.consumer.session.timeout.ms=45000]",
+            "consumer.heartbeat.interval.ms=5000 5 3 [5:group.consumer.heartbeat.interval.ms=5000]",
+            "share.auto.offset.reset=latest 5 2 [5:share.auto.offset.reset=latest]",
+            "share.renew.acknowledge.enable=true 5 1 [5:share.renew.acknowledge.enable=true]",
+            "streams.assignor.name=sticky 5 2 [5:group.streams.assignors=sticky]",
+            "streams.rack.aware.assignment.tags= 5 7 [5:group.streams.rack.aware.assignment.tags=]",
+            "errors.deadletterqueue.topic.name= 5 2 [5:errors.deadletterqueue.topic.name=]",
+        ] {
+            assert_eq!(of(expected.split('=').next().expect("a key")), types(expected));
+        }
+        let described = Resource { kind: CLIENT_METRICS, name: &name }.describe(session, version, None);
+        expect(described.error_code, ErrorCode::None);
+        let mut configs = described.configs;
+        configs.sort_by(|left, right| left.name.cmp(&right.name));
+        let expected = "interval.ms=300000 5 3 []; match= 5 7 []; metrics= 5 7 []";
+        assert_eq!(line(&configs), expected.split("; ").map(types).collect::<Vec<_>>().join("; "));
+        let node = node(session);
+        let loggers = Resource { kind: BROKER_LOGGER, name: &node };
+        let described = loggers.describe(session, version, None);
+        expect(described.error_code, ErrorCode::None);
+        let is_root = |config: &&DescribeConfigsResourceResult| config.name == "root";
+        assert!(described.configs.len() > 1 && described.configs.iter().filter(is_root).count() == 1);
+        for logger in described.configs {
+            let is_plain = !logger.read_only && !logger.is_sensitive && logger.synonyms.is_empty();
+            assert!(is_plain && logger.config_source == 6 && logger.config_type == 0, "{logger:?}");
+        }
+        for (kind, name) in [(GROUP, ""), (CLIENT_METRICS, ""), (BROKER_LOGGER, ""), (BROKER_LOGGER, "77"), (64, "x")] {
+            expect(Resource { kind, name }.describe(session, version, None).error_code, ErrorCode::InvalidRequest);
+        }
+    });
+}
+
+/// Before version 3 types are not told.
+fn without_types(line: &str) -> String {
+    let mut words: Vec<_> = line.split(' ').collect();
+    words[2] = "0";
+    words.join(" ")
 }

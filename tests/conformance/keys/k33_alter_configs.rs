@@ -5,18 +5,29 @@ use ringlog_net::messages::ApiKey;
 use ringlog_net::messages::alter_configs::{AlterConfigsRequest, AlterConfigsResource, AlterableConfig};
 use ringlog_net::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 
+use crate::config::{BROKER_LOGGER, CLIENT_METRICS, GROUP, Resource, node};
 use crate::session::{Session, every_version, expect};
-use crate::topic::Topic;
+use crate::topic::{Topic, fresh_name};
 
 const TOPIC: i8 = 2;
 /// Where a value of a topic comes from: its own setting.
 const OF_TOPIC: i8 = 1;
 
 fn alter(session: &mut Session, version: i16, name: &str, settings: &[(&str, &str)], validate_only: bool) -> i16 {
+    alter_any(session, version, Resource { kind: TOPIC, name }, settings, validate_only)
+}
+
+fn alter_any(
+    session: &mut Session,
+    version: i16,
+    of: Resource<'_>,
+    settings: &[(&str, &str)],
+    validate_only: bool,
+) -> i16 {
     let config =
         |(name, value): &(&str, &str)| AlterableConfig { name: (*name).to_owned(), value: Some((*value).to_owned()) };
     let configs = settings.iter().map(config).collect();
-    let resource = AlterConfigsResource { resource_type: TOPIC, resource_name: name.to_owned(), configs };
+    let resource = AlterConfigsResource { resource_type: of.kind, resource_name: of.name.to_owned(), configs };
     session.ask(version, &AlterConfigsRequest { resources: vec![resource], validate_only }).responses[0].error_code
 }
 
@@ -60,5 +71,31 @@ fn a_trial_and_a_refusal_change_nothing() {
         let nowhere = alter(session, version, "there-is-no-such-topic", &[("retention.ms", "1")], false);
         expect(nowhere, ErrorCode::UnknownTopicOrPartition);
         expect_own(session, &topic, &[]);
+    });
+}
+
+#[test]
+fn every_version_sets_all_of_a_group_and_of_a_subscription() {
+    every_version(ApiKey::AlterConfigs, |session, version| {
+        let name = fresh_name("wholly");
+        let group = Resource { kind: GROUP, name: &name };
+        let both = [("consumer.session.timeout.ms", "50000"), ("consumer.heartbeat.interval.ms", "6000")];
+        expect(alter_any(session, version, group, &both, false), ErrorCode::None);
+        let own = "consumer.heartbeat.interval.ms=6000 8 3 [8:consumer.heartbeat.interval.ms=6000 \
+                   5:group.consumer.heartbeat.interval.ms=5000]";
+        group.expect(session, "consumer.heartbeat.interval.ms", own);
+        let bad = [("consumer.session.timeout.ms", "70000")];
+        expect(alter_any(session, version, group, &bad, false), ErrorCode::InvalidConfig);
+        expect(alter_any(session, version, group, &both[..1], false), ErrorCode::None);
+        let inherited = "consumer.heartbeat.interval.ms=5000 5 3 [5:group.consumer.heartbeat.interval.ms=5000]";
+        group.expect(session, "consumer.heartbeat.interval.ms", inherited);
+        let subscription = Resource { kind: CLIENT_METRICS, name: &name };
+        expect(alter_any(session, version, subscription, &[("interval.ms", "200")], false), ErrorCode::None);
+        expect(alter_any(session, version, subscription, &[("metrics", "*")], false), ErrorCode::None);
+        subscription.expect(session, "metrics", "metrics=* 7 7 [7:metrics=*]");
+        subscription.expect(session, "interval.ms", "interval.ms=300000 5 3 []");
+        let node = node(session);
+        let loggers = Resource { kind: BROKER_LOGGER, name: &node };
+        expect(alter_any(session, version, loggers, &[("root", "INFO")], false), ErrorCode::InvalidRequest);
     });
 }

@@ -10,8 +10,9 @@ use ringlog_net::messages::consumer_group_heartbeat::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 
+use crate::config::{DELETE, GROUP, Resource, SET};
 use crate::group::{commit, committed, fresh_group};
-use crate::session::{Session, every_version, expect};
+use crate::session::{Session, every_version, expect, settled};
 use crate::topic::{Topic, fresh_name};
 
 /// How long partitions may be on their way.
@@ -236,5 +237,26 @@ fn offsets_stay_when_a_group_changes_its_protocol() {
         expect(joined.error_code, ErrorCode::None);
         assert_eq!(committed(session, &group, &topic, 0).committed_offset, 7);
         session.ask(version, &beat(&group, "m", LEAVE, None));
+    });
+}
+
+#[test]
+fn settings_of_the_group_are_in_force_at_once() {
+    every_version(ApiKey::ConsumerGroupHeartbeat, |session, version| {
+        let topic = Topic::create(session, "configured", 1);
+        let group = fresh_group(session, "configured");
+        let mut member = Consumer::join(session, version, &group, "a-member-of-its-own", &topic);
+        let own = Resource { kind: GROUP, name: &group };
+        let mut interval_is = |session: &mut Session, expected| {
+            let interval =
+                settled(|| member.beat(session, version).heartbeat_interval_ms, |interval| *interval == expected);
+            assert_eq!(interval, expected);
+        };
+        interval_is(session, 5000);
+        let key = "consumer.heartbeat.interval.ms";
+        expect(own.alter(session, 1, &[(key, SET, Some("7000"))]), ErrorCode::None);
+        interval_is(session, 7000);
+        expect(own.alter(session, 1, &[(key, DELETE, None)]), ErrorCode::None);
+        interval_is(session, 5000);
     });
 }

@@ -1,6 +1,7 @@
 //! Requests of every version of every API key that is served, byte by byte over a socket, against a real process.
 #![forbid(unsafe_code)]
 
+mod config;
 mod group;
 mod k00_produce;
 mod k01_fetch;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringlog_broker::{BrokerEnd, ShardMessage, Start, StartError, run_shard};
+use ringlog_broker::{BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
 use ringlog_cluster::config::{BrokerConfig, ConfigLayers, Sources, StaticConfig};
 use ringlog_reactor::sim::{
     Client as SimClient, DiskEffect, DiskFault, DiskOperation, Errno, Node, Random, Sim, Trigger,
@@ -367,6 +367,9 @@ fn start(plan: &Plan) -> Start {
         "group.initial.rebalance.delay.ms=50".to_owned(),
         "group.min.session.timeout.ms=100".to_owned(),
         format!("group.consumer.session.timeout.ms={}", SESSION_TIMEOUT.as_millis()),
+        "group.consumer.min.session.timeout.ms=1".to_owned(),
+        "group.consumer.heartbeat.interval.ms=100".to_owned(),
+        "group.consumer.min.heartbeat.interval.ms=1".to_owned(),
     ];
     let sources = Sources { set: &set, ..Sources::default() };
     let (fixed, _) = StaticConfig::load(&sources).unwrap_or_else(|errors| panic!("{errors:?}"));
@@ -380,6 +383,7 @@ fn start(plan: &Plan) -> Start {
         shard_memory_bytes: 0,
         open_files_max: 0,
         store_sizes: Some(plan.sizes.clone()),
+        logging: Logging::default(),
         on_listening: Arc::new(|_| {}),
     }
 }

@@ -2,22 +2,24 @@
 //! `IncrementalAlterConfigs`.
 
 use ringlog_cluster::config::{AlterOperation, Alteration};
-use ringlog_cluster::metadata::{AlterConfigs, AlterMode};
+use ringlog_cluster::metadata::AlterMode;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::alter_configs::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse, AlterableConfig,
 };
 
-use crate::config_alteration::{Failure, alter, alter_configs};
+use crate::config_alteration::{Asked, Failure, alter, asked};
+use crate::config_resource::ResourceType;
 use crate::dispatch::{Handled, Incoming, respond};
+use crate::shard::Shard;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: AlterConfigsRequest = incoming.decode()?;
     let version = incoming.version();
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
-        let asked = request.resources.iter().map(asked).collect();
+        let asked = request.resources.iter().map(|resource| changes(&shard, resource)).collect();
         let results = alter(&shard, asked, AlterMode::Whole, request.validate_only).await;
         let responses = request.resources.iter().zip(results).map(|(resource, told)| answer(resource, told));
         let response = AlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() };
@@ -25,13 +27,18 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     }))
 }
 
-fn asked(resource: &AlterConfigsResource) -> Result<AlterConfigs, Failure> {
+fn changes(shard: &Shard, resource: &AlterConfigsResource) -> Result<Asked, Failure> {
+    if ResourceType::from_code(resource.resource_type) == Some(ResourceType::BrokerLogger) {
+        let text = "levels of loggers are changed by IncrementalAlterConfigs, one by one";
+        return Err((ErrorCode::InvalidRequest, text.to_owned()));
+    }
     let set = |config: &AlterableConfig| Alteration {
         key: config.name.clone(),
         operation: AlterOperation::Set,
         value: config.value.clone(),
     };
-    alter_configs(resource.resource_type, &resource.resource_name, resource.configs.iter().map(set).collect())
+    let alterations = resource.configs.iter().map(set).collect();
+    asked(shard, resource.resource_type, &resource.resource_name, alterations)
 }
 
 fn answer(

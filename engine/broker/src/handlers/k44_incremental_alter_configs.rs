@@ -1,7 +1,7 @@
 //! `IncrementalAlterConfigs`, versions 0 and 1 (KIP-339).
 
 use ringlog_cluster::config::{AlterOperation, Alteration};
-use ringlog_cluster::metadata::{AlterConfigs, AlterMode};
+use ringlog_cluster::metadata::AlterMode;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::incremental_alter_configs::{
@@ -9,15 +9,16 @@ use ringlog_net::messages::incremental_alter_configs::{
     IncrementalAlterConfigsResponse,
 };
 
-use crate::config_alteration::{Failure, alter, alter_configs};
+use crate::config_alteration::{Asked, Failure, alter, asked};
 use crate::dispatch::{Handled, Incoming, respond};
+use crate::shard::Shard;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: IncrementalAlterConfigsRequest = incoming.decode()?;
     let version = incoming.version();
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
-        let asked = request.resources.iter().map(asked).collect();
+        let asked = request.resources.iter().map(|resource| changes(&shard, resource)).collect();
         let results = alter(&shard, asked, AlterMode::Incremental, request.validate_only).await;
         let responses = request.resources.iter().zip(results).map(|(resource, told)| answer(resource, told));
         let response = IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() };
@@ -25,9 +26,9 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     }))
 }
 
-fn asked(resource: &AlterConfigsResource) -> Result<AlterConfigs, Failure> {
+fn changes(shard: &Shard, resource: &AlterConfigsResource) -> Result<Asked, Failure> {
     let alterations: Result<Vec<_>, _> = resource.configs.iter().map(alteration).collect();
-    alter_configs(resource.resource_type, &resource.resource_name, alterations?)
+    asked(shard, resource.resource_type, &resource.resource_name, alterations?)
 }
 
 fn alteration(config: &AlterableConfig) -> Result<Alteration, Failure> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ringlog_cluster::group::is_valid_expression;
+use ringlog_cluster::expression::is_valid_expression;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::list_transactions::{ListTransactionsRequest, ListTransactionsResponse};

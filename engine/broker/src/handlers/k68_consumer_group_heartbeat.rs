@@ -1,9 +1,8 @@
 //! `ConsumerGroupHeartbeat`, versions 0 and 1 (KIP-848). What a request has to look like is checked here; what it means is
 //! the coordinator's affair.
 
-use ringlog_cluster::group::{
-    GroupReply, GroupRequest, GroupResponse, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, is_valid_expression,
-};
+use ringlog_cluster::expression::is_valid_expression;
+use ringlog_cluster::group::{GroupReply, GroupRequest, GroupResponse, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};

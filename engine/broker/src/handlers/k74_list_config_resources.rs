@@ -1,6 +1,8 @@
 //! `ListConfigResources`, versions 0 and 1 (KIP-1142): the names of what can be configured.
 
-use ringlog_cluster::image::Image;
+use std::sync::Arc;
+
+use ringlog_cluster::image::{self, Image};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::list_config_resources::{
@@ -38,9 +40,20 @@ fn resources(image: &Image, resource_type: ResourceType) -> Vec<ConfigResource> 
         ResourceType::Broker | ResourceType::BrokerLogger => {
             image.brokers().map(|broker| broker.id.to_string()).collect()
         }
-        // Of these only the ones that have settings are listed, and none can have any yet.
-        ResourceType::ClientMetrics | ResourceType::Group => Vec::new(),
+        // Of these the ones that have settings are listed.
+        ResourceType::ClientMetrics => configured(image, |resource| match resource {
+            image::ConfigResource::ClientMetrics(name) => Some(name),
+            _ => None,
+        }),
+        ResourceType::Group => configured(image, |resource| match resource {
+            image::ConfigResource::Group(name) => Some(name),
+            _ => None,
+        }),
     };
     let resource = |resource_name| ConfigResource { resource_name, resource_type: resource_type.code() };
     names.into_iter().map(resource).collect()
+}
+
+fn configured(image: &Image, name: impl Fn(&image::ConfigResource) -> Option<&Arc<str>>) -> Vec<String> {
+    image.configured_resources().filter_map(|resource| name(resource)).map(|name| name.to_string()).collect()
 }

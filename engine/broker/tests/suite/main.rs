@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringlog_broker::{BrokerEnd, ShardMessage, Start, StartError, run_shard};
+use ringlog_broker::{BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
 use ringlog_cluster::config::{BrokerConfig, ConfigLayers, Sources, StaticConfig};
 use ringlog_net::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 use ringlog_net::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
@@ -71,6 +71,7 @@ impl Broker {
             shard_memory_bytes: 0,
             open_files_max: 0,
             store_sizes: None,
+            logging: Logging::default(),
             on_listening: Arc::new(|_| {}),
         };
         let mut sim = Sim::new(seed, options);

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use ringlog_net::error::ErrorCode;
 use thiserror::Error;
 
-use super::describe::topic_value;
+use super::describe::{client_metrics_value, group_value, topic_value};
+use super::group_rules::check_group;
 use super::key::{ConfigKey, Effect, Expected, Kind, Scope, split_list};
-use super::keys::{broker_key, topic_key};
+use super::keys::{broker_key, client_metrics_key, group_key, topic_key};
 use super::layers::{ConfigLayers, ConfigMap};
 use super::value::Value;
 
@@ -20,6 +21,10 @@ pub enum ConfigTarget {
     Broker,
     /// All brokers.
     AllBrokers,
+    /// A group, whatever its protocol.
+    Group,
+    /// A subscription to metrics of clients (KIP-714).
+    ClientMetrics,
 }
 
 /// One change of one key.
@@ -115,8 +120,8 @@ pub enum AlterError {
 }
 
 impl AlterError {
-    /// The error as Kafka's clients know it. Kafka calls a value that a topic cannot have an invalid configuration, and
-    /// one that a broker cannot have an invalid request.
+    /// The error as Kafka's clients know it. Kafka calls a value that a topic or a group cannot have an invalid
+    /// configuration, and one that a broker cannot have an invalid request.
     pub fn code(&self, target: ConfigTarget) -> ErrorCode {
         match self {
             Self::DuplicateKey(_)
@@ -127,11 +132,20 @@ impl AlterError {
             Self::NotAList(_) => ErrorCode::InvalidConfig,
             Self::UnknownKey(_) | Self::InvalidValue { .. } | Self::Refused { .. } | Self::Conflict(_) => {
                 match target {
-                    ConfigTarget::Topic => ErrorCode::InvalidConfig,
-                    ConfigTarget::Broker | ConfigTarget::AllBrokers => ErrorCode::InvalidRequest,
+                    ConfigTarget::Topic | ConfigTarget::Group => ErrorCode::InvalidConfig,
+                    ConfigTarget::ClientMetrics if self.is_about("match") => ErrorCode::InvalidConfig,
+                    ConfigTarget::Broker | ConfigTarget::AllBrokers | ConfigTarget::ClientMetrics => {
+                        ErrorCode::InvalidRequest
+                    }
                 }
             }
         }
+    }
+}
+
+impl AlterError {
+    fn is_about(&self, name: &str) -> bool {
+        matches!(self, Self::InvalidValue { key, .. } if key == name)
     }
 }
 
@@ -197,6 +211,8 @@ fn known_key(target: ConfigTarget, name: &str) -> Result<&'static ConfigKey, Alt
     let key = match target {
         ConfigTarget::Topic => topic_key(name),
         ConfigTarget::Broker | ConfigTarget::AllBrokers => broker_key(name),
+        ConfigTarget::Group => group_key(name),
+        ConfigTarget::ClientMetrics => client_metrics_key(name),
     };
     let key = key.ok_or_else(|| AlterError::UnknownKey(name.to_owned()))?;
     match (target, key.scope) {
@@ -232,6 +248,8 @@ fn altered_list(
     }
     let in_force = match target {
         ConfigTarget::Topic => topic_value(key.name, current, layers),
+        ConfigTarget::Group => group_value(key.name, current, layers),
+        ConfigTarget::ClientMetrics => client_metrics_value(key.name, current),
         ConfigTarget::Broker | ConfigTarget::AllBrokers => match current.get(key.name) {
             Some(text) => key.parse(text).ok(),
             None => layers.fixed.setting(key.name).map(|setting| setting.value.clone()).or_else(|| key.default_value()),
@@ -261,7 +279,7 @@ fn check_whole(
     changes: &ConfigChanges,
     layers: &ConfigLayers<'_>,
 ) -> Result<(), AlterError> {
-    if target != ConfigTarget::Topic {
+    if matches!(target, ConfigTarget::Broker | ConfigTarget::AllBrokers) {
         return Ok(());
     }
     let mut settings = current.clone();
@@ -271,7 +289,11 @@ fn check_whole(
             None => settings.remove(key),
         };
     }
-    check_topic(&settings, layers)
+    match target {
+        ConfigTarget::Topic => check_topic(&settings, layers),
+        ConfigTarget::Group => check_group(&settings, layers),
+        ConfigTarget::Broker | ConfigTarget::AllBrokers | ConfigTarget::ClientMetrics => Ok(()),
+    }
 }
 
 /// Looks whether the values in force of a topic with these settings go together.

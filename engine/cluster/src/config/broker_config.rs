@@ -6,6 +6,7 @@ use std::time::Duration;
 use ringlog_storage::types::BrokerId;
 
 use super::group_config::GroupConfig;
+use super::group_rules::check_bounds;
 use super::key::Cores;
 use super::layers::ConfigLayers;
 use super::listener::{Listener, parse_listeners};
@@ -103,6 +104,7 @@ impl BrokerConfig {
             Vec::new()
         });
         errors.extend(check_roles(layers).err());
+        errors.extend(check_bounds(layers));
         if !errors.is_empty() {
             return Err(errors);
         }

@@ -1,8 +1,10 @@
 //! Configuration as `DescribeConfigs` tells it: every key with its value, where that comes from, and the synonyms that
 //! would count without it (`DescribeConfigsResponse` v1 to v4).
 
-use super::key::{ConfigKey, Kind, Scope, Unit};
-use super::keys::{broker_key, broker_keys, topic_key, topic_keys};
+use super::key::{ConfigKey, Kind, Scope, Synonym, Unit};
+use super::keys::{
+    broker_key, broker_keys, client_metrics_key, client_metrics_keys, group_key, group_keys, topic_key, topic_keys,
+};
 use super::layers::{ConfigLayers, ConfigMap, ConfigSource};
 use super::value::Value;
 
@@ -44,6 +46,26 @@ pub fn describe_topic(settings: &ConfigMap, layers: &ConfigLayers<'_>) -> Vec<De
     topic_keys().iter().filter(is_told).map(|key| describe_topic_key(key, settings, layers)).collect()
 }
 
+/// Every key of a group with these settings of its own.
+pub fn describe_group(settings: &ConfigMap, layers: &ConfigLayers<'_>) -> Vec<DescribedConfig> {
+    let is_told = |key: &&ConfigKey| !key.internal || settings.contains_key(key.name);
+    let described = |key: &'static ConfigKey| {
+        let layers = group_layers(key, settings, layers);
+        describe(key, layers.first().map(|layer| &layer.value), &layers)
+    };
+    group_keys().iter().filter(is_told).map(described).collect()
+}
+
+/// Every key of a subscription to metrics of clients with these settings. What nobody has set is told without a synonym.
+pub fn describe_client_metrics(settings: &ConfigMap) -> Vec<DescribedConfig> {
+    let described = |key: &'static ConfigKey| {
+        let own = own_layer(key, settings, ConfigSource::ClientMetrics);
+        let value = own.as_ref().map(|layer| layer.value.clone()).or_else(|| key.default_value());
+        describe(key, value.as_ref(), own.as_slice())
+    };
+    client_metrics_keys().iter().map(described).collect()
+}
+
 /// Every key of a broker.
 pub fn describe_broker(layers: &ConfigLayers<'_>) -> Vec<DescribedConfig> {
     let mut described: Vec<_> = broker_keys()
@@ -76,7 +98,20 @@ pub fn topic_value(name: &str, settings: &ConfigMap, layers: &ConfigLayers<'_>) 
     topic_layers(key, settings, layers).into_iter().next().map(|layer| layer.value).or_else(|| key.default_value())
 }
 
-/// A setting of a topic's key or of one of its synonyms.
+/// The value in force of a group's key, `None` if it is null. Panics for a key that is not in the table.
+pub(super) fn group_value(name: &str, settings: &ConfigMap, layers: &ConfigLayers<'_>) -> Option<Value> {
+    let key = group_key(name).unwrap_or_else(|| panic!("{name} is not in the table of group keys"));
+    group_layers(key, settings, layers).into_iter().next().map(|layer| layer.value)
+}
+
+/// The value in force of a key of client metrics. Panics for a key that is not in the table.
+pub(super) fn client_metrics_value(name: &str, settings: &ConfigMap) -> Option<Value> {
+    let key = client_metrics_key(name).unwrap_or_else(|| panic!("{name} is not in the table of client metrics"));
+    let own = own_layer(key, settings, ConfigSource::ClientMetrics).map(|layer| layer.value);
+    own.or_else(|| key.default_value())
+}
+
+/// A setting of a key or of one of its synonyms.
 struct Layer {
     name: &'static str,
     /// As it was set.
@@ -90,15 +125,32 @@ struct Layer {
 /// keys in the order of their precedence.
 fn topic_layers(key: &'static ConfigKey, settings: &ConfigMap, layers: &ConfigLayers<'_>) -> Vec<Layer> {
     let Scope::Topic(synonyms) = key.scope else { panic!("{} is not a topic's key", key.name) };
-    let own = settings.get(key.name).and_then(|text| key.parse(text).ok());
-    let own = own.map(|value| Layer { name: key.name, set: value.clone(), value, source: ConfigSource::Topic });
-    let mut inherited: Vec<Layer> = Vec::new();
-    for synonym in synonyms {
-        inherited.extend(layers_of(synonym.name, synonym.unit, layers));
-    }
+    let own = own_layer(key, settings, ConfigSource::Topic);
+    own.into_iter().chain(inherited_layers(synonyms, layers)).collect()
+}
+
+/// The same for a group's key, with the default of a key that is the group's alone.
+fn group_layers(key: &'static ConfigKey, settings: &ConfigMap, layers: &ConfigLayers<'_>) -> Vec<Layer> {
+    let Scope::Group(synonyms) = key.scope else { panic!("{} is not a group's key", key.name) };
+    let own = own_layer(key, settings, ConfigSource::Group);
+    let default = key.default_value().filter(|_| synonyms.is_empty());
+    let default =
+        default.map(|value| Layer { name: key.name, set: value.clone(), value, source: ConfigSource::Default });
+    own.into_iter().chain(inherited_layers(synonyms, layers)).chain(default).collect()
+}
+
+/// What was set for the resource itself.
+fn own_layer(key: &'static ConfigKey, settings: &ConfigMap, source: ConfigSource) -> Option<Layer> {
+    let value = key.parse(settings.get(key.name)?).ok()?;
+    Some(Layer { name: key.name, set: value.clone(), value, source })
+}
+
+fn inherited_layers(synonyms: &[Synonym], layers: &ConfigLayers<'_>) -> Vec<Layer> {
+    let mut inherited: Vec<Layer> =
+        synonyms.iter().flat_map(|synonym| layers_of(synonym.name, synonym.unit, layers)).collect();
     // Stable: within one source the order of precedence stays.
     inherited.sort_by_key(|layer| layer.source.wire_code());
-    own.into_iter().chain(inherited).collect()
+    inherited
 }
 
 fn layers_of(name: &'static str, unit: Unit, layers: &ConfigLayers<'_>) -> impl Iterator<Item = Layer> {

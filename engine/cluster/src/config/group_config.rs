@@ -1,6 +1,8 @@
 //! The settings of a broker that its group coordinators follow.
 
-use super::layers::ConfigLayers;
+use super::keys::group_key;
+use super::layers::{ConfigLayers, ConfigMap};
+use super::value::Value;
 
 /// What group coordinators are configured with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,8 +19,16 @@ pub struct GroupConfig {
     pub consumer_members_max: i64,
     /// `group.consumer.session.timeout.ms`.
     pub consumer_session_timeout_ms: i64,
+    /// `group.consumer.min.session.timeout.ms`.
+    pub consumer_session_timeout_ms_min: i64,
+    /// `group.consumer.max.session.timeout.ms`.
+    pub consumer_session_timeout_ms_max: i64,
     /// `group.consumer.heartbeat.interval.ms`.
     pub consumer_heartbeat_interval_ms: i64,
+    /// `group.consumer.min.heartbeat.interval.ms`.
+    pub consumer_heartbeat_interval_ms_min: i64,
+    /// `group.consumer.max.heartbeat.interval.ms`.
+    pub consumer_heartbeat_interval_ms_max: i64,
     /// `group.consumer.migration.policy`.
     pub migration: MigrationPolicy,
     /// `group.consumer.assignors`, the default first.
@@ -64,8 +74,12 @@ impl GroupConfig {
             initial_rebalance_delay_ms: layers.integer("group.initial.rebalance.delay.ms"),
             consumer_members_max: layers.integer("group.consumer.max.size"),
             consumer_session_timeout_ms: layers.integer("group.consumer.session.timeout.ms"),
+            consumer_session_timeout_ms_min: layers.integer("group.consumer.min.session.timeout.ms"),
+            consumer_session_timeout_ms_max: layers.integer("group.consumer.max.session.timeout.ms"),
             consumer_heartbeat_interval_ms: layers.integer("group.consumer.heartbeat.interval.ms"),
             migration: MigrationPolicy::new(&layers.text("group.consumer.migration.policy")),
+            consumer_heartbeat_interval_ms_min: layers.integer("group.consumer.min.heartbeat.interval.ms"),
+            consumer_heartbeat_interval_ms_max: layers.integer("group.consumer.max.heartbeat.interval.ms"),
             consumer_assignors: layers.list("group.consumer.assignors"),
             offset_metadata_bytes_max: layers.integer("offset.metadata.max.bytes"),
             offsets_retention_minutes: layers.integer("offsets.retention.minutes"),
@@ -75,8 +89,54 @@ impl GroupConfig {
         }
     }
 
+    /// How long a member of the consumer group with these settings may be silent.
+    pub fn consumer_session_timeout_ms_of(&self, group: &ConfigMap) -> i64 {
+        let (least, most) = (self.consumer_session_timeout_ms_min, self.consumer_session_timeout_ms_max);
+        own(group, "consumer.session.timeout.ms", least, most).unwrap_or(self.consumer_session_timeout_ms)
+    }
+
+    /// The heartbeat interval of the members of the consumer group with these settings.
+    pub fn consumer_heartbeat_interval_ms_of(&self, group: &ConfigMap) -> i64 {
+        let (least, most) = (self.consumer_heartbeat_interval_ms_min, self.consumer_heartbeat_interval_ms_max);
+        own(group, "consumer.heartbeat.interval.ms", least, most).unwrap_or(self.consumer_heartbeat_interval_ms)
+    }
+
     /// The assignor of consumer groups whose members ask for none.
     pub fn default_assignor(&self) -> &str {
         self.consumer_assignors.first().map_or("uniform", String::as_str)
+    }
+}
+
+/// What a group has set itself, within the bounds of the broker: they may have been changed since.
+fn own(group: &ConfigMap, name: &str, least: i64, most: i64) -> Option<i64> {
+    match group_key(name)?.parse(group.get(name)?) {
+        Ok(Value::Integer(value)) => Some(value.min(most).max(least)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, StaticConfig};
+
+    #[test]
+    fn a_group_s_own_settings_count_within_the_bounds_of_the_broker() {
+        let check = |set: &[&str], group: &[(&str, &str)], session, heartbeat| {
+            let set: Vec<String> = set.iter().map(|setting| (*setting).to_owned()).collect();
+            let sources = Sources { set: &set, ..Sources::default() };
+            let (fixed, _) = StaticConfig::load(&sources).expect("every value is valid");
+            let config = GroupConfig::new(&ConfigLayers::of_start(&fixed));
+            let group = group.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            assert_eq!(config.consumer_session_timeout_ms_of(&group), session, "{set:?} {group:?}");
+            assert_eq!(config.consumer_heartbeat_interval_ms_of(&group), heartbeat, "{set:?} {group:?}");
+        };
+        let group = [("consumer.session.timeout.ms", "50000"), ("consumer.heartbeat.interval.ms", "5500")];
+        check(&[], &[], 45_000, 5000);
+        check(&[], &group, 50_000, 5500);
+        check(&["group.consumer.max.session.timeout.ms=46000"], &group, 46_000, 5500);
+        check(&["group.consumer.min.heartbeat.interval.ms=6000"], &group, 50_000, 6000);
+        check(&["group.consumer.session.timeout.ms=46000"], &group[1..], 46_000, 5500);
+        check(&[], &[("consumer.session.timeout.ms", "of another release")], 45_000, 5000);
     }
 }

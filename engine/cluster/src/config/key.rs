@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::client_metrics::{ClientField, ClientSelector};
 use super::value::{Value, parse_byte_size};
 
 /// One row of the table of configuration keys.
@@ -86,6 +87,14 @@ pub enum Valid {
     OneOfIgnoringCase(&'static [&'static str]),
     /// A list of these texts.
     EachOf(&'static [&'static str]),
+    /// A list without blank items.
+    NotBlank,
+    /// A list without blank items that names nothing twice.
+    Distinct,
+    /// Where share groups begin to read: `latest`, `earliest`, or `by_duration:` and a duration of ISO 8601.
+    OffsetReset,
+    /// Selectors of clients, `name=expression` each.
+    ClientMatch,
     /// A list of `partition:broker` pairs, or `*`.
     ThrottledReplicas,
     /// `all`, a count, or a list of core numbers and ranges of them.
@@ -105,18 +114,22 @@ pub enum Scope {
     ClusterWide,
     /// For a topic; broker keys that it falls back to, the strongest first.
     Topic(&'static [Synonym]),
+    /// For a group; broker keys that it falls back to, the strongest first.
+    Group(&'static [Synonym]),
+    /// For a subscription to metrics of clients (KIP-714).
+    ClientMetrics,
 }
 
-/// A broker key that a topic key falls back to.
+/// A broker key that a topic's or a group's key falls back to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Synonym {
     /// The broker key.
     pub name: &'static str,
-    /// The unit of its value, where the topic key is in milliseconds.
+    /// The unit of its value, where the key that falls back to it is in milliseconds.
     pub unit: Unit,
 }
 
-/// How a broker key's value becomes its topic key's value.
+/// How a broker key's value becomes the value of a key that falls back to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unit {
     /// As it is.
@@ -125,13 +138,21 @@ pub enum Unit {
     Minutes,
     /// Hours to milliseconds.
     Hours,
+    /// The first item of a list.
+    First,
 }
 
 impl Unit {
-    /// The value in the topic key's unit. Negative numbers mean "without end" in every unit.
+    /// The value in the unit of the key that falls back to it. Negative numbers mean "without end" in every unit.
     pub fn convert(self, value: Value) -> Value {
         let factor = match self {
             Self::Same => return value,
+            Self::First => {
+                return match value {
+                    Value::List(items) => Value::Text(items.into_iter().next().unwrap_or_default()),
+                    other => other,
+                };
+            }
             Self::Minutes => 60_000,
             Self::Hours => 3_600_000,
         };
@@ -190,11 +211,23 @@ impl ConfigKey {
             Kind::Long => text.parse().ok().map(Value::Integer),
             Kind::Double => text.parse().ok().filter(|number: &f64| number.is_finite()).map(Value::Double),
             Kind::String | Kind::Password | Kind::Class => Some(Value::Text(text.to_owned())),
+            Kind::List if !self.accepts_items(text) => None,
             Kind::List => Some(Value::List(split_list(text))),
             Kind::Bytes if text == "auto" => Some(Value::Text(text.to_owned())),
             Kind::Bytes => parse_byte_size(text).map(Value::Integer),
         };
         value.filter(|value| self.accepts(value)).ok_or_else(|| Expected(self.expected()))
+    }
+
+    /// Whether the items of a list may stand as they do, before blanks and repetitions are taken out of it.
+    fn accepts_items(&self, text: &str) -> bool {
+        let items = || text.split(',').map(str::trim);
+        let is_whole = text.is_empty() || items().all(|item| !item.is_empty());
+        match self.valid {
+            Valid::NotBlank | Valid::ClientMatch => is_whole,
+            Valid::Distinct => text.is_empty() || is_whole && items().count() == split_list(text).len(),
+            _ => true,
+        }
     }
 
     fn accepts(&self, value: &Value) -> bool {
@@ -213,6 +246,9 @@ impl ConfigKey {
                 names.iter().any(|name| name.eq_ignore_ascii_case(text))
             }
             (Valid::EachOf(names), Value::List(items)) => items.iter().all(|item| names.contains(&item.as_str())),
+            (Valid::NotBlank | Valid::Distinct, Value::List(_)) => true,
+            (Valid::OffsetReset, Value::Text(text)) => is_offset_reset(text),
+            (Valid::ClientMatch, Value::List(items)) => items.iter().all(|item| ClientSelector::parse(item).is_some()),
             (Valid::ThrottledReplicas, Value::List(items)) => are_throttled_replicas(items),
             (Valid::Cores, Value::Text(text)) => Cores::parse(text).is_some(),
             _ => false,
@@ -247,6 +283,10 @@ impl ConfigKey {
             Valid::OneOf(names) => format!("one of {}", names.join(", ")),
             Valid::OneOfIgnoringCase(names) => format!("one of {} (in any case)", names.join(", ")),
             Valid::EachOf(names) => format!("a comma-separated list of {}", names.join(", ")),
+            Valid::NotBlank => "a comma-separated list without blank items".to_owned(),
+            Valid::Distinct => "a comma-separated list that names nothing twice".to_owned(),
+            Valid::OffsetReset => "latest, earliest, or by_duration: and a duration such as P1DT2H".to_owned(),
+            Valid::ClientMatch => format!("a comma-separated list of name=expression, of {}", ClientField::names()),
             Valid::ThrottledReplicas => "partition:broker pairs separated by commas, or *".to_owned(),
             Valid::Cores => "all, a number of cores, or core numbers such as 0-3,6".to_owned(),
             Valid::AutoOrBytes(least) => format!("auto, or {number} from {least} on"),
@@ -273,6 +313,38 @@ pub(super) fn split_list(text: &str) -> Vec<String> {
         }
     }
     items
+}
+
+fn is_offset_reset(text: &str) -> bool {
+    matches!(text, "latest" | "earliest") || text.strip_prefix("by_duration:").is_some_and(is_duration)
+}
+
+/// Whether a text is a duration of ISO 8601 in days, hours, minutes and seconds, at least one of them, none negative.
+fn is_duration(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    let text = text.strip_prefix('+').unwrap_or(&text);
+    let Some(rest) = text.strip_prefix('P') else { return false };
+    let (days, times) = rest.split_once('T').map_or((rest, None), |(days, times)| (days, Some(times)));
+    let is_in_order = |mut rest: &str, units: &str| {
+        let mut units = units.chars();
+        while !rest.is_empty() {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let Ok(_) = rest[..digits].parse::<u32>() else { return false };
+            rest = &rest[digits..];
+            let fraction =
+                rest.strip_prefix(['.', ',']).map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+            let has_fraction = fraction.is_some();
+            rest = fraction.unwrap_or(rest);
+            let Some(unit) = rest.chars().next().filter(|unit| units.any(|known| known == *unit)) else { return false };
+            if has_fraction && unit != 'S' {
+                return false;
+            }
+            rest = &rest[unit.len_utf8()..];
+        }
+        true
+    };
+    let is_given = !days.is_empty() || times.is_some();
+    is_given && is_in_order(days, "D") && times.is_none_or(|times| !times.is_empty() && is_in_order(times, "HMS"))
 }
 
 fn are_throttled_replicas(items: &[String]) -> bool {
@@ -322,3 +394,6 @@ impl Cores {
         Some(Self::These(cores))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! A row reads `name: Kind = default, valid, scope, effect`, under one line of documentation. Kafka's keys carry the
 //! types, defaults and ranges of Apache Kafka 4.4, except where one of [`DEFAULTS_OF_OUR_OWN`] says why not.
 
+mod client_metrics;
+mod group;
 mod groups;
 mod log;
 mod network;
@@ -53,6 +55,16 @@ pub fn topic_keys() -> &'static [ConfigKey] {
     topic::ROWS
 }
 
+/// Every key of a group, in alphabetical order.
+pub fn group_keys() -> &'static [ConfigKey] {
+    group::ROWS
+}
+
+/// Every key of a subscription to metrics of clients, in alphabetical order.
+pub fn client_metrics_keys() -> &'static [ConfigKey] {
+    client_metrics::ROWS
+}
+
 /// The broker key of this name.
 pub fn broker_key(name: &str) -> Option<&'static ConfigKey> {
     BROKER_TABLES.iter().find_map(|rows| find(rows, name))
@@ -61,6 +73,16 @@ pub fn broker_key(name: &str) -> Option<&'static ConfigKey> {
 /// The topic key of this name.
 pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
     find(topic::ROWS, name)
+}
+
+/// The group key of this name.
+pub fn group_key(name: &str) -> Option<&'static ConfigKey> {
+    find(group::ROWS, name)
+}
+
+/// The key of this name of a subscription to metrics of clients.
+pub fn client_metrics_key(name: &str) -> Option<&'static ConfigKey> {
+    find(client_metrics::ROWS, name)
 }
 
 /// Rows stand in alphabetical order in every table.

@@ -25,6 +25,12 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// Set by nobody.
     Default = 5,
+    /// Set at run time for a logger of this broker, or by its start.
+    BrokerLogger = 6,
+    /// Set for a subscription to metrics of clients.
+    ClientMetrics = 7,
+    /// Set for the group.
+    Group = 8,
 }
 
 impl ConfigSource {

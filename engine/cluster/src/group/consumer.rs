@@ -29,7 +29,6 @@ use super::{GroupId, MemberId};
 
 pub(super) use heartbeat::ConsumerSessions;
 pub(super) use migration::upgraded;
-pub use subscription::is_valid_expression;
 
 /// The protocol type of these groups.
 pub(super) const PROTOCOL_TYPE: &str = "consumer";

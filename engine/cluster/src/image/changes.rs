@@ -42,6 +42,7 @@ impl Image {
                     }
                 }
                 ConfigResource::Broker(id) if *id != broker => {}
+                ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => {}
                 ConfigResource::Broker(_) | ConfigResource::AllBrokers => return self.all_topics(older, changes),
             }
         }

@@ -17,6 +17,8 @@ use crate::config::{Endpoint, SecurityProtocol};
 /// Numbers of resources in `ConfigRecord`, those of `ConfigResource.Type` in Kafka.
 pub(super) const TOPIC_RESOURCE: i8 = 2;
 pub(super) const BROKER_RESOURCE: i8 = 4;
+pub(super) const CLIENT_METRICS_RESOURCE: i8 = 16;
+pub(super) const GROUP_RESOURCE: i8 = 32;
 
 /// The most listeners of one registration.
 const LISTENERS_MAX: usize = 256;
@@ -282,6 +284,8 @@ const NO_LEADER_CHANGE: i32 = -2;
 fn resource(kind: i8, name: &str) -> Result<ConfigResource, ReplayError> {
     match (kind, name) {
         (TOPIC_RESOURCE, name) => Some(ConfigResource::Topic(name.into())),
+        (GROUP_RESOURCE, name) => Some(ConfigResource::Group(name.into())),
+        (CLIENT_METRICS_RESOURCE, name) => Some(ConfigResource::ClientMetrics(name.into())),
         (BROKER_RESOURCE, "") => Some(ConfigResource::AllBrokers),
         (BROKER_RESOURCE, name) => name.parse().ok().map(|id| ConfigResource::Broker(BrokerId::new(id))),
         _ => None,

@@ -6,7 +6,7 @@ use ringlog_net::messages::metadata_log::{
 };
 use ringlog_storage::types::{BrokerId, ProducerId, Uuid};
 
-use super::replay::{BROKER_RESOURCE, TOPIC_RESOURCE};
+use super::replay::{BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE, TOPIC_RESOURCE};
 use super::{BrokerImage, ConfigResource, Image, PartitionImage, quota_record, scram_record};
 use crate::metadata::METADATA_VERSION;
 
@@ -104,6 +104,8 @@ pub(crate) fn config_record(resource: &ConfigResource, key: &str, value: Option<
         ConfigResource::Topic(name) => (TOPIC_RESOURCE, name.to_string()),
         ConfigResource::Broker(id) => (BROKER_RESOURCE, id.to_string()),
         ConfigResource::AllBrokers => (BROKER_RESOURCE, String::new()),
+        ConfigResource::Group(name) => (GROUP_RESOURCE, name.to_string()),
+        ConfigResource::ClientMetrics(name) => (CLIENT_METRICS_RESOURCE, name.to_string()),
     };
     MetadataRecord::Config(ConfigRecord {
         resource_type,

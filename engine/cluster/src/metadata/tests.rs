@@ -6,6 +6,7 @@ use ringlog_net::wire::{Reader, Writer};
 use ringlog_storage::types::{PartitionIndex, ProducerId, Uuid};
 
 mod features;
+mod named_resources;
 mod quotas;
 mod scram;
 

@@ -6,8 +6,8 @@ use crate::config::key::Valid::{Any, AtLeast, EachOf, OneOfIgnoringCase};
 
 use super::keys;
 use super::reason::{
-    BOTH_PROTOCOLS, LATER_CLUSTER, LATER_GROUP_SETTINGS, OWN_ASSIGNMENT, OWN_BUFFERS, OWN_COMMITS, OWN_EXPRESSIONS,
-    THREADS, UNCOMPRESSED_GROUPS,
+    BOTH_PROTOCOLS, LATER_CLUSTER, OWN_ASSIGNMENT, OWN_BUFFERS, OWN_COMMITS, OWN_EXPRESSIONS, THREADS,
+    UNCOMPRESSED_GROUPS,
 };
 
 keys! {
@@ -20,22 +20,22 @@ keys! {
     /// Heartbeat interval given to members of consumer groups.
     "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Acts;
     /// The most a group may set that interval to.
-    "group.consumer.max.assignment.interval.ms": Int = "15000", AtLeast(0), ReadOnly, LATER_GROUP_SETTINGS;
+    "group.consumer.max.assignment.interval.ms": Int = "15000", AtLeast(0), ReadOnly, OWN_ASSIGNMENT;
     /// The most a group may set its heartbeat interval to.
-    "group.consumer.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), ReadOnly, LATER_GROUP_SETTINGS;
+    "group.consumer.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), ReadOnly, Acts;
     /// The most a group may set its session timeout to.
-    "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, LATER_GROUP_SETTINGS;
+    "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, Acts;
     /// The most members of a consumer group.
     "group.consumer.max.size": Int = "2147483647", AtLeast(1), ReadOnly, Acts;
     /// In which directions groups may change between the two protocols.
     "group.consumer.migration.policy": String = "bidirectional",
         OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), ReadOnly, Acts;
     /// The least a group may set that interval to.
-    "group.consumer.min.assignment.interval.ms": Int = "0", AtLeast(0), ReadOnly, LATER_GROUP_SETTINGS;
+    "group.consumer.min.assignment.interval.ms": Int = "0", AtLeast(0), ReadOnly, OWN_ASSIGNMENT;
     /// The least a group may set its heartbeat interval to.
-    "group.consumer.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, LATER_GROUP_SETTINGS;
+    "group.consumer.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Acts;
     /// The least a group may set its session timeout to.
-    "group.consumer.min.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, LATER_GROUP_SETTINGS;
+    "group.consumer.min.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Acts;
     /// How often subscribed expressions are matched against topics again.
     "group.consumer.regex.refresh.interval.ms": Int = "600000", AtLeast(10_000), ReadOnly, OWN_EXPRESSIONS, internal;
     /// How long a member of a consumer group may be silent.

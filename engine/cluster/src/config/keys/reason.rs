@@ -62,9 +62,6 @@ pub(super) const OWN_EXPRESSIONS: Effect =
     Effect::Accepted("expressions are matched again in the first heartbeat after topics have changed");
 /// Which protocols groups may speak.
 pub(super) const BOTH_PROTOCOLS: Effect = Effect::Accepted("classic and consumer groups are served, and no others");
-/// Settings of single groups.
-pub(super) const LATER_GROUP_SETTINGS: Effect =
-    Effect::Accepted("groups have no settings of their own yet that it would bound");
 /// Share groups.
 pub(super) const LATER_SHARE: Effect = Effect::Accepted("share groups are not supported yet");
 /// Streams groups.

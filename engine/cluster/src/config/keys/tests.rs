@@ -6,12 +6,12 @@ use super::*;
 use crate::config::key::{Effect, Scope};
 
 fn all_keys() -> impl Iterator<Item = &'static ConfigKey> {
-    broker_keys().chain(topic_keys())
+    broker_keys().chain(topic_keys()).chain(group_keys()).chain(client_metrics_keys())
 }
 
 #[test]
 fn every_table_is_sorted_and_no_key_stands_in_two() {
-    for rows in BROKER_TABLES.iter().chain([&topic::ROWS]) {
+    for rows in BROKER_TABLES.iter().chain([&topic::ROWS, &group::ROWS, &client_metrics::ROWS]) {
         for pair in rows.windows(2) {
             assert!(pair[0].name < pair[1].name, "{} before {}", pair[0].name, pair[1].name);
         }
@@ -53,7 +53,21 @@ fn every_default_is_valid_and_says_itself_again() {
 #[test]
 fn scopes_fit_their_tables_and_synonyms_exist() {
     for key in broker_keys() {
-        assert!(!matches!(key.scope, Scope::Topic(_)), "{}", key.name);
+        let is_a_broker_s = matches!(key.scope, Scope::ReadOnly | Scope::PerBroker | Scope::ClusterWide);
+        assert!(is_a_broker_s, "{}", key.name);
+    }
+    for key in group_keys() {
+        let Scope::Group(synonyms) = key.scope else { panic!("{} is no group's key", key.name) };
+        for synonym in synonyms {
+            let inherited = broker_key(synonym.name).and_then(ConfigKey::default_value);
+            let inherited = inherited.map(|value| synonym.unit.convert(value));
+            // What nobody has set comes from the broker's row.
+            assert!(inherited.is_some(), "{} of {}", synonym.name, key.name);
+            assert!(key.default.is_none() || inherited == key.default_value(), "{}", key.name);
+        }
+    }
+    for key in client_metrics_keys() {
+        assert_eq!(key.scope, Scope::ClientMetrics, "{}", key.name);
     }
     for key in topic_keys() {
         let Scope::Topic(synonyms) = key.scope else { panic!("{} is no topic's key", key.name) };
@@ -71,6 +85,7 @@ fn every_key_that_acts_is_read_somewhere() {
         include_str!("../topic_config.rs"),
         include_str!("../listener.rs"),
         include_str!("../group_config.rs"),
+        include_str!("../client_metrics.rs"),
     ];
     let is_read = |name: &str| readers.iter().any(|text| text.contains(&format!("\"{name}\"")));
     let inherited: BTreeSet<&str> = topic_keys()

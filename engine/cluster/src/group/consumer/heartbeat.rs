@@ -79,8 +79,8 @@ impl ConsumerSessions {
     ) {
         let millis = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
         let classic = metadata.classic_member_metadata.as_ref();
-        let timeout_ms =
-            classic.map_or(turn.config.consumer_session_timeout_ms, |classic| classic.session_timeout_ms.into());
+        let own = || turn.config.consumer_session_timeout_ms_of(turn.image.group_settings(group));
+        let timeout_ms = classic.map_or_else(own, |classic| classic.session_timeout_ms.into());
         let now = turn.now.monotonic;
         let session = self.members.entry(Arc::clone(id)).or_default();
         session.ends = now.saturating_add(millis(timeout_ms));
@@ -162,10 +162,12 @@ impl Groups {
         }
         let beaten = self.beat(turn, caller, request, None)?;
         let is_full = request.member_epoch == JOIN_EPOCH || is_full(request);
+        let own = turn.image.group_settings(&GroupId::from(request.group_id.as_str()));
+        let interval_ms = turn.config.consumer_heartbeat_interval_ms_of(own);
         Ok(ConsumerGroupHeartbeatResponse {
             member_id: Some(beaten.member.to_string()),
             member_epoch: beaten.current.epoch,
-            heartbeat_interval_ms: i32::try_from(turn.config.consumer_heartbeat_interval_ms).unwrap_or(i32::MAX),
+            heartbeat_interval_ms: i32::try_from(interval_ms).unwrap_or(i32::MAX),
             assignment: (is_full || beaten.has_news).then(|| assignment(&beaten.current.assigned)),
             ..ConsumerGroupHeartbeatResponse::default()
         })

@@ -7,6 +7,7 @@ use ringlog_net::messages::consumer_group_heartbeat::{
 };
 
 use super::*;
+use crate::image::ConfigResource;
 
 /// A member as its client sees it.
 #[derive(Clone, Default)]
@@ -408,4 +409,27 @@ fn a_group_is_described_listed_deleted_and_forgotten() {
     assert_eq!((world.state(), world.fetch()), ("Dead", -1));
     assert_eq!(describe(&mut world).error_code, ErrorCode::GroupIdNotFound.code());
     assert!(compacted(&world).is_empty());
+}
+
+#[test]
+fn a_group_s_own_settings_count_from_the_next_heartbeat_on() {
+    let mut world = World::without_delay();
+    let mut member = Member::new("a");
+    let set = |world: &mut World, key: &str, value: Option<&str>| {
+        world.change(&crate::image::config_record(&ConfigResource::Group(GROUP.into()), key, value));
+    };
+    assert_eq!(member.beat(&mut world).expect("it joins").heartbeat_interval_ms, 3000);
+    set(&mut world, "consumer.heartbeat.interval.ms", Some("4000"));
+    set(&mut world, "consumer.session.timeout.ms", Some(&(2 * millis(SESSION)).to_string()));
+    assert_eq!(member.beat(&mut world).expect("it is a member").heartbeat_interval_ms, 4000);
+    world.pass(SESSION * 2 - Duration::from_millis(1));
+    assert_eq!(world.state(), "Stable");
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.state(), "Empty");
+    set(&mut world, "consumer.session.timeout.ms", None);
+    member.epoch = 0;
+    member.owned.clear();
+    member.beat(&mut world).expect("it joins again");
+    world.pass(SESSION);
+    assert_eq!(world.state(), "Empty");
 }

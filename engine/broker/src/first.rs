@@ -1,0 +1,43 @@
+//! What shard 0 alone has, and the others ask it for: levels of loggers, telemetry of clients.
+
+use std::any::Any;
+use std::fmt;
+
+use crate::message::{Call, Reply};
+use crate::shard::Shard;
+
+/// Something to be done on shard 0, whatever it is about, and its answer.
+pub(crate) struct Errand(Box<Act>);
+
+type Act = dyn FnOnce(&Shard) -> Found + Send;
+
+/// What an [`Errand`] answers.
+pub(crate) type Found = Box<dyn Any + Send>;
+
+impl fmt::Debug for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Errand")
+    }
+}
+
+impl Errand {
+    /// Does it. On shard 0 only.
+    pub(crate) fn run(self, shard: &Shard) -> Found {
+        (self.0)(shard)
+    }
+}
+
+/// Does something on shard 0, wherever this shard is.
+pub(crate) async fn on_first_shard<R: Send + 'static>(
+    shard: &Shard,
+    act: impl FnOnce(&Shard) -> R + Send + 'static,
+) -> R {
+    if shard.index() == 0 {
+        return act(shard);
+    }
+    let errand = Errand(Box::new(move |shard: &Shard| Box::new(act(shard)) as Found));
+    match shard.call(0, Call::First(errand)).await.reply().await {
+        Reply::First(found) => *found.downcast().expect("an errand answers what it was sent for"),
+        other => unreachable!("an errand is answered by what it found, not {other:?}"),
+    }
+}
