@@ -158,6 +158,7 @@ apis! {
     ConsumerGroupDescribe 0..=1 => k69_consumer_group_describe,
     ListConfigResources 0..=1 => k74_list_config_resources,
     DescribeTopicPartitions 0..=0 => k75_describe_topic_partitions,
+    AddRaftVoter 0..=1 => k80_add_raft_voter,
     RemoveRaftVoter 0..=0 => k81_remove_raft_voter,
     UnregisterController 0..=0 => k94_unregister_controller,
 }

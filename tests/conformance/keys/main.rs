@@ -55,6 +55,7 @@ mod k68_consumer_group_heartbeat;
 mod k69_consumer_group_describe;
 mod k74_list_config_resources;
 mod k75_describe_topic_partitions;
+mod k80_add_raft_voter;
 mod k81_remove_raft_voter;
 mod k94_unregister_controller;
 mod session;

@@ -89,7 +89,7 @@ fn partition(
 }
 
 /// Where the voter is reached: through the listeners of the controller, or where there are none through all others.
-fn node(shard: &Shard) -> Node {
+pub(crate) fn node(shard: &Shard) -> Node {
     let settings = shard.settings();
     let node_id = settings.broker.node_id;
     let of_controller = settings.broker.listeners.iter().filter(|listener| listener.is_controller);

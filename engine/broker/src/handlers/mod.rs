@@ -55,6 +55,7 @@ pub(crate) mod k68_consumer_group_heartbeat;
 pub(crate) mod k69_consumer_group_describe;
 pub(crate) mod k74_list_config_resources;
 pub(crate) mod k75_describe_topic_partitions;
+pub(crate) mod k80_add_raft_voter;
 pub(crate) mod k81_remove_raft_voter;
 pub(crate) mod k94_unregister_controller;
 #[cfg(test)]
