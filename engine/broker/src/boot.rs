@@ -14,6 +14,7 @@ use ringlog_cluster::config::{BrokerConfig, StaticConfig};
 use ringlog_cluster::fetch_session::FetchSessions;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::quota::Usages;
+use ringlog_cluster::telemetry::Telemetry;
 use ringlog_net::conn::CloseReason;
 use ringlog_reactor::{Listener, Mesh, Reactor};
 use ringlog_storage::{RecoveredShard, RecoveryError, Store};
@@ -156,7 +157,10 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     let mut recovered = recovered.into_iter();
     let mine = recovered.next().expect("recovery answers for every shard");
     let shard = begin(reactor, mesh, settings, mine, &files);
-    shard.with(|state| state.logging = start.logging.clone());
+    shard.with(|state| {
+        state.logging = start.logging.clone();
+        state.telemetry = Telemetry::new(usize::try_from(start.broker.telemetry_bytes_max).unwrap_or(0));
+    });
     let image = controller::start(&shard, &addresses).await?;
     for (other, recovered) in (1..mesh.shards()).zip(recovered) {
         let settings = shard.settings().clone();

@@ -21,11 +21,15 @@ use crate::event::Event;
 use crate::partition::watch::WatchId;
 use crate::quota::{KnownQuotas, Meter};
 use crate::shard::Shard;
+use crate::telemetry::Software;
 
 /// How long a connection waits for memory for a frame before it is closed.
 const MEMORY_WAIT: Duration = Duration::from_secs(30);
 /// How long one send may take once the connection ends: a peer that does not read cannot keep it.
 const CLOSING_SEND_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The longest name and version of software that a connection remembers.
+const SOFTWARE_BYTES_MAX: usize = 256;
 
 /// One connection, shared by its tasks and by the requests that it has under way.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Index of the listener that it came in through.
     pub(crate) listener: usize,
+    /// What the client has told of its software, if somebody wants to know.
+    software: RefCell<Option<Box<Software>>>,
     /// Something may be ready to be sent.
     writer_bell: Event,
     /// There may be room for another request.
@@ -71,6 +77,7 @@ impl Connection {
             answer_bytes: Cell::new(0),
             peer,
             listener,
+            software: RefCell::default(),
             writer_bell: Event::default(),
             room_bell: Event::default(),
             closing_bell: Event::default(),
@@ -87,6 +94,18 @@ impl Connection {
     /// The shard that serves it.
     pub(crate) fn shard(&self) -> &Shard {
         &self.shard
+    }
+
+    /// What the client has told of its software.
+    pub(crate) fn software(&self) -> Option<Software> {
+        self.software.borrow().as_deref().cloned()
+    }
+
+    /// Remembers what the client has told, unless that is longer than names of software are.
+    pub(crate) fn set_software(&self, software: Software) {
+        if software.name.len() + software.version.len() <= SOFTWARE_BYTES_MAX {
+            *self.software.borrow_mut() = Some(Box::new(software));
+        }
     }
 
     /// Ends it: requests under way are answered first.

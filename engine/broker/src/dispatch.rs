@@ -156,6 +156,8 @@ apis! {
     ListTransactions 0..=2 => k66_list_transactions,
     ConsumerGroupHeartbeat 0..=1 => k68_consumer_group_heartbeat,
     ConsumerGroupDescribe 0..=1 => k69_consumer_group_describe,
+    GetTelemetrySubscriptions 0..=0 => k71_get_telemetry_subscriptions,
+    PushTelemetry 0..=0 => k72_push_telemetry,
     ListConfigResources 0..=1 => k74_list_config_resources,
     DescribeTopicPartitions 0..=0 => k75_describe_topic_partitions,
     AddRaftVoter 0..=1 => k80_add_raft_voter,

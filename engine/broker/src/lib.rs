@@ -38,6 +38,7 @@ mod scatter;
 mod settings;
 mod shard;
 mod state;
+mod telemetry;
 mod topic_creation;
 mod topics;
 mod topology;

@@ -10,6 +10,7 @@ use ringlog_cluster::group::Now;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::producer_ids::ProducerIds;
 use ringlog_cluster::quota::Usages;
+use ringlog_cluster::telemetry::Telemetry;
 use ringlog_storage::Store;
 use ringlog_storage::answer::{FenceScope, PartitionId, ReadBatches, ReadError, ReadId, StoreEvent, TimestampOffset};
 use ringlog_storage::batch::validate::Codecs;
@@ -61,6 +62,8 @@ pub(crate) struct State {
     pub(crate) controller: Option<Controller>,
     /// On shard 0; others have what the broker was started with.
     pub(crate) logging: Logging,
+    /// On shard 0.
+    pub(crate) telemetry: Telemetry,
     /// Topics that are being made because a client named them.
     pub(crate) auto_creating: BTreeSet<String>,
     /// The broker stops: no new connections.
@@ -125,6 +128,7 @@ impl State {
             groups: Coordinators::default(),
             controller: None,
             logging: Logging::default(),
+            telemetry: Telemetry::new(0),
             auto_creating: BTreeSet::new(),
             stopping: false,
             removals: BTreeMap::new(),

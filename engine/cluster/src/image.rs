@@ -243,6 +243,16 @@ impl Image {
         self.config(&ConfigResource::Group(Arc::clone(group)))
     }
 
+    /// The subscriptions to metrics of clients, by name.
+    pub fn client_metrics(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<ConfigMap>)> {
+        // No kind of resource stands behind them.
+        let all = ConfigResource::ClientMetrics("".into())..;
+        self.configs.range(all).filter_map(|(resource, settings)| match resource {
+            ConfigResource::ClientMetrics(name) => Some((name, settings)),
+            _ => None,
+        })
+    }
+
     /// The resources that have settings.
     pub fn configured_resources(&self) -> impl Iterator<Item = &ConfigResource> {
         self.configs.keys()

@@ -12,3 +12,4 @@ pub mod metadata;
 pub mod placement;
 pub mod producer_ids;
 pub mod quota;
+pub mod telemetry;

@@ -34,20 +34,21 @@ fn parse_levels(text: &str) -> Result<Targets, String> {
 /// The loggers of a broker: the modules that have something to say.
 const LOGGERS: &[&str] = &[
     "ringlog",
-    "ringlog::start",
+    "ringlog.start",
     "ringlog_broker",
-    "ringlog_broker::acceptor",
-    "ringlog_broker::boot",
-    "ringlog_broker::connection",
-    "ringlog_broker::group",
-    "ringlog_broker::group::coordinators",
-    "ringlog_broker::group::load",
-    "ringlog_broker::handlers::k35_describe_log_dirs",
-    "ringlog_broker::logging",
-    "ringlog_broker::partition::recovery",
-    "ringlog_broker::state",
-    "ringlog_broker::topic_creation",
-    "ringlog_broker::topology",
+    "ringlog_broker.acceptor",
+    "ringlog_broker.boot",
+    "ringlog_broker.connection",
+    "ringlog_broker.group",
+    "ringlog_broker.group.coordinators",
+    "ringlog_broker.group.load",
+    "ringlog_broker.handlers.k35_describe_log_dirs",
+    "ringlog_broker.logging",
+    "ringlog_broker.partition.recovery",
+    "ringlog_broker.state",
+    "ringlog_broker.telemetry",
+    "ringlog_broker.topic_creation",
+    "ringlog_broker.topology",
 ];
 
 /// Starts logging, and says clearly when an invariant breaks. A bad level in the environment counts as none. Answers the
@@ -74,15 +75,24 @@ pub(crate) fn install(arguments: &LogArguments) -> Logging {
 /// The loggers at the levels that were asked for.
 fn loggers(levels: &Targets) -> Loggers {
     let root = levels.default_level().unwrap_or(LevelFilter::OFF);
-    let own: BTreeMap<_, _> = levels.iter().map(|(name, level)| (name.to_owned(), level_of(level))).collect();
+    let own: BTreeMap<_, _> = levels.iter().map(|(module, level)| (logger_of(module), level_of(level))).collect();
     Loggers::new(LOGGERS, level_of(root), own)
 }
 
 /// What lets through what the loggers do. Every logger is named, because a name stands for all that begins with it.
 fn targets(loggers: &Loggers) -> Targets {
     let levels = loggers.levels().into_iter().filter(|(name, _)| *name != ROOT_LOGGER);
-    let levels = levels.map(|(name, level)| (name.to_owned(), filter_of(level)));
+    let levels = levels.map(|(name, level)| (module_of(name), filter_of(level)));
     Targets::new().with_default(filter_of(loggers.root())).with_targets(levels)
+}
+
+/// The logger of a module. Kafka's tools want dots.
+fn logger_of(module: &str) -> String {
+    module.replace("::", ".")
+}
+
+fn module_of(logger: &str) -> String {
+    logger.replace('.', "::")
 }
 
 fn level_of(filter: LevelFilter) -> LogLevel {
@@ -159,6 +169,7 @@ mod tests {
         add_modules(&engine.join("server/src"), "ringlog", &mut found);
         // Of the command line only `start` is a broker; this module names the macros alone.
         found.retain(|name| !name.starts_with("ringlog::") || name == "ringlog::start");
+        let mut found: Vec<_> = found.iter().map(|module| logger_of(module)).collect();
         found.sort_unstable();
         found.dedup();
         assert_eq!(LOGGERS, found);
@@ -171,7 +182,7 @@ mod tests {
         let level = |name| loggers.levels()[name];
         assert_eq!((level("root"), level("ringlog")), (LogLevel::Warn, LogLevel::Warn));
         assert_eq!(
-            (level("ringlog_broker::state"), level("ringlog_broker::group::load")),
+            (level("ringlog_broker.state"), level("ringlog_broker.group.load")),
             (LogLevel::Debug, LogLevel::Fatal)
         );
         assert_eq!(level("else"), LogLevel::Trace);

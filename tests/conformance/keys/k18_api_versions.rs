@@ -61,6 +61,7 @@ const SERVED: &[ApiKey] = &[
     ApiKey::ConsumerGroupDescribe,
     ApiKey::ListConfigResources,
     ApiKey::DescribeTopicPartitions,
+    ApiKey::AddRaftVoter,
     ApiKey::RemoveRaftVoter,
     ApiKey::UnregisterController,
 ];

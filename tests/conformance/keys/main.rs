@@ -53,6 +53,8 @@ mod k65_describe_transactions;
 mod k66_list_transactions;
 mod k68_consumer_group_heartbeat;
 mod k69_consumer_group_describe;
+mod k71_get_telemetry_subscriptions;
+mod k72_push_telemetry;
 mod k74_list_config_resources;
 mod k75_describe_topic_partitions;
 mod k80_add_raft_voter;

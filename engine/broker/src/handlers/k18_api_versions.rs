@@ -1,5 +1,6 @@
 //! `ApiVersions`, versions 0 to 5: what this broker serves, and which features the cluster has.
 
+use ringlog_cluster::config::TelemetryReceiver;
 use ringlog_cluster::metadata::{FEATURES, Feature, KRAFT_VERSION, KRAFT_VERSION_LEVEL};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
@@ -9,6 +10,7 @@ use ringlog_net::messages::api_versions::{
 };
 
 use crate::dispatch::{Handled, Incoming, served_apis};
+use crate::telemetry::Software;
 
 /// Clients before librdkafka 2.0 take a minimum above 2 as the sign of a broker that they cannot talk to (KAFKA-18659).
 const PRODUCE_ADVERTISED_MIN: i16 = 0;
@@ -26,8 +28,19 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
             ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..ApiVersionsResponse::default() };
         return Ok(Handled::Now(incoming.respond(&response)));
     }
+    let receiver = incoming.connection.shard().settings().broker.telemetry;
+    if version >= SOFTWARE_VERSION_MIN && receiver != TelemetryReceiver::Off {
+        incoming.connection.set_software(Software {
+            name: request.client_software_name.clone(),
+            version: request.client_software_version.clone(),
+        });
+    }
     let apis = served_apis();
-    let api_keys = apis.rows().map(|row| ApiVersion {
+    let is_advertised = |key: ApiKey| {
+        let is_telemetry = matches!(key, ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry);
+        receiver != TelemetryReceiver::Off || !is_telemetry
+    };
+    let api_keys = apis.rows().filter(|row| is_advertised(row.api_key)).map(|row| ApiVersion {
         api_key: row.api_key.code(),
         min_version: if row.api_key == ApiKey::Produce { PRODUCE_ADVERTISED_MIN } else { row.min },
         max_version: row.max,

@@ -10,6 +10,7 @@ mod floods;
 mod groups;
 mod memory;
 mod quotas;
+mod telemetry;
 mod timeouts;
 
 use std::cell::RefCell;

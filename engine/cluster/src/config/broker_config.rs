@@ -64,6 +64,10 @@ pub struct BrokerConfig {
     pub producer_id_expiration_ms: i64,
     /// What the group coordinators follow.
     pub groups: Arc<GroupConfig>,
+    /// `telemetry.max.bytes`.
+    pub telemetry_bytes_max: i64,
+    /// `ringlog.telemetry`.
+    pub telemetry: TelemetryReceiver,
     /// `ringlog.backend`.
     pub backend: Backend,
     /// `ringlog.commit.interval.us`.
@@ -74,6 +78,15 @@ pub struct BrokerConfig {
     pub journal_bytes: i64,
     /// `ringlog.memory`; `None` follows the machine.
     pub memory_bytes: Option<i64>,
+}
+
+/// Where metrics of clients go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TelemetryReceiver {
+    /// Nowhere, and clients are not told that they could push any.
+    Off,
+    /// Into the log.
+    Log,
 }
 
 /// How the broker talks to the kernel.
@@ -145,6 +158,11 @@ impl BrokerConfig {
             retention_check_interval_ms: layers.integer("log.retention.check.interval.ms"),
             producer_id_expiration_ms: layers.integer("producer.id.expiration.ms"),
             groups: Arc::new(GroupConfig::new(layers)),
+            telemetry_bytes_max: layers.integer("telemetry.max.bytes"),
+            telemetry: match layers.text("ringlog.telemetry").as_str() {
+                "log" => TelemetryReceiver::Log,
+                _ => TelemetryReceiver::Off,
+            },
             backend: match layers.text("ringlog.backend").as_str() {
                 "uring" => Backend::Uring,
                 "posix" => Backend::Posix,

@@ -93,7 +93,7 @@ impl LoggerError {
     }
 }
 
-/// The loggers of a broker. Their names are paths of modules; one without a level of its own has that of the nearest one
+/// The loggers of a broker. Their names are paths of modules, with dots as Java has them: Kafka's tools take no colons. One without a level of its own has that of the nearest one
 /// above it, at last that of the root.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Loggers {
@@ -126,7 +126,7 @@ impl Loggers {
             if let Some(level) = self.own.get(name) {
                 return *level;
             }
-            match name.rsplit_once("::") {
+            match name.rsplit_once('.') {
                 Some((above, _)) => name = above,
                 None => return self.root,
             }
@@ -182,11 +182,7 @@ mod tests {
     const DELETE: AlterOperation = AlterOperation::Delete;
 
     fn loggers() -> Loggers {
-        Loggers::new(
-            &["a", "a::b", "a::b::c", "ab"],
-            LogLevel::Info,
-            BTreeMap::from([("z".to_owned(), LogLevel::Error)]),
-        )
+        Loggers::new(&["a", "a.b", "a.b.c", "ab"], LogLevel::Info, BTreeMap::from([("z".to_owned(), LogLevel::Error)]))
     }
 
     fn told(loggers: &Loggers) -> String {
@@ -210,11 +206,11 @@ mod tests {
             loggers = loggers.altered(&alterations(steps)).expect("it is granted");
             assert_eq!(told(&loggers), expected, "{steps:?}");
         };
-        alter(&[], "a=INFO a::b=INFO a::b::c=INFO ab=INFO root=INFO z=ERROR");
-        alter(&[("a", SET, Some("DEBUG"))], "a=DEBUG a::b=DEBUG a::b::c=DEBUG ab=INFO root=INFO z=ERROR");
-        alter(&[("a::b", SET, Some("FATAL"))], "a=DEBUG a::b=FATAL a::b::c=FATAL ab=INFO root=INFO z=ERROR");
-        alter(&[("root", SET, Some("WARN"))], "a=DEBUG a::b=FATAL a::b::c=FATAL ab=WARN root=WARN z=ERROR");
-        alter(&[("a", DELETE, None), ("z", DELETE, None)], "a=WARN a::b=FATAL a::b::c=FATAL ab=WARN root=WARN z=WARN");
+        alter(&[], "a=INFO a.b=INFO a.b.c=INFO ab=INFO root=INFO z=ERROR");
+        alter(&[("a", SET, Some("DEBUG"))], "a=DEBUG a.b=DEBUG a.b.c=DEBUG ab=INFO root=INFO z=ERROR");
+        alter(&[("a.b", SET, Some("FATAL"))], "a=DEBUG a.b=FATAL a.b.c=FATAL ab=INFO root=INFO z=ERROR");
+        alter(&[("root", SET, Some("WARN"))], "a=DEBUG a.b=FATAL a.b.c=FATAL ab=WARN root=WARN z=ERROR");
+        alter(&[("a", DELETE, None), ("z", DELETE, None)], "a=WARN a.b=FATAL a.b.c=FATAL ab=WARN root=WARN z=WARN");
     }
 
     #[test]

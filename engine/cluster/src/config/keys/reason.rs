@@ -79,8 +79,6 @@ pub(super) const LATER_SASL: Effect =
     Effect::Accepted("SASL is not supported yet, and listeners that ask for it are refused");
 /// Delegation tokens.
 pub(super) const LATER_TOKENS: Effect = Effect::Accepted("delegation tokens are not supported yet");
-/// Client telemetry.
-pub(super) const LATER_TELEMETRY: Effect = Effect::Accepted("client telemetry is not supported yet");
 /// Tiered storage settings.
 pub(super) const LATER_TIERED: Effect = Effect::Accepted("tiered storage is not supported yet");
 /// Tiered storage itself.

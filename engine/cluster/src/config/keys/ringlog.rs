@@ -19,4 +19,6 @@ keys! {
     "ringlog.journal.bytes": Bytes = "256MiB", AtLeast(16_777_216), ReadOnly, Acts;
     /// Memory of the whole broker; `auto` follows the machine or its container.
     "ringlog.memory": Bytes = "auto", AutoOrBytes(67_108_864), ReadOnly, Acts;
+    /// Where metrics go that clients push: `log`; with `off` clients are not told that they could.
+    "ringlog.telemetry": String = "off", OneOf(&["log", "off"]), ReadOnly, Acts;
 }

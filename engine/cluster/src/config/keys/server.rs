@@ -5,9 +5,7 @@ use crate::config::key::Scope::{ClusterWide, ReadOnly};
 use crate::config::key::Valid::{Any, AtLeast, EachOf};
 
 use super::keys;
-use super::reason::{
-    FAST_START, JAVA_CLASS, LATER_CLUSTER, LATER_SHARE, LATER_TELEMETRY, METRICS, PURGATORY, STABLE_ONLY, THREADS,
-};
+use super::reason::{FAST_START, JAVA_CLASS, LATER_CLUSTER, LATER_SHARE, METRICS, PURGATORY, STABLE_ONLY, THREADS};
 
 keys! {
     /// Plug-in that may refuse a change of configuration.
@@ -75,7 +73,7 @@ keys! {
     /// How many finished ShareFetch waits may pile up before a sweep.
     "share.fetch.purgatory.purge.interval.requests": Int = "1000", Any, ReadOnly, PURGATORY;
     /// The largest telemetry payload that a client may push.
-    "telemetry.max.bytes": Int = "1048576", AtLeast(1), ReadOnly, LATER_TELEMETRY;
+    "telemetry.max.bytes": Int = "1048576", AtLeast(1), ReadOnly, Acts;
     /// Whether API versions still in development are served.
     "unstable.api.versions.enable": Boolean = "false", Any, ReadOnly, STABLE_ONLY, internal;
     /// Whether feature levels still in development may be used.
