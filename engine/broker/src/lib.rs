@@ -29,6 +29,7 @@ mod logging;
 mod memory;
 mod mesh_loop;
 mod message;
+mod operations;
 mod partition;
 mod produce_rules;
 mod quota;

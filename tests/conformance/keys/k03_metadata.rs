@@ -1,5 +1,7 @@
 //! Metadata: which topics an empty and a missing list mean, auto-creation, topics by id.
 
+use std::ops::RangeInclusive;
+
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::ApiKey;
 use ringlog_net::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
@@ -19,6 +21,9 @@ fn names(response: &MetadataResponse) -> Vec<&str> {
 
 /// The first version that lets a client forbid creation.
 const FORBIDS_CREATION: i16 = 4;
+/// The first version that tells what may be done with topics, and those that tell it of the cluster.
+const TELLS_OPERATIONS: i16 = 8;
+const TELLS_OPERATIONS_OF_THE_CLUSTER: RangeInclusive<i16> = 8..=10;
 
 #[test]
 fn every_version_describes_a_topic_and_the_broker() {
@@ -54,6 +59,35 @@ fn every_version_describes_a_topic_and_the_broker() {
             );
             assert!(partition.offline_replicas.is_empty());
             assert!(version < 7 || partition.leader_epoch >= 0);
+        }
+    });
+}
+
+#[test]
+fn without_an_authorizer_everything_may_be_done() {
+    every_version(ApiKey::Metadata, |session, version| {
+        if version < TELLS_OPERATIONS {
+            return;
+        }
+        let topic = Topic::create(session, "operations", 1);
+        let missing = fresh_name("operations");
+        let mut request = named(&topic.name, false);
+        request.include_topic_authorized_operations = true;
+        request
+            .topics
+            .as_mut()
+            .expect("it names a topic")
+            .extend(named(&missing, false).topics.expect("and so does this"));
+        request.include_cluster_authorized_operations = TELLS_OPERATIONS_OF_THE_CLUSTER.contains(&version);
+        let response = session.ask(version, &request);
+        let told = |name: &str| {
+            let topic = response.topics.iter().find(|topic| topic.name.as_deref() == Some(name));
+            topic.expect("it was asked for").topic_authorized_operations
+        };
+        // Read, write, create, delete, alter, describe, describe and alter configurations.
+        assert_eq!((told(&topic.name), told(&missing)), (0b1101_1111_1000, 0b1101_1111_1000));
+        if TELLS_OPERATIONS_OF_THE_CLUSTER.contains(&version) {
+            assert_eq!(response.cluster_authorized_operations, 0b1_1111_1010_0000);
         }
     });
 }

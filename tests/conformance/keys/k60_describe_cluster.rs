@@ -22,3 +22,18 @@ fn every_version_says_what_metadata_says() {
         assert!(!one.is_fenced);
     });
 }
+
+#[test]
+fn without_an_authorizer_everything_may_be_done() {
+    every_version(ApiKey::DescribeCluster, |session, version| {
+        let request = DescribeClusterRequest {
+            include_cluster_authorized_operations: true,
+            endpoint_type: 1,
+            ..Default::default()
+        };
+        let response = session.ask(version, &request);
+        expect(response.error_code, ErrorCode::None);
+        // Create, alter, describe, cluster action, describe and alter configurations, idempotent write.
+        assert_eq!(response.cluster_authorized_operations, 0b1_1111_1010_0000);
+    });
+}

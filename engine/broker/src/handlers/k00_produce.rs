@@ -23,7 +23,7 @@ const ACKS_ALL: i16 = -1;
 
 /// A client's time is for what Kafka waits for, which are other replicas: the leader's own append is not timed there. Here
 /// it is the disk that is waited for, and a time below this is no reason to fail.
-const WAIT_MIN: Duration = Duration::from_secs(1);
+pub(super) const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// Begins the appends; they have their places in the logs when this returns. `acks` of 1 and all wait for the same: with
 /// one replica, what is committed is what the topic's durability says. What is not committed in the client's time is

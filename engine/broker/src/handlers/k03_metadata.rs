@@ -13,6 +13,7 @@ use ringlog_net::messages::metadata::{
 use ringlog_storage::types::{BrokerId, Uuid};
 
 use crate::dispatch::{Handled, Incoming, respond};
+use crate::operations;
 use crate::shard::Shard;
 use crate::topic_creation::auto_create;
 use crate::topics::endpoint_of;
@@ -34,10 +35,12 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         Some(topics) if topics.is_empty() && version == EMPTY_IS_ALL_VERSION => (all_topics(&image), BTreeSet::new()),
         Some(topics) => some_topics(&image, topics, version),
     };
-    for topic in &mut topics {
-        // The broker has no authorizer: what clients may do is not told (KIP-430 says what is to be sent then).
-        topic.topic_authorized_operations = i32::MIN;
+    if request.include_topic_authorized_operations {
+        for topic in &mut topics {
+            topic.topic_authorized_operations = operations::OF_TOPICS;
+        }
     }
+    let of_the_cluster = request.include_cluster_authorized_operations;
     let may_create = version < AUTO_CREATE_FLAG_VERSION_MIN || request.allow_auto_topic_creation;
     if may_create && shard.settings().broker.auto_create_topics && !unknown.is_empty() {
         auto_create(&shard, unknown);
@@ -47,6 +50,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         cluster_id: Some(image.cluster_id().to_owned()),
         controller_id: image.controller().get(),
         topics,
+        cluster_authorized_operations: if of_the_cluster { operations::OF_THE_CLUSTER } else { operations::UNASKED },
         ..MetadataResponse::default()
     };
     Ok(Handled::Now(respond(&response, version)))

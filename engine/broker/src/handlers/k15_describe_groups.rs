@@ -7,9 +7,7 @@ use ringlog_net::messages::describe_groups::{DescribeGroupsRequest, DescribeGrou
 
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::group::{ask_each, caller};
-
-/// Read, delete, describe, and describe and alter configuration: all that can be done to a group.
-pub(super) const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+use crate::operations;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DescribeGroupsRequest = incoming.decode()?;
@@ -21,7 +19,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         let described = groups.iter().zip(replies).map(|(group, reply)| {
             let mut described = answer(group, reply);
             if request.include_authorized_operations && described.error_code == ErrorCode::None.code() {
-                described.authorized_operations = ALL_OPERATIONS;
+                described.authorized_operations = operations::OF_GROUPS;
             }
             described
         });

@@ -11,6 +11,7 @@ use ringlog_net::messages::delete_records::{
 use ringlog_net::views::TopicRef;
 use ringlog_storage::types::{Offset, PartitionIndex};
 
+use super::k00_produce::WAIT_MIN;
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::message::{Call, Reply};
 use crate::partition::deletion::{self, DeleteItem};
@@ -37,7 +38,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
             }));
         }
     }
-    let wait_max = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let wait_max = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(WAIT_MIN);
     Ok(Handled::later(async move {
         let here = |items: Vec<DeleteItem>| deletion::begin(&shard, &items, wait_max).outcomes();
         let outcomes = scatter(

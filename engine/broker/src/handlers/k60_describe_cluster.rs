@@ -5,6 +5,7 @@ use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 
 use crate::dispatch::{Handled, Incoming};
+use crate::operations;
 use crate::topics::endpoint_of;
 
 /// The endpoints that `EndpointType` can ask for (KIP-919).
@@ -29,6 +30,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         };
         return Ok(Handled::Now(incoming.respond(&response)));
     }
+    let of_the_cluster = request.include_cluster_authorized_operations;
     let (shard, listener) = (incoming.connection.shard(), incoming.connection.listener);
     let image = shard.with(|state| state.image.clone());
     let told = image.brokers().filter(|broker| request.include_fenced_brokers || !broker.is_fenced);
@@ -46,6 +48,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         cluster_id: image.cluster_id().to_owned(),
         controller_id: image.controller().get(),
         brokers: brokers.collect(),
+        cluster_authorized_operations: if of_the_cluster { operations::OF_THE_CLUSTER } else { operations::UNASKED },
         ..DescribeClusterResponse::default()
     };
     Ok(Handled::Now(incoming.respond(&response)))

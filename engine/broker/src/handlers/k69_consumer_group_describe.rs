@@ -7,9 +7,9 @@ use ringlog_net::messages::consumer_group_describe::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribedGroup,
 };
 
-use super::k15_describe_groups::ALL_OPERATIONS;
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::group::{ask_each, caller};
+use crate::operations;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: ConsumerGroupDescribeRequest = incoming.decode()?;
@@ -22,7 +22,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         let described = groups.iter().zip(replies).map(|(group, reply)| {
             let mut described = answer(group, reply);
             if request.include_authorized_operations && described.error_code == ErrorCode::None.code() {
-                described.authorized_operations = ALL_OPERATIONS;
+                described.authorized_operations = operations::OF_GROUPS;
             }
             described
         });

@@ -14,10 +14,7 @@ use ringlog_net::messages::describe_topic_partitions::{
 use ringlog_storage::types::BrokerId;
 
 use crate::dispatch::{Handled, Incoming};
-
-/// Bits of the operations that there are on topics, from `READ` (3) to `ALTER_CONFIGS` (11). This response tells them unasked;
-/// without an authorizer everybody may do all of them.
-const ALL_OPERATIONS: i32 = 0b1101_1111_1000;
+use crate::operations;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DescribeTopicPartitionsRequest = incoming.decode()?;
@@ -91,7 +88,8 @@ impl Page {
             topic_id: topic.id,
             is_internal: topic.is_internal(),
             partitions: described,
-            topic_authorized_operations: ALL_OPERATIONS,
+            // This response tells them unasked.
+            topic_authorized_operations: operations::OF_TOPICS,
             ..Default::default()
         });
         let (partition_index, _) = partitions.next()?;
