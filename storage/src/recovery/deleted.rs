@@ -1,15 +1,65 @@
-//! Segments whose records are all deleted: their files may be gone already, and nothing of them is wanted any more.
+//! Partitions that were removed, and segments whose records are all deleted: their files may be gone already, and nothing
+//! of them is wanted any more.
 
 use std::collections::BTreeSet;
 
-use super::{Purpose, Recovery, dir_of, file_name};
+use super::{Purpose, Recovery, RecoveryNews, dir_of, file_name};
 use crate::checkpoint::{PartitionState, SegmentState};
 use crate::io::IoOp;
+use crate::journal::format::PartitionKey;
 use crate::log::mark::Mark;
 use crate::log::producers::Producers;
 use crate::types::Offset;
 
 impl Recovery {
+    /// Partitions that were removed are gone; those first heard of in a journal get a state.
+    pub(super) fn forget_removed(&mut self) {
+        for (key, facts) in &self.survey.partitions {
+            if facts.removed {
+                let known = self.states.remove(key).map(|(_, state)| dir_of(&state));
+                let named = || Some(format!("{}-{}", facts.topic.as_ref()?, key.partition));
+                self.left_behind.extend(known.or_else(named));
+                continue;
+            }
+            if !self.states.contains_key(key) {
+                let first = facts.segments.first().copied();
+                let (Some(topic), Some(base)) = (&facts.topic, first) else {
+                    if facts.touched {
+                        self.news.push(RecoveryNews::Nameless { partition: *key });
+                    }
+                    continue;
+                };
+                self.states.insert(*key, (0, PartitionState::empty(*key, topic.clone(), base)));
+            }
+            if let Some((_, state)) = self.states.get_mut(key) {
+                state.log_start = state.log_start.max(facts.log_start);
+            }
+        }
+    }
+
+    /// A checkpoint tells that the partition was removed.
+    pub(super) fn forget(&mut self, key: PartitionKey) {
+        let known = self.states.remove(&key);
+        self.left_behind.extend(known.map(|(_, state)| dir_of(&state)));
+    }
+
+    /// Removes the folders of removed partitions: the process may have ended before it renamed them, and nothing in them is
+    /// of the next partition of that name. That may have come already, and then the folder is its own.
+    pub(super) fn remove_left_behind(&mut self) {
+        let mut dirs = std::mem::take(&mut self.left_behind);
+        if dirs.is_empty() {
+            return;
+        }
+        for (_, state) in self.states.values() {
+            dirs.remove(&dir_of(state));
+        }
+        if !dirs.is_empty() {
+            let removals = dirs.into_iter().map(|dir| IoOp::RemoveDir { path: dir.into() });
+            let script = removals.chain([IoOp::SyncDir { path: "".into() }]);
+            self.queue.start_script(script, Purpose::Step("the folders of deleted partitions".into()));
+        }
+    }
+
     /// Once the journals have told where logs start.
     pub(super) fn forget_deleted(&mut self) {
         for (key, (_, state)) in &mut self.states {
@@ -59,7 +109,6 @@ fn forget(state: &mut PartitionState, journaled: &mut BTreeSet<Offset>) -> BTree
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::format::PartitionKey;
     use crate::log::producers::Producer;
     use crate::types::{Millis, PartitionIndex, ProducerEpoch, ProducerId, Uuid};
 

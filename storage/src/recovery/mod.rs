@@ -91,6 +91,8 @@ pub struct Recovery {
     files: BTreeMap<(PartitionKey, Offset), FileRef>,
     /// Segments whose files have no use any more.
     deleted: Vec<(PartitionKey, Offset)>,
+    /// Folders of removed partitions, which may still have the names that they had.
+    left_behind: BTreeSet<String>,
     scans: BTreeMap<PartitionKey, TailScan>,
     to_scan: VecDeque<PartitionKey>,
     news: Vec<RecoveryNews>,
@@ -118,6 +120,7 @@ impl Recovery {
             redo: Redo::default(),
             files: BTreeMap::new(),
             deleted: Vec::new(),
+            left_behind: BTreeSet::new(),
             scans: BTreeMap::new(),
             to_scan: VecDeque::new(),
             news: Vec::new(),
@@ -329,7 +332,7 @@ impl Recovery {
             }
         }
         for key in removed {
-            self.states.remove(&key);
+            self.forget(key);
         }
     }
 
@@ -410,29 +413,6 @@ impl Recovery {
     /// Whether the batches of an entry may be missing in their segment.
     fn is_wanted(&self, entry: &Entry) -> bool {
         self.states.get(&entry.key).is_some_and(|(_, state)| entry.to_offset > state.durable.offset)
-    }
-
-    /// Partitions that were removed are gone; those first heard of in a journal get a state.
-    fn forget_removed(&mut self) {
-        for (key, facts) in &self.survey.partitions {
-            if facts.removed {
-                self.states.remove(key);
-                continue;
-            }
-            if !self.states.contains_key(key) {
-                let first = facts.segments.first().copied();
-                let (Some(topic), Some(base)) = (&facts.topic, first) else {
-                    if facts.touched {
-                        self.news.push(RecoveryNews::Nameless { partition: *key });
-                    }
-                    continue;
-                };
-                self.states.insert(*key, (0, PartitionState::empty(*key, topic.clone(), base)));
-            }
-            if let Some((_, state)) = self.states.get_mut(key) {
-                state.log_start = state.log_start.max(facts.log_start);
-            }
-        }
     }
 
     fn file(&mut self, key: PartitionKey, segment: Offset) -> FileRef {
@@ -541,6 +521,7 @@ impl Recovery {
             self.queue.start_script(script, Purpose::Step("journal".into()));
         }
         self.remove_deleted();
+        self.remove_left_behind();
         for key in self.touched().collect::<Vec<_>>() {
             let (_, state) = &self.states[&key];
             let end = state.durable;

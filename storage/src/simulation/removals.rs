@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Shape, World, for_seeds};
 use crate::answer::StoreEvent;
+use crate::io::IoOp;
 use crate::journal::format::PartitionKey;
 use crate::store::Store;
-use crate::types::{PartitionIndex, ShardId, TopicPartition, Uuid};
+use crate::types::{Offset, PartitionIndex, ShardId, TopicPartition, Uuid};
 
 /// Names of topics.
 const NAMES: u32 = 3;
@@ -174,4 +175,38 @@ fn topics_that_come_and_go_leave_no_trace() {
     // This one stands in the checkpoint of the start.
     topics.remove(&mut world, 0);
     assert_eq!(world.stores[0].removed_keys.iter().copied().collect::<Vec<_>>(), [key(20)]);
+}
+
+/// A process that is killed when the journal tells that a partition is removed, and its folder is not renamed yet, leaves the
+/// files behind: nothing in them is of the next partition of that name.
+#[test]
+fn what_a_removed_partition_has_left_is_not_taken_for_anothers() {
+    let mut world = World::new(1, Shape::default());
+    let mut topics = Topics::default();
+    topics.start(&mut world, 1);
+    topics.make(&mut world, 0, 0);
+    (0..3).for_each(|_| assert!(world.append(0, 100)));
+    world.shut_down();
+    topics.start(&mut world, 1);
+    topics.remove(&mut world, 0);
+    let mut is_told = false;
+    while let Some(io) = world.stores[0].poll_io(world.now) {
+        if matches!(io.op, IoOp::Rename { .. }) {
+            is_told = true;
+            break;
+        }
+        let result = world.disk.perform(&io.op);
+        world.stores[0].io_done(io.id, result, world.now);
+    }
+    assert!(is_told, "its folder was to be renamed");
+    world.crash(false);
+    topics.start(&mut world, 1);
+    topics.make(&mut world, 0, 0);
+    assert!(world.append(1, 100));
+    world.go_on();
+    let acked = world.models[&1].acked;
+    assert!(acked > Offset::ZERO, "its batch is in the journal");
+    world.crash(false);
+    topics.start(&mut world, 1);
+    assert_eq!(world.models[&1].acked, acked, "it has what it had");
 }
