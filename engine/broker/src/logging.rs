@@ -59,11 +59,9 @@ pub(crate) async fn alter(shard: &Shard, alterations: Vec<Alteration>, validate_
         })?;
         if let Some(logging) = logging {
             (logging.put_in_force)(&logging.loggers);
-            for Alteration { key, value, .. } in &alterations {
-                match value {
-                    Some(level) => tracing::warn!("the logger {key} is at level {level} from now on"),
-                    None => tracing::warn!("the logger {key} has no level of its own any more"),
-                }
+            let levels = logging.loggers.levels();
+            for Alteration { key, .. } in &alterations {
+                tracing::warn!("the logger {key} is at level {} from now on", levels[key.as_str()]);
             }
         }
         Ok(())

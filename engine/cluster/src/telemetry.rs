@@ -20,7 +20,7 @@ pub const CLIENT_INSTANCES_MAX: usize = 16_384;
 /// How often a client pushes that nothing is asked of.
 const INTERVAL_MS_WITHOUT_SUBSCRIPTION: i32 = 300_000;
 /// A client instance is forgotten when it has been silent for this long, and for three intervals.
-const SILENCE_MIN: Duration = Duration::from_secs(60);
+const SILENCE_MIN: Duration = Duration::from_mins(1);
 
 /// A client, as subscriptions select it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

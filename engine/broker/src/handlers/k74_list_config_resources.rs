@@ -55,5 +55,5 @@ fn resources(image: &Image, resource_type: ResourceType) -> Vec<ConfigResource> 
 }
 
 fn configured(image: &Image, name: impl Fn(&image::ConfigResource) -> Option<&Arc<str>>) -> Vec<String> {
-    image.configured_resources().filter_map(|resource| name(resource)).map(|name| name.to_string()).collect()
+    image.configured_resources().filter_map(name).map(ToString::to_string).collect()
 }

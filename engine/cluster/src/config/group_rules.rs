@@ -7,61 +7,83 @@ use super::layers::{ConfigLayers, ConfigMap};
 use super::static_config::ConfigError;
 use super::value::Value;
 
-/// A number whose bounds the broker sets.
+/// A number whose bounds the broker sets. Groups that do not set it have that of the broker key `group.` and the same name.
 struct Bounded {
-    /// The group's key.
     key: &'static str,
-    /// The broker key of what groups have that do not set it.
-    inherited: &'static str,
     /// The broker key of the least.
     min: Option<&'static str>,
     /// The broker key of the most.
     max: Option<&'static str>,
 }
 
-macro_rules! bounded {
-    ($($protocol:literal: $name:literal $($side:ident)+;)*) => {
-        &[$(Bounded {
-            key: concat!($protocol, ".", $name),
-            inherited: concat!("group.", $protocol, ".", $name),
-            $($side: Some(concat!("group.", $protocol, ".", stringify!($side), ".", $name)),)+
-            ..UNBOUNDED
-        },)*]
-    };
+const fn bounded(key: &'static str, min: Option<&'static str>, max: Option<&'static str>) -> Bounded {
+    Bounded { key, min, max }
 }
 
-const UNBOUNDED: Bounded = Bounded { key: "", inherited: "", min: None, max: None };
-
-const BOUNDED: &[Bounded] = bounded! {
-    "consumer": "heartbeat.interval.ms" min max;
-    "consumer": "session.timeout.ms" min max;
-    "consumer": "assignment.interval.ms" min max;
-    "share": "heartbeat.interval.ms" min max;
-    "share": "session.timeout.ms" min max;
-    "share": "record.lock.duration.ms" min max;
-    "share": "delivery.count.limit" min max;
-    "share": "partition.max.record.locks" min max;
-    "share": "assignment.interval.ms" min max;
-    "streams": "heartbeat.interval.ms" min max;
-    "streams": "session.timeout.ms" min max;
-    "streams": "assignment.interval.ms" min max;
-    "streams": "task.offset.interval.ms" min;
-};
-
-/// Numbers that have a most alone, whose key is not named after them.
-const AT_MOST: &[Bounded] = &[
-    Bounded {
-        key: "streams.num.standby.replicas",
-        inherited: "group.streams.num.standby.replicas",
-        max: Some("group.streams.max.standby.replicas"),
-        ..UNBOUNDED
-    },
-    Bounded {
-        key: "streams.num.warmup.replicas",
-        inherited: "group.streams.num.warmup.replicas",
-        max: Some("group.streams.max.warmup.replicas"),
-        ..UNBOUNDED
-    },
+const BOUNDED: &[Bounded] = &[
+    bounded(
+        "consumer.heartbeat.interval.ms",
+        Some("group.consumer.min.heartbeat.interval.ms"),
+        Some("group.consumer.max.heartbeat.interval.ms"),
+    ),
+    bounded(
+        "consumer.session.timeout.ms",
+        Some("group.consumer.min.session.timeout.ms"),
+        Some("group.consumer.max.session.timeout.ms"),
+    ),
+    bounded(
+        "consumer.assignment.interval.ms",
+        Some("group.consumer.min.assignment.interval.ms"),
+        Some("group.consumer.max.assignment.interval.ms"),
+    ),
+    bounded(
+        "share.heartbeat.interval.ms",
+        Some("group.share.min.heartbeat.interval.ms"),
+        Some("group.share.max.heartbeat.interval.ms"),
+    ),
+    bounded(
+        "share.session.timeout.ms",
+        Some("group.share.min.session.timeout.ms"),
+        Some("group.share.max.session.timeout.ms"),
+    ),
+    bounded(
+        "share.record.lock.duration.ms",
+        Some("group.share.min.record.lock.duration.ms"),
+        Some("group.share.max.record.lock.duration.ms"),
+    ),
+    bounded(
+        "share.delivery.count.limit",
+        Some("group.share.min.delivery.count.limit"),
+        Some("group.share.max.delivery.count.limit"),
+    ),
+    bounded(
+        "share.partition.max.record.locks",
+        Some("group.share.min.partition.max.record.locks"),
+        Some("group.share.max.partition.max.record.locks"),
+    ),
+    bounded(
+        "share.assignment.interval.ms",
+        Some("group.share.min.assignment.interval.ms"),
+        Some("group.share.max.assignment.interval.ms"),
+    ),
+    bounded(
+        "streams.heartbeat.interval.ms",
+        Some("group.streams.min.heartbeat.interval.ms"),
+        Some("group.streams.max.heartbeat.interval.ms"),
+    ),
+    bounded(
+        "streams.session.timeout.ms",
+        Some("group.streams.min.session.timeout.ms"),
+        Some("group.streams.max.session.timeout.ms"),
+    ),
+    bounded(
+        "streams.assignment.interval.ms",
+        Some("group.streams.min.assignment.interval.ms"),
+        Some("group.streams.max.assignment.interval.ms"),
+    ),
+    bounded("streams.task.offset.interval.ms", Some("group.streams.min.task.offset.interval.ms"), None),
+    bounded("streams.num.standby.replicas", None, Some("group.streams.max.standby.replicas")),
+    bounded("streams.num.warmup.replicas", None, Some("group.streams.max.warmup.replicas")),
 ];
 
 /// Sessions, and the heartbeats of which at least one has to fit into each.
@@ -78,13 +100,9 @@ impl Bounded {
     }
 }
 
-fn all_bounded() -> impl Iterator<Item = &'static Bounded> {
-    BOUNDED.iter().chain(AT_MOST)
-}
-
 /// Looks whether a group may have these settings.
 pub(super) fn check_group(settings: &ConfigMap, layers: &ConfigLayers<'_>) -> Result<(), AlterError> {
-    for bounded in all_bounded() {
+    for bounded in BOUNDED {
         let Some(text) = settings.get(bounded.key) else { continue };
         let (least, most) = bounded.range(layers);
         if text.parse().is_ok_and(|value| !(least..=most).contains(&value)) {
@@ -130,12 +148,13 @@ fn group_integer(name: &str, settings: &ConfigMap, layers: &ConfigLayers<'_>) ->
 /// Looks whether what groups inherit from a broker lies within the bounds that it sets for them.
 pub(super) fn check_bounds(layers: &ConfigLayers<'_>) -> Vec<ConfigError> {
     let mut errors = Vec::new();
-    for bounded in all_bounded() {
-        let ((least, most), inherited) = (bounded.range(layers), layers.integer(bounded.inherited));
+    for bounded in BOUNDED {
+        let inherited_key = format!("group.{}", bounded.key);
+        let ((least, most), inherited) = (bounded.range(layers), layers.integer(&inherited_key));
         if !(least..=most).contains(&inherited) {
             let bounds = [bounded.min, bounded.max].into_iter().flatten();
             let bounds: Vec<_> = bounds.map(|key| format!("{key}={}", layers.integer(key))).collect();
-            let text = format!("{}={inherited} lies beyond {}", bounded.inherited, bounds.join(", "));
+            let text = format!("{inherited_key}={inherited} lies beyond {}", bounds.join(", "));
             errors.push(ConfigError::Conflict(text));
         }
     }
@@ -170,7 +189,7 @@ mod tests {
     fn every_key_of_the_rules_is_in_the_table() {
         let fixed = fixed(&[]);
         let layers = ConfigLayers::of_start(&fixed);
-        for bounded in all_bounded() {
+        for bounded in BOUNDED {
             assert!(group_key(bounded.key).is_some(), "{}", bounded.key);
             let (least, most) = bounded.range(&layers);
             assert!(least <= most, "{}", bounded.key);

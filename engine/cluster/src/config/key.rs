@@ -233,7 +233,7 @@ impl ConfigKey {
     fn accepts(&self, value: &Value) -> bool {
         match (self.valid, value) {
             (Valid::Any, Value::Text(text)) => self.kind != Kind::Bytes || text != "auto",
-            (Valid::Any, _) => true,
+            (Valid::Any, _) | (Valid::NotBlank | Valid::Distinct, Value::List(_)) => true,
             (Valid::AtLeast(least) | Valid::AutoOrBytes(least), Value::Integer(number)) => *number >= least,
             (Valid::AutoOrBytes(_), Value::Text(text)) => text == "auto",
             (Valid::Between(least, most), Value::Integer(number)) => (least..=most).contains(number),
@@ -246,7 +246,6 @@ impl ConfigKey {
                 names.iter().any(|name| name.eq_ignore_ascii_case(text))
             }
             (Valid::EachOf(names), Value::List(items)) => items.iter().all(|item| names.contains(&item.as_str())),
-            (Valid::NotBlank | Valid::Distinct, Value::List(_)) => true,
             (Valid::OffsetReset, Value::Text(text)) => is_offset_reset(text),
             (Valid::ClientMatch, Value::List(items)) => items.iter().all(|item| ClientSelector::parse(item).is_some()),
             (Valid::ThrottledReplicas, Value::List(items)) => are_throttled_replicas(items),

@@ -81,7 +81,7 @@ impl Member {
         let partitions = self.partitions();
         let deal = |(at, member): (usize, &String)| SyncGroupRequestAssignment {
             member_id: member.clone(),
-            assignment: to_bytes(partitions.iter().skip(at).step_by(members.len())),
+            assignment: write_assignment(partitions.iter().skip(at).step_by(members.len())),
         };
         let sent_at = self.client.reactor.now();
         let request = SyncGroupRequest {
@@ -100,7 +100,7 @@ impl Member {
             }
         }
         self.generation = generation;
-        self.owned = self.from_bytes(&response.assignment);
+        self.owned = self.read_assignment(&response.assignment);
         self.client.note(|| format!("{} has {:?} in generation {generation}", self.id, self.owned));
         self.claim(sent_at);
         let mut ledger = self.client.shared.ledger.borrow_mut();
@@ -121,7 +121,7 @@ impl Member {
         writer.into_bytes()
     }
 
-    fn from_bytes(&self, bytes: &[u8]) -> Vec<Partition> {
+    fn read_assignment(&self, bytes: &[u8]) -> Vec<Partition> {
         if bytes.is_empty() {
             return Vec::new();
         }
@@ -148,7 +148,7 @@ impl Member {
 }
 
 /// An assignment as consumers write it.
-fn to_bytes<'p>(partitions: impl Iterator<Item = &'p (String, Partition)>) -> Vec<u8> {
+fn write_assignment<'p>(partitions: impl Iterator<Item = &'p (String, Partition)>) -> Vec<u8> {
     let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
     for (name, partition) in partitions {
         topics.entry(name).or_default().push(partition.index);
