@@ -90,8 +90,10 @@ fn every_version_sets_all_of_a_group_and_of_a_subscription() {
         let inherited = "consumer.heartbeat.interval.ms=5000 5 3 [5:group.consumer.heartbeat.interval.ms=5000]";
         group.expect(session, "consumer.heartbeat.interval.ms", inherited);
         let subscription = Resource { kind: CLIENT_METRICS, name: &name };
-        expect(alter_any(session, version, subscription, &[("interval.ms", "200")], false), ErrorCode::None);
-        expect(alter_any(session, version, subscription, &[("metrics", "*")], false), ErrorCode::None);
+        // Other cases are clients too.
+        let nobody = ("match", "client_id=nobody");
+        expect(alter_any(session, version, subscription, &[nobody, ("interval.ms", "200")], false), ErrorCode::None);
+        expect(alter_any(session, version, subscription, &[nobody, ("metrics", "*")], false), ErrorCode::None);
         subscription.expect(session, "metrics", "metrics=* 7 7 [7:metrics=*]");
         subscription.expect(session, "interval.ms", "interval.ms=300000 5 3 []");
         let node = node(session);

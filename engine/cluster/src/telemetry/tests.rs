@@ -1,5 +1,7 @@
 //! Clients that ask and push, in time and out of it.
 
+#![allow(clippy::unchecked_time_subtraction, reason = "the times of these tests are constants")]
+
 use ringlog_storage::types::BrokerId;
 
 use super::*;
