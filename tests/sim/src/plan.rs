@@ -8,7 +8,7 @@ use ringlog_reactor::sim::{DiskOptions, NetworkOptions, Random, SimOptions};
 use ringlog_storage::config::StoreConfig;
 use ringlog_storage::types::ShardId;
 
-use crate::clients::member::{MemberPlan, Protocol};
+use crate::clients::member::{BOTH, MemberPlan, Protocol};
 use crate::clients::producer::Manner;
 
 /// Most shards of a broker.
@@ -153,8 +153,8 @@ fn member(random: &mut Random) -> MemberPlan {
     let (group, protocol) = [
         ("classic", Protocol::Classic),
         ("consumer", Protocol::Consumer),
-        ("both", Protocol::Classic),
-        ("both", Protocol::Consumer),
+        (BOTH, Protocol::Classic),
+        (BOTH, Protocol::Consumer),
     ][random.index(4)];
     MemberPlan { protocol, group, rounds: small(random, 10, 60) }
 }

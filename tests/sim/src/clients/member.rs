@@ -27,6 +27,9 @@ pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_millis(800);
 /// How long a rebalance may take. Shorter than a client waits for an answer.
 const REBALANCE_TIMEOUT: Duration = Duration::from_millis(1500);
 
+/// The group whose members are of both protocols.
+pub(crate) const BOTH: &str = "both";
+
 /// Which protocol a member speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Protocol {

@@ -11,7 +11,7 @@ use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 use ringlog_net::wire::{Reader, Writer};
 
-use super::{Member, REBALANCE_TIMEOUT, SESSION_TIMEOUT};
+use super::{BOTH, Member, REBALANCE_TIMEOUT, SESSION_TIMEOUT};
 use crate::clients::code;
 use crate::connection::{Connection, Lost};
 use crate::ledger::Partition;
@@ -103,6 +103,10 @@ impl Member {
         self.owned = self.read_assignment(&response.assignment);
         self.client.note(|| format!("{} has {:?} in generation {generation}", self.id, self.owned));
         self.claim(sent_at);
+        if self.group == BOTH {
+            // An empty group that changes its protocol begins with its first generation again.
+            return Ok(());
+        }
         let mut ledger = self.client.shared.ledger.borrow_mut();
         for partition in &self.owned {
             ledger.groups.owns(&self.group, generation, *partition, &self.id);
