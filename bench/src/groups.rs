@@ -44,7 +44,7 @@ enum Workload {
     Consumer,
     /// 10,000 groups with one member each.
     Idle,
-    /// How long readers get nothing when another member joins, in both protocols.
+    /// How long readers get nothing when another member joins (KIP-848).
     Pause,
     /// A start with 1,000,000 committed offsets.
     Replay,

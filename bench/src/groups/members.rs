@@ -30,9 +30,9 @@ const REBALANCE_TIMEOUT_MS: i32 = 60_000;
 const CLASSIC_HEARTBEAT: Duration = Duration::from_secs(3);
 /// What members of the consumer protocol are told by default.
 const CONSUMER_HEARTBEAT: Duration = Duration::from_secs(5);
-pub(super) const JOIN_VERSION: i16 = 9;
-pub(super) const SYNC_VERSION: i16 = 5;
-pub(super) const HEARTBEAT_VERSION: i16 = 4;
+const JOIN_VERSION: i16 = 9;
+const SYNC_VERSION: i16 = 5;
+const HEARTBEAT_VERSION: i16 = 4;
 pub(super) const CONSUMER_VERSION: i16 = 1;
 const STEADY_CORES_MAX: f64 = 0.05;
 /// A group that is not stable by then is not going to be.

@@ -1,6 +1,5 @@
 //! How long readers of a group get nothing when another member joins: partitions that stay with their member should not be
-//! paused by those that move (KIP-848). With the classic protocol all members give everything up first, which is measured
-//! beside it.
+//! paused by those that move (KIP-848).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -8,16 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, TopicPartitions};
-use ringlog_net::messages::heartbeat::HeartbeatRequest;
-use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
-use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 use ringlog_reactor::{Instant, Reactor};
 use ringlog_storage::batch::{BatchBuilder, Record};
 use ringlog_storage::types::{Millis, Uuid};
 
-use super::members::{CONSUMER_VERSION, HEARTBEAT_VERSION, JOIN_VERSION, Protocol, SYNC_VERSION};
+use super::members::CONSUMER_VERSION;
 use super::{TOPIC, ask, set_up};
 use crate::Setup;
 use crate::broker::{Broker, Cores};
@@ -121,36 +116,34 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<()> {
     println!(
         "groups: {MEMBERS} members read {PARTITIONS} partitions, a record each {PRODUCE_INTERVAL:?}, and a third joins"
     );
-    for protocol in [Protocol::Consumer, Protocol::Classic] {
-        let mut runs = Vec::new();
-        for _ in 0..setup.runs() {
-            let mut broker = Broker::start(&setup, Cores::One)?;
-            runs.push(load::run(&mut broker, &setup, move |load| drive(load, protocol))?);
-            broker.stop()?;
-        }
-        let each = |of: fn(&Run) -> f64| runs.iter().map(of).collect::<Vec<_>>();
-        println!("{protocol:?} protocol: the longest time without a record");
-        figure("while nobody joins", "ms", &each(|run| run.quiet), Target::None);
-        figure("of partitions that stay", "ms", &each(|run| run.staying), Target::None);
-        figure("of partitions that move", "ms", &each(|run| run.moving), Target::None);
+    let mut runs = Vec::new();
+    for _ in 0..setup.runs() {
+        let mut broker = Broker::start(&setup, Cores::One)?;
+        runs.push(load::run(&mut broker, &setup, drive)?);
+        broker.stop()?;
     }
+    let each = |of: fn(&Run) -> f64| runs.iter().map(of).collect::<Vec<_>>();
+    println!("the longest time without a record");
+    figure("while nobody joins", "ms", &each(|run| run.quiet), Target::None);
+    figure("of partitions that stay", "ms", &each(|run| run.staying), Target::None);
+    figure("of partitions that move", "ms", &each(|run| run.moving), Target::None);
     Ok(())
 }
 
-async fn drive(load: Load, protocol: Protocol) -> anyhow::Result<Run> {
+async fn drive(load: Load) -> anyhow::Result<Run> {
     let topic_id = set_up(&load, PARTITIONS).await?;
     let shared = Rc::<Shared>::default();
     shared.partitions.borrow_mut().extend((0..PARTITIONS).map(|partition| (partition, Reading::default())));
     spawn_writer(&load, topic_id).await?;
     for number in 0..MEMBERS {
-        spawn_member(&load, protocol, topic_id, number, &shared).await?;
+        spawn_member(&load, topic_id, number, &shared).await?;
     }
     settle(&load, &shared, MEMBERS).await?;
     shared.reset();
     load.reactor.sleep(QUIET).await;
     let quiet = shared.longest(false);
     shared.reset();
-    spawn_member(&load, protocol, topic_id, MEMBERS, &shared).await?;
+    spawn_member(&load, topic_id, MEMBERS, &shared).await?;
     settle(&load, &shared, MEMBERS + 1).await?;
     Ok(Run { quiet, staying: shared.longest(false), moving: shared.longest(true) })
 }
@@ -195,21 +188,10 @@ async fn spawn_writer(load: &Load, topic_id: Uuid) -> anyhow::Result<()> {
 }
 
 /// A member, and what it reads with.
-async fn spawn_member(
-    load: &Load,
-    protocol: Protocol,
-    topic_id: Uuid,
-    number: usize,
-    shared: &Rc<Shared>,
-) -> anyhow::Result<()> {
+async fn spawn_member(load: &Load, topic_id: Uuid, number: usize, shared: &Rc<Shared>) -> anyhow::Result<()> {
     let connection = load.connect(Receive::Pooled).await?;
     let member = Member { number, connection, reactor: load.reactor.clone(), shared: Rc::clone(shared) };
-    load.spawn(async move {
-        match protocol {
-            Protocol::Consumer => member.consumer().await,
-            Protocol::Classic => member.classic().await,
-        }
-    });
+    load.spawn(member.live());
     let mut connection = load.connect(Receive::Pooled).await?;
     let (reactor, shared) = (load.reactor.clone(), Rc::clone(shared));
     load.spawn(async move {
@@ -252,7 +234,7 @@ struct Member {
 }
 
 impl Member {
-    async fn consumer(mut self) -> anyhow::Result<()> {
+    async fn live(mut self) -> anyhow::Result<()> {
         let member_id = format!("member-{}", self.number);
         let (mut epoch, mut owned) = (0, Vec::<TopicPartitions>::new());
         loop {
@@ -276,66 +258,6 @@ impl Member {
                 continue;
             }
             self.reactor.sleep(Duration::from_millis(u64::try_from(answer.heartbeat_interval_ms)?)).await;
-        }
-    }
-
-    async fn classic(mut self) -> anyhow::Result<()> {
-        let mut id = String::new();
-        loop {
-            // Nothing is read from now on.
-            self.shared.assign(self.number, &[]);
-            let request = JoinGroupRequest {
-                group_id: GROUP.to_owned(),
-                session_timeout_ms: TIMEOUT_MS,
-                rebalance_timeout_ms: TIMEOUT_MS,
-                member_id: id.clone(),
-                protocol_type: "consumer".to_owned(),
-                protocols: vec![JoinGroupRequestProtocol { name: "range".to_owned(), metadata: Vec::new() }],
-                ..JoinGroupRequest::default()
-            };
-            let joined = ask(&mut self.connection, &request, JOIN_VERSION).await?;
-            id = joined.member_id;
-            match ErrorCode::from_wire(joined.error_code) {
-                ErrorCode::None => {}
-                ErrorCode::MemberIdRequired | ErrorCode::RebalanceInProgress => continue,
-                other => bail!("JoinGroup: {other}"),
-            }
-            // A partition takes a byte here.
-            let share = |at: usize| (0..PARTITIONS.to_le_bytes()[0]).skip(at).step_by(joined.members.len()).collect();
-            let assignments = joined.members.iter().enumerate().map(|(at, member)| SyncGroupRequestAssignment {
-                member_id: member.member_id.clone(),
-                assignment: share(at),
-            });
-            let request = SyncGroupRequest {
-                group_id: GROUP.to_owned(),
-                generation_id: joined.generation_id,
-                member_id: id.clone(),
-                assignments: assignments.collect(),
-                ..SyncGroupRequest::default()
-            };
-            let synced = ask(&mut self.connection, &request, SYNC_VERSION).await?;
-            match ErrorCode::from_wire(synced.error_code) {
-                ErrorCode::None => {}
-                ErrorCode::RebalanceInProgress => continue,
-                other => bail!("SyncGroup: {other}"),
-            }
-            let partitions: Vec<_> = synced.assignment.iter().map(|partition| i32::from(*partition)).collect();
-            self.shared.assign(self.number, &partitions);
-            let request = HeartbeatRequest {
-                group_id: GROUP.to_owned(),
-                generation_id: joined.generation_id,
-                member_id: id.clone(),
-                group_instance_id: None,
-            };
-            loop {
-                self.reactor.sleep(HEARTBEAT_INTERVAL).await;
-                let answer = ask(&mut self.connection, &request, HEARTBEAT_VERSION).await?;
-                match ErrorCode::from_wire(answer.error_code) {
-                    ErrorCode::None => {}
-                    ErrorCode::RebalanceInProgress => break,
-                    other => bail!("Heartbeat: {other}"),
-                }
-            }
         }
     }
 }
