@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::Request;
+use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, TopicPartitions};
 use ringlog_net::messages::create_topics::CreateTopicsResponse;
 use ringlog_net::messages::find_coordinator::FindCoordinatorRequest;
 use ringlog_net::messages::offset_commit::{
@@ -25,6 +26,8 @@ use crate::requests::{self, Intent};
 
 const FIND_COORDINATOR_VERSION: i16 = 4;
 const OFFSET_COMMIT_VERSION: i16 = 10;
+const CONSUMER_HEARTBEAT_VERSION: i16 = 1;
+const REBALANCE_TIMEOUT_MS: i32 = 60_000;
 /// The topic that groups read.
 const TOPIC: &str = "read-by-groups";
 
@@ -91,6 +94,25 @@ async fn set_up(load: &Load, partitions: i32) -> anyhow::Result<Uuid> {
             ErrorCode::CoordinatorNotAvailable => {}
             other => bail!("FindCoordinator: {other}"),
         }
+    }
+}
+
+/// A heartbeat of a member of the consumer protocol, which says what it reads when it joins.
+fn consumer_heartbeat(
+    group: &str,
+    member_id: &str,
+    member_epoch: i32,
+    owned: Option<&[TopicPartitions]>,
+) -> ConsumerGroupHeartbeatRequest {
+    let joins = member_epoch == 0;
+    ConsumerGroupHeartbeatRequest {
+        group_id: group.to_owned(),
+        member_id: member_id.to_owned(),
+        member_epoch,
+        rebalance_timeout_ms: if joins { REBALANCE_TIMEOUT_MS } else { -1 },
+        subscribed_topic_names: joins.then(|| vec![TOPIC.to_owned()]),
+        topic_partitions: owned.map(<[_]>::to_vec),
+        ..ConsumerGroupHeartbeatRequest::default()
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use ringlog_net::error::ErrorCode;
-use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, TopicPartitions};
+use ringlog_net::messages::consumer_group_heartbeat::TopicPartitions;
 use ringlog_net::messages::heartbeat::HeartbeatRequest;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 use ringlog_reactor::{Instant, Reactor};
 
-use super::{TOPIC, ask, set_up};
+use super::{CONSUMER_HEARTBEAT_VERSION, REBALANCE_TIMEOUT_MS, ask, consumer_heartbeat, set_up};
 use crate::Setup;
 use crate::broker::{Broker, Cores};
 use crate::client::{Connection, Receive};
@@ -25,7 +25,6 @@ const GROUP: &str = "large";
 const MEMBERS: usize = 1000;
 const PARTITIONS: i32 = 1000;
 const SESSION_TIMEOUT_MS: i32 = 45_000;
-const REBALANCE_TIMEOUT_MS: i32 = 60_000;
 /// How often classic members send heartbeats: Kafka's `heartbeat.interval.ms`.
 const CLASSIC_HEARTBEAT: Duration = Duration::from_secs(3);
 /// What members of the consumer protocol are told by default.
@@ -33,7 +32,6 @@ const CONSUMER_HEARTBEAT: Duration = Duration::from_secs(5);
 const JOIN_VERSION: i16 = 9;
 const SYNC_VERSION: i16 = 5;
 const HEARTBEAT_VERSION: i16 = 4;
-pub(super) const CONSUMER_VERSION: i16 = 1;
 const STEADY_CORES_MAX: f64 = 0.05;
 /// A group that is not stable by then is not going to be.
 const STABLE_MAX: Duration = Duration::from_mins(2);
@@ -197,16 +195,9 @@ impl Member {
         self.shared.last_joined.set(Some(self.reactor.now()));
         let mut says_what_it_has = true;
         loop {
-            let request = ConsumerGroupHeartbeatRequest {
-                group_id: GROUP.to_owned(),
-                member_id: member_id.clone(),
-                member_epoch: epoch,
-                rebalance_timeout_ms: if epoch == 0 { REBALANCE_TIMEOUT_MS } else { -1 },
-                subscribed_topic_names: (epoch == 0).then(|| vec![TOPIC.to_owned()]),
-                topic_partitions: says_what_it_has.then(|| owned.clone()),
-                ..ConsumerGroupHeartbeatRequest::default()
-            };
-            let answer = ask(&mut self.connection, &request, CONSUMER_VERSION).await?;
+            let owned_now = says_what_it_has.then_some(owned.as_slice());
+            let request = consumer_heartbeat(GROUP, &member_id, epoch, owned_now);
+            let answer = ask(&mut self.connection, &request, CONSUMER_HEARTBEAT_VERSION).await?;
             match ErrorCode::from_wire(answer.error_code) {
                 ErrorCode::None => {}
                 other => bail!("member {}: {other}", self.number),

@@ -7,13 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, TopicPartitions};
+use ringlog_net::messages::consumer_group_heartbeat::TopicPartitions;
 use ringlog_reactor::{Instant, Reactor};
 use ringlog_storage::batch::{BatchBuilder, Record};
 use ringlog_storage::types::{Millis, Uuid};
 
-use super::members::CONSUMER_VERSION;
-use super::{TOPIC, ask, set_up};
+use super::{CONSUMER_HEARTBEAT_VERSION, ask, consumer_heartbeat, set_up};
 use crate::Setup;
 use crate::broker::{Broker, Cores};
 use crate::client::{Connection, Receive};
@@ -28,7 +27,6 @@ const MEMBERS: usize = 2;
 const PRODUCE_INTERVAL: Duration = Duration::from_millis(5);
 /// So often the members say that they live.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
-const TIMEOUT_MS: i32 = 45_000;
 const FETCH_LIMITS: FetchLimits = FetchLimits { bytes_max: 1 << 20, wait_ms: 20 };
 /// Nobody joins for so long: what readers wait at most is the measure of the rest.
 const QUIET: Duration = Duration::from_secs(3);
@@ -238,16 +236,8 @@ impl Member {
         let member_id = format!("member-{}", self.number);
         let (mut epoch, mut owned) = (0, Vec::<TopicPartitions>::new());
         loop {
-            let request = ConsumerGroupHeartbeatRequest {
-                group_id: GROUP.to_owned(),
-                member_id: member_id.clone(),
-                member_epoch: epoch,
-                rebalance_timeout_ms: if epoch == 0 { TIMEOUT_MS } else { -1 },
-                subscribed_topic_names: (epoch == 0).then(|| vec![TOPIC.to_owned()]),
-                topic_partitions: Some(owned.clone()),
-                ..ConsumerGroupHeartbeatRequest::default()
-            };
-            let answer = ask(&mut self.connection, &request, CONSUMER_VERSION).await?;
+            let request = consumer_heartbeat(GROUP, &member_id, epoch, Some(&owned));
+            let answer = ask(&mut self.connection, &request, CONSUMER_HEARTBEAT_VERSION).await?;
             check(answer.error_code)?;
             epoch = answer.member_epoch;
             if let Some(assignment) = answer.assignment {
