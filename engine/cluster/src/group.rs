@@ -32,7 +32,7 @@ use crate::coordinator::{self, Coordinator};
 use crate::image::Image;
 
 use classic::ClassicGroup;
-use consumer::ConsumerSessions;
+use consumer::{ConsumerGroup, ConsumerSessions};
 use state::GroupState;
 use timers::{Owner, Timers};
 
@@ -309,6 +309,14 @@ impl Groups {
     /// Whether there may be another group.
     fn check_room(&self) -> Result<(), ErrorCode> {
         if self.sessions.len() < GROUPS_MAX { Ok(()) } else { Err(ErrorCode::CoordinatorNotAvailable) }
+    }
+
+    /// The consumer group of this name.
+    fn consumer_group(&self, group: &str) -> Option<&ConsumerGroup> {
+        match self.sessions.get(group) {
+            Some(Session::Consumer(_)) => self.state.consumer(group),
+            Some(Session::Classic(_)) | None => None,
+        }
     }
 
     /// The classic group that somebody claims to be a member of.

@@ -11,7 +11,7 @@ use ringlog_net::messages::group_log::GroupRecord;
 use ringlog_net::messages::join_group::JoinGroupRequest;
 
 use super::classic::{self, ClassicGroup};
-use super::consumer::{self, ConsumerGroup};
+use super::consumer;
 use super::{GroupId, Groups, MemberId, Session, Turn};
 
 /// A member of the classic protocol, whichever group it is in.
@@ -25,7 +25,7 @@ pub(super) struct Migrant {
     pub(super) session_timeout_ms: i32,
     /// The names of its protocols, each with its subscription; the one that it prefers first.
     pub(super) protocols: Vec<(String, Vec<u8>)>,
-    /// What it should have.
+    /// What it has been given.
     pub(super) assignment: Vec<u8>,
 }
 
@@ -119,13 +119,5 @@ impl Groups {
             classic.begin(turn);
         }
         self.sessions.insert(Arc::clone(id), Session::Classic(Box::new(classic)));
-    }
-
-    /// A consumer group that somebody asks for.
-    pub(super) fn consumer_group(&self, id: &str) -> Option<&ConsumerGroup> {
-        match self.sessions.get(id) {
-            Some(Session::Consumer(_)) => self.state.consumer(id),
-            Some(Session::Classic(_)) | None => None,
-        }
     }
 }
