@@ -26,6 +26,8 @@ pub(crate) enum Handled {
 
 impl Handled {
     /// The response, if it needs no wait, or else what waits for it: a task is worth having only then.
+    // Inlined, the future is made in its box; else it is copied there.
+    #[inline]
     pub(crate) fn later(response: impl Future<Output = Response> + 'static) -> Self {
         let mut response: Pin<Box<dyn Future<Output = Response>>> = Box::pin(response);
         // Whoever gets it polls it at least once more, so that no wake is missed.

@@ -29,15 +29,10 @@ const WAIT_MAX: Duration = Duration::from_mins(5);
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let (body, version) = (incoming.request.body.clone(), incoming.version());
     let view = FetchView::decode(&body, version).map_err(|error| incoming.malformed(error))?;
-    let shard = incoming.connection.shard().clone();
-    let fetch = Fetch::new(incoming, &view);
-    let plan = Plan::new(&shard, &view, version);
-    Ok(Handled::later(async move {
-        match plan {
-            Ok(plan) => fetch.serve(plan).await,
-            Err(error) => respond_error(version, error),
-        }
-    }))
+    Ok(match Plan::new(incoming.connection.shard(), &view, version) {
+        Ok(plan) => Handled::later(Fetch::new(incoming, &view).serve(plan)),
+        Err(error) => Handled::Now(respond_error(version, error)),
+    })
 }
 
 /// What a fetch request asks for as a whole.
@@ -77,7 +72,7 @@ impl Fetch {
     }
 
     /// Reads, and waits until there is enough, an error, no time left, or nobody to wait for.
-    async fn serve(&self, plan: Plan) -> Response {
+    async fn serve(self, plan: Plan) -> Response {
         let mut wait = Wait::default();
         // What was read is counted until the connection counts it.
         let (outcomes, _reserved) = loop {
