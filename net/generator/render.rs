@@ -380,6 +380,9 @@ fn write(field: &Field, versions: Versions) -> String {
         };
     };
     match &field.ty {
+        Type::String if name == "error_message" => {
+            format!("w.opt_message(self.{name}.as_deref(), {flexible}, {nullable})?;")
+        }
         Type::String => format!("w.opt_string(self.{name}.as_deref(), {flexible}, {nullable})?;"),
         Type::Bytes | Type::Records => format!("w.opt_bytes(self.{name}.as_deref(), {flexible}, {nullable})?;"),
         Type::Array(element) => {

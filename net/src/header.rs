@@ -6,7 +6,7 @@
 //! is read.
 
 use crate::messages::ApiKey;
-use crate::wire::{DecodeError, Reader};
+use crate::wire::{DecodeError, Reader, longest_string};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub fn decode_client_id<'a>(r: &mut Reader<'a>, header_version: i16) -> Result<C
         -1 => Cow::Borrowed(""),
         length => {
             let length = usize::try_from(length).map_err(|_| DecodeError::Length(i64::from(length)))?;
-            String::from_utf8_lossy(r.take(length)?)
+            shortened(String::from_utf8_lossy(r.take(length)?))
         }
     };
     if header_version >= 2 {
@@ -97,6 +97,14 @@ pub fn decode_client_id<'a>(r: &mut Reader<'a>, header_version: i16) -> Result<C
         r.tagged_fields(|_tag, _value| Ok(false))?;
     }
     Ok(client_id)
+}
+
+/// What is not UTF-8 becomes longer, and could not be told to anybody any more.
+fn shortened(client_id: Cow<'_, str>) -> Cow<'_, str> {
+    match client_id {
+        Cow::Owned(text) => Cow::Owned(longest_string(&text).to_owned()),
+        borrowed @ Cow::Borrowed(_) => borrowed,
+    }
 }
 
 /// One request that a listener serves.
@@ -200,6 +208,9 @@ mod tests {
         check(b"\xff\xffbody", 1, Ok(("", b"body")));
         check(b"\xff\xff\x00body", 2, Ok(("", b"body")));
         check(b"\x00\x01\xff", 1, Ok(("\u{fffd}", b"")));
+        // What is replaced is three bytes long, and the whole has to fit where ids are told.
+        let broken = [vec![0x7f, 0xff], vec![0xff; 0x7fff]].concat();
+        check(&broken, 1, Ok((&"\u{fffd}".repeat(0x7fff / 3), b"")));
         check(b"\x00\x00\x02\x00\x01x\x85\x01\x00body", 2, Ok(("", b"body")));
         check(b"\xff\xfe", 1, Err(DecodeError::Length(-2)));
         check(b"\x00\x02a", 1, Err(DecodeError::Truncated { needed: 1 }));

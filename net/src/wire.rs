@@ -14,5 +14,10 @@ pub use writer::{EncodeError, TaggedFields, Writer};
 /// The longest string either way, in bytes: Kafka refuses more even where the encoding could hold it.
 pub const STRING_BYTES_MAX: usize = 0x7fff;
 
+/// As much of a text as a string can hold.
+pub fn longest_string(text: &str) -> &str {
+    &text[..text.floor_char_boundary(STRING_BYTES_MAX)]
+}
+
 /// The longest unsigned varint of 32 bits.
 pub const VARINT_BYTES_MAX: usize = 5;

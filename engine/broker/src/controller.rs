@@ -18,7 +18,7 @@ use ringlog_cluster::metadata::{Decision, Metadata, Registration, StartError as 
 use ringlog_cluster::quota::Usages;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::metadata_log::MetadataRecord;
-use ringlog_net::wire::{Reader, Writer};
+use ringlog_net::wire::{EncodeError, Reader, Writer};
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId, PartitionOffsets};
 use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
@@ -211,7 +211,11 @@ fn batch(records: &[MetadataRecord], now: Millis) -> Result<Vec<u8>, ErrorCode> 
     let mut builder = BatchBuilder::new();
     for record in records {
         let mut writer = Writer::default();
-        record.encode(&mut writer, record.newest_version()).expect("the machine makes records of the newest version");
+        let encoded = record.encode(&mut writer, record.newest_version());
+        if matches!(encoded, Err(EncodeError::TooLong(_))) {
+            return Err(ErrorCode::RecordListTooLarge);
+        }
+        encoded.expect("the machine makes records of the newest version");
         let value = writer.into_bytes();
         builder.push(&Record { timestamp: now, key: None, value: Some(&value), headers: &[] });
         if builder.plain_bytes() > DECISION_BYTES_MAX {

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use ringlog_net::conn::{Body, CloseReason, Request, Response};
 use ringlog_net::header::{ServedApi, ServedApis};
 use ringlog_net::messages::{self, ApiKey};
-use ringlog_net::wire::{DecodeError, Reader, Writer};
+use ringlog_net::wire::{DecodeError, EncodeError, Reader, Writer};
 
 use crate::connection::Connection;
 use crate::handlers;
@@ -78,10 +78,13 @@ impl Incoming<'_> {
 /// A response message in a given version.
 pub(crate) fn respond(message: &impl messages::Message, version: i16) -> Response {
     let mut writer = Writer::default();
-    message
-        .encode(&mut writer, version)
-        .expect("handlers set only fields that the version has, or that may be left out");
-    Response::Send(Body::from(writer.into_bytes()))
+    match message.encode(&mut writer, version) {
+        Err(error @ EncodeError::TooLong(_)) => Response::Close(CloseReason::ResponseUnwritable(error)),
+        encoded => {
+            encoded.expect("handlers set only fields that the version has, or that may be left out");
+            Response::Send(Body::from(writer.into_bytes()))
+        }
+    }
 }
 
 macro_rules! apis {

@@ -1,9 +1,19 @@
 //! One request, many owners: items go to the shards that own their partitions, outcomes come back in order.
 
+use std::collections::BTreeSet;
+
 use crate::message::{Call, Reply};
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 use ringlog_net::error::ErrorCode;
+
+/// Each item the first time that it is named. So a small request cannot have the same large answer again and again; clients
+/// look their answers up by name.
+pub(crate) fn once_each<T, N: Ord>(mut items: Vec<T>, name: impl Fn(&T) -> N) -> Vec<T> {
+    let mut named = BTreeSet::new();
+    items.retain(|item| named.insert(name(item)));
+    items
+}
 
 /// Splits `items` by owner, lets `here` work on those of this shard and calls the others, and gathers the outcomes in the
 /// order of the items. An item that is an error already is its own outcome.

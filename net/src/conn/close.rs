@@ -1,6 +1,6 @@
 //! Why a connection ends: one closed enum, with a sentence that an operator can act on.
 
-use crate::wire::DecodeError;
+use crate::wire::{DecodeError, EncodeError};
 use std::time::Duration;
 
 /// The reason why the broker ends a connection. Logged once, by the shell.
@@ -98,6 +98,9 @@ pub enum CloseReason {
         /// Bytes of the response.
         bytes: usize,
     },
+    /// The response has a text that the protocol has no room for.
+    #[error("the response cannot be written: {0}")]
+    ResponseUnwritable(EncodeError),
     /// The shard had no memory for the frame.
     #[error(
         "no memory for a request of {announced} bytes came free in time; raise ringlog.memory or send smaller requests"

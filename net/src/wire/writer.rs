@@ -2,7 +2,7 @@
 
 use ringlog_storage::types::Uuid;
 
-use super::STRING_BYTES_MAX;
+use super::{STRING_BYTES_MAX, longest_string};
 
 /// Why a message cannot be said in a version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -149,6 +149,12 @@ impl Writer {
         }
         self.raw(value.unwrap_or_default().as_bytes());
         Ok(())
+    }
+
+    /// A text that people read, such as that of an error. It tells what clients have sent, so it may be longer than a string
+    /// can be, and is cut.
+    pub fn opt_message(&mut self, value: Option<&str>, flexible: bool, nullable: bool) -> Result<(), EncodeError> {
+        self.opt_string(value.map(longest_string), flexible, nullable)
     }
 
     pub fn bytes(&mut self, value: &[u8], flexible: bool) -> Result<(), EncodeError> {

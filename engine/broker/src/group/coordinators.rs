@@ -7,7 +7,7 @@ use ringlog_cluster::group::{Answer, Decision, Groups, Now, value_version};
 use ringlog_cluster::image::Image;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::GroupRecord;
-use ringlog_net::wire::Writer;
+use ringlog_net::wire::{EncodeError, Writer};
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId};
 use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
@@ -245,10 +245,10 @@ fn run(state: &mut State, now: Now, partition: PartitionIndex, command: impl FnO
 /// it before the records are committed.
 fn write(state: &mut State, now: Now, partition: PartitionIndex, stalled: Stalled) {
     let log = state.groups.by_partition[&partition].log;
-    let Some(slot) = state.table.get(log) else { return };
+    let slot = state.table.get(log).expect("a coordinator goes before its log does");
     let (view, _) = BatchView::parse(&stalled.batch).expect("was built just now");
     let appended = state.store.append(log, (&view).into(), AppendOrigin::Coordinator, slot.leader_epoch, now.wall);
-    let Some(serving) = state.groups.serving(partition) else { return };
+    let serving = state.groups.serving(partition).expect("the caller has looked");
     match appended {
         Ok(appended) => {
             let mut offset = appended.base_offset;
@@ -296,16 +296,20 @@ fn undo(state: &mut State, now: Now, partition: PartitionIndex, answers: Vec<Ans
     state.groups.answers.extend(answers.into_iter().map(|answer| Answer { reply: Err(code), ..answer }));
 }
 
-/// The records as a batch; `None` if they are too many for one.
+/// The records as a batch; `None` if they are too large for one.
 fn batch(records: &[GroupRecord], now: Millis) -> Option<Vec<u8>> {
     let mut builder = BatchBuilder::new();
     for record in records {
         let (mut key, mut value) = (Writer::default(), Writer::default());
-        record.encode_key(&mut key).expect("names that came over the wire fit the log");
-        let value = record.has_value().then(|| {
-            record.encode_value(&mut value, value_version(record)).expect("the version has all of its fields");
-            value.into_bytes()
-        });
+        let mut encoded = record.encode_key(&mut key);
+        if record.has_value() {
+            encoded = encoded.and_then(|()| record.encode_value(&mut value, value_version(record)));
+        }
+        if matches!(encoded, Err(EncodeError::TooLong(_))) {
+            return None;
+        }
+        encoded.expect("the version has all of its fields");
+        let value = record.has_value().then(|| value.into_bytes());
         let key = key.into_bytes();
         builder.push(&Record { timestamp: now, key: Some(&key), value: value.as_deref(), headers: &[] });
         if builder.plain_bytes() > DECISION_BYTES_MAX {

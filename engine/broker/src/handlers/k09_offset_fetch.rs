@@ -13,6 +13,7 @@ use ringlog_storage::types::Uuid;
 
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::group::{ask_each, caller};
+use crate::scatter::once_each;
 
 /// From this version on a whole request may fail; before, each of its partitions does.
 const TOP_LEVEL_ERROR_VERSION_MIN: i16 = 2;
@@ -29,6 +30,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let shard = incoming.connection.shard().clone();
     let image = shard.with(|state| state.image.clone());
     let mut groups = if version >= GROUPS_VERSION_MIN { request.groups } else { vec![as_group(request)] };
+    groups = once_each(groups, |group| group.group_id.clone());
     let unknown: Vec<_> = groups.iter_mut().map(|group| take_unknown(&image, group, version)).collect();
     let ids: Vec<_> = groups.iter().map(|group| group.group_id.clone()).collect();
     Ok(Handled::later(async move {

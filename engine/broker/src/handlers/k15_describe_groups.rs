@@ -8,13 +8,14 @@ use ringlog_net::messages::describe_groups::{DescribeGroupsRequest, DescribeGrou
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::group::{ask_each, caller};
 use crate::operations;
+use crate::scatter::once_each;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DescribeGroupsRequest = incoming.decode()?;
     let (version, caller) = (incoming.version(), caller(incoming));
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
-        let groups = request.groups;
+        let groups = once_each(request.groups, String::clone);
         let replies = ask_each(&shard, &caller, &groups, |index| GroupRequest::Describe(groups[index].clone())).await;
         let described = groups.iter().zip(replies).map(|(group, reply)| {
             let mut described = answer(group, reply);

@@ -15,11 +15,14 @@ use ringlog_net::messages::describe_configs::{
 use crate::config_resource::{Named, ResourceError, named};
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::logging;
+use crate::scatter::once_each;
 use crate::settings::Settings;
 use crate::shard::Shard;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
-    let request: DescribeConfigsRequest = incoming.decode()?;
+    let mut request: DescribeConfigsRequest = incoming.decode()?;
+    request.resources =
+        once_each(request.resources, |resource| (resource.resource_type, resource.resource_name.clone()));
     let version = incoming.version();
     let shard = incoming.connection.shard().clone();
     let image = shard.with(|state| state.image.clone());

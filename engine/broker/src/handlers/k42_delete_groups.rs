@@ -1,23 +1,19 @@
 //! `DeleteGroups`, versions 0 to 3.
 
-use std::collections::BTreeSet;
-
 use ringlog_cluster::group::{GroupReply, GroupRequest, GroupResponse};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::messages::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::group::{ask_each, caller};
+use crate::scatter::once_each;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DeleteGroupsRequest = incoming.decode()?;
     let (version, caller) = (incoming.version(), caller(incoming));
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
-        let mut groups = request.groups_names;
-        // A group has one result, however often it is named.
-        let mut named = BTreeSet::new();
-        groups.retain(|group| named.insert(group.clone()));
+        let groups = once_each(request.groups_names, String::clone);
         let replies = ask_each(&shard, &caller, &groups, |index| GroupRequest::Delete(groups[index].clone())).await;
         let results = groups.iter().zip(replies).map(|(group, reply)| answer(group, reply));
         let response = DeleteGroupsResponse { results: results.collect(), ..DeleteGroupsResponse::default() };

@@ -10,13 +10,14 @@ use ringlog_net::messages::consumer_group_describe::{
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::group::{ask_each, caller};
 use crate::operations;
+use crate::scatter::once_each;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: ConsumerGroupDescribeRequest = incoming.decode()?;
     let (version, caller) = (incoming.version(), caller(incoming));
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
-        let groups = request.group_ids;
+        let groups = once_each(request.group_ids, String::clone);
         let ask = |index: usize| GroupRequest::ConsumerDescribe(groups[index].clone());
         let replies = ask_each(&shard, &caller, &groups, ask).await;
         let described = groups.iter().zip(replies).map(|(group, reply)| {

@@ -11,6 +11,7 @@ use ringlog_net::messages::list_config_resources::{
 
 use crate::config_resource::ResourceType;
 use crate::dispatch::{Handled, Incoming};
+use crate::scatter::once_each;
 
 /// Before this version only subscriptions of client metrics could be asked for.
 const TYPES_VERSION_MIN: i16 = 1;
@@ -18,7 +19,8 @@ const TYPES_VERSION_MIN: i16 = 1;
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: ListConfigResourcesRequest = incoming.decode()?;
     let image = incoming.connection.shard().with(|state| state.image.clone());
-    let asked: Option<Vec<_>> = request.resource_types.iter().map(|code| ResourceType::from_code(*code)).collect();
+    let asked = once_each(request.resource_types, |code| *code);
+    let asked: Option<Vec<_>> = asked.into_iter().map(ResourceType::from_code).collect();
     let types = match asked {
         _ if incoming.version() < TYPES_VERSION_MIN => vec![ResourceType::ClientMetrics],
         Some(none) if none.is_empty() => ResourceType::ALL.to_vec(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringlog_net::error::ErrorCode;
+use ringlog_net::wire::STRING_BYTES_MAX;
 use thiserror::Error;
 
 use super::describe::{client_metrics_value, group_value, topic_value};
@@ -104,6 +105,14 @@ pub enum AlterError {
         /// What would have been accepted.
         expected: Expected,
     },
+    /// No message can tell so long a value.
+    #[error("the value of {key} would be {bytes} bytes long; expected {STRING_BYTES_MAX} at most")]
+    TooLong {
+        /// The key.
+        key: String,
+        /// The value's length.
+        bytes: usize,
+    },
     /// Something this release cannot do.
     #[error("{key}={value} is refused: {reason}")]
     Refused {
@@ -130,15 +139,17 @@ impl AlterError {
             | Self::ReadOnly(_)
             | Self::PerBrokerOnly(_) => ErrorCode::InvalidRequest,
             Self::NotAList(_) => ErrorCode::InvalidConfig,
-            Self::UnknownKey(_) | Self::InvalidValue { .. } | Self::Refused { .. } | Self::Conflict(_) => {
-                match target {
-                    ConfigTarget::Topic | ConfigTarget::Group => ErrorCode::InvalidConfig,
-                    ConfigTarget::ClientMetrics if self.is_about("match") => ErrorCode::InvalidConfig,
-                    ConfigTarget::Broker | ConfigTarget::AllBrokers | ConfigTarget::ClientMetrics => {
-                        ErrorCode::InvalidRequest
-                    }
+            Self::UnknownKey(_)
+            | Self::InvalidValue { .. }
+            | Self::TooLong { .. }
+            | Self::Refused { .. }
+            | Self::Conflict(_) => match target {
+                ConfigTarget::Topic | ConfigTarget::Group => ErrorCode::InvalidConfig,
+                ConfigTarget::ClientMetrics if self.is_about("match") => ErrorCode::InvalidConfig,
+                ConfigTarget::Broker | ConfigTarget::AllBrokers | ConfigTarget::ClientMetrics => {
+                    ErrorCode::InvalidRequest
                 }
-            }
+            },
         }
     }
 }
@@ -152,6 +163,17 @@ impl AlterError {
 /// Works out what `alterations` change of a resource's `current` settings. Appending and subtracting start from the
 /// value in force. Nothing is answered for what stays as it is.
 pub fn alter_incrementally(
+    target: ConfigTarget,
+    current: &ConfigMap,
+    alterations: &[Alteration],
+    layers: &ConfigLayers<'_>,
+) -> Result<ConfigChanges, AlterError> {
+    let changes = alter_each(target, current, alterations, layers)?;
+    check_whole(target, current, &changes, layers)?;
+    Ok(changes)
+}
+
+fn alter_each(
     target: ConfigTarget,
     current: &ConfigMap,
     alterations: &[Alteration],
@@ -173,7 +195,6 @@ pub fn alter_incrementally(
             changes.insert(key.name.to_owned(), text);
         }
     }
-    check_whole(target, current, &changes, layers)?;
     Ok(changes)
 }
 
@@ -187,7 +208,7 @@ pub fn alter_wholly(
     let named: BTreeSet<&str> = settings.iter().map(|setting| setting.key.as_str()).collect();
     let gone = current.keys().filter(|key| !named.contains(key.as_str())).map(|key| (key.clone(), None));
     let mut changes: ConfigChanges = gone.collect();
-    changes.extend(alter_incrementally(target, current, settings, layers)?);
+    changes.extend(alter_each(target, current, settings, layers)?);
     check_whole(target, current, &changes, layers)?;
     Ok(changes)
 }
@@ -226,6 +247,10 @@ fn check_value(key: &'static ConfigKey, text: &str) -> Result<(), AlterError> {
     let shown = || if key.is_sensitive() { "[hidden]".to_owned() } else { text.to_owned() };
     let name = || key.name.to_owned();
     let invalid = |expected| AlterError::InvalidValue { key: name(), value: shown(), expected };
+    if text.len() > STRING_BYTES_MAX {
+        // A list can grow beyond it bit by bit.
+        return Err(AlterError::TooLong { key: name(), bytes: text.len() });
+    }
     let value = key.parse(text).map_err(invalid)?;
     match key.effect {
         Effect::Refused(reason) if Some(&value) != key.default_value().as_ref() => {

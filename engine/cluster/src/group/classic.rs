@@ -26,7 +26,7 @@ use super::request::{GroupResponse, Ticket};
 use super::timers::{Alarm, Owner};
 use super::{GroupId, MemberId, Turn, embedded};
 
-pub(super) use join::{has_to_ask_for_id, offers_too_much};
+pub(super) use join::{has_to_ask_for_id, offers_too_much, rebalance_timeout_ms};
 
 /// The protocol type of consumers; others are Kafka Connect's and applications' own.
 pub(super) const CONSUMER_PROTOCOL_TYPE: &str = "consumer";

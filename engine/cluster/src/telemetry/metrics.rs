@@ -1,17 +1,20 @@
 //! Reads the metrics that clients push: `MetricsData` of OpenTelemetry's protocol, as far as numbers go.
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 /// The most measurements of one push that are read; a client of Kafka has some hundred.
 pub const MEASUREMENTS_MAX: usize = 2000;
+/// Of a longer text the end is left out.
+const TEXT_BYTES_MAX: usize = 1024;
 
 /// One number that a client has measured.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Measurement {
     /// The metric's name.
-    pub name: String,
+    pub name: Arc<str>,
     /// What it is of, such as a topic.
     pub attributes: Vec<(String, String)>,
     /// The number.
@@ -155,7 +158,7 @@ pub fn read_metrics(bytes: &[u8]) -> Result<Vec<Measurement>, MetricsError> {
 }
 
 fn read_metric(metric: &[u8], measurements: &mut Vec<Measurement>) -> Result<(), MetricsError> {
-    let name = Fields(metric).messages(field::METRIC_NAME)?.last().map(|name| text(name)).unwrap_or_default();
+    let name = Fields(metric).messages(field::METRIC_NAME)?.last().map(|name| text(name)).unwrap_or_default().into();
     for number in [field::METRIC_GAUGE, field::METRIC_SUM] {
         for data in Fields(metric).messages(number)? {
             for point in Fields(data).messages(field::DATA_POINTS)? {
@@ -170,7 +173,7 @@ fn read_metric(metric: &[u8], measurements: &mut Vec<Measurement>) -> Result<(),
 }
 
 /// A point without a value is no measurement.
-fn read_point(name: &str, point: &[u8]) -> Result<Option<Measurement>, MetricsError> {
+fn read_point(name: &Arc<str>, point: &[u8]) -> Result<Option<Measurement>, MetricsError> {
     let (mut fields, mut value, mut attributes) = (Fields(point), None, Vec::new());
     while let Some((number, found)) = fields.next()? {
         match (number, found) {
@@ -180,7 +183,7 @@ fn read_point(name: &str, point: &[u8]) -> Result<Option<Measurement>, MetricsEr
             _ => {}
         }
     }
-    Ok(value.map(|value| Measurement { name: name.to_owned(), attributes, value }))
+    Ok(value.map(|value| Measurement { name: Arc::clone(name), attributes, value }))
 }
 
 fn read_attribute(attribute: &[u8]) -> Result<(String, String), MetricsError> {
@@ -194,7 +197,7 @@ fn read_attribute(attribute: &[u8]) -> Result<(String, String), MetricsError> {
 
 /// A text of a client, fit for one line.
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes)
+    String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_BYTES_MAX)])
         .chars()
         .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
         .collect()
@@ -254,5 +257,8 @@ mod tests {
         assert_eq!(most(&points), Ok(MEASUREMENTS_MAX));
         assert_eq!(most(&[points, part(1, &fixed(6, 1))].concat()), Err(MetricsError::TooMany));
         assert_eq!(read_metrics(&[]), Ok(Vec::new()));
+        let named = [part(1, &[b'n'; 5000]), part(5, &part(1, &fixed(6, 1)))].concat();
+        let read = read_metrics(&metrics(&named)).expect("they are metrics");
+        assert_eq!(read[0].name.len(), TEXT_BYTES_MAX);
     }
 }

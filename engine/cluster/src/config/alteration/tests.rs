@@ -143,6 +143,11 @@ fn the_old_way_replaces_everything() {
     let result = alter_wholly(ConfigTarget::Topic, &current, &steps, &layers);
     assert_eq!(told(result), "-flush.ms retention.ms=8");
     assert_eq!(told(alter_wholly(ConfigTarget::Topic, &map(&[("flush.ms", "7")]), &[], &layers)), "-flush.ms");
+    // What goes is not held against what comes.
+    let current = map(&[("max.compaction.lag.ms", "500")]);
+    let steps = alterations(&[("min.compaction.lag.ms", SET, "1000")]);
+    let result = alter_wholly(ConfigTarget::Topic, &current, &steps, &layers);
+    assert_eq!(told(result), "-max.compaction.lag.ms min.compaction.lag.ms=1000");
 }
 
 #[test]

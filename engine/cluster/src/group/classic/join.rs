@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
+use ringlog_net::wire::STRING_BYTES_MAX;
 
 use super::{ClassicGroup, GROUP_BYTES_MAX, Member, Phase, Wait, duration};
 use crate::group::request::{Caller, GroupResponse, Ticket};
@@ -31,13 +32,11 @@ struct Joiner<'a> {
 impl Joiner<'_> {
     fn member(self) -> Member {
         let request = self.request;
-        let timeout_ms =
-            if request.rebalance_timeout_ms < 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms };
         Member {
             instance_id: request.group_instance_id.as_deref().map(Arc::from),
             client_id: self.caller.client_id.clone(),
             client_host: self.caller.client_host.clone(),
-            rebalance_timeout: duration(timeout_ms),
+            rebalance_timeout: duration(rebalance_timeout_ms(&request)),
             session_timeout: duration(request.session_timeout_ms),
             protocols: request.protocols,
             assignment: Vec::new(),
@@ -97,7 +96,7 @@ impl ClassicGroup {
     fn join_first(&mut self, turn: &mut Turn<'_>, joiner: Joiner<'_>) {
         let instance = joiner.request.group_instance_id.as_deref();
         let name = instance.unwrap_or(&joiner.caller.client_id);
-        let id = MemberId::from(format!("{name}-{}", hyphenated(joiner.id_bits)));
+        let id = member_id(name, joiner.id_bits);
         if let Some(instance) = instance {
             match self.instances.get(instance) {
                 Some(old) => self.take_place_of(turn, &Arc::clone(old), &id, joiner),
@@ -220,11 +219,23 @@ pub(in crate::group) fn has_to_ask_for_id(request: &JoinGroupRequest, caller: &C
 }
 
 /// What a member says of its protocols: more than a whole group may take in the log is of no use to anybody.
+/// Requests of version 0 have none: then the session timeout stands for it, as in Kafka.
+pub(in crate::group) fn rebalance_timeout_ms(request: &JoinGroupRequest) -> i32 {
+    if request.rebalance_timeout_ms < 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms }
+}
+
 pub(in crate::group) fn offers_too_much(request: &JoinGroupRequest) -> bool {
     request.protocols.iter().map(|offered| offered.name.len() + offered.metadata.len()).sum::<usize>() > GROUP_BYTES_MAX
 }
 
 /// Random bits in the form of a UUID (RFC 9562, version 4).
+/// As Kafka makes them. Of a name that is as long as a string can be, the end is left out.
+fn member_id(name: &str, bits: u128) -> MemberId {
+    let unique = hyphenated(bits);
+    let name = &name[..name.floor_char_boundary(STRING_BYTES_MAX - unique.len() - 1)];
+    format!("{name}-{unique}").into()
+}
+
 fn hyphenated(bits: u128) -> String {
     let bits = bits & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
     let digits = format!("{bits:032x}");

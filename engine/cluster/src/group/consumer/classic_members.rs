@@ -16,7 +16,7 @@ use ringlog_storage::types::Uuid;
 use super::heartbeat::{Awaited, ClassicJoin};
 use super::migration::{assignment, partitions, protocols};
 use super::{ConsumerGroup, JOIN_EPOCH, Member, MemberState, PROTOCOL_TYPE};
-use crate::group::classic::{has_to_ask_for_id, offers_too_much};
+use crate::group::classic::{has_to_ask_for_id, offers_too_much, rebalance_timeout_ms};
 use crate::group::embedded;
 use crate::group::request::Caller;
 use crate::group::{GroupId, Groups, MemberId, Session, Turn};
@@ -59,7 +59,7 @@ impl Groups {
             member_epoch: JOIN_EPOCH,
             instance_id: request.group_instance_id.clone(),
             rack_id: subscription.rack_id,
-            rebalance_timeout_ms: request.rebalance_timeout_ms,
+            rebalance_timeout_ms: rebalance_timeout_ms(request),
             subscribed_topic_names: Some(subscription.topics),
             // Their expressions are matched by themselves.
             subscribed_topic_regex: Some(String::new()),

@@ -363,6 +363,21 @@ fn a_classic_member_that_does_not_join_again_or_ask_for_its_assignment_is_out() 
     assert_eq!(beat, Err(ErrorCode::UnknownMemberId));
 }
 
+/// Requests of version 0 do not tell how long a rebalance may take.
+#[test]
+fn a_classic_member_without_a_rebalance_timeout_has_its_session_timeout_for_it() {
+    let mut world = with(true, true);
+    let mut new = Member::new("new");
+    new.beat(&mut world).expect("it joins");
+    let request = JoinGroupRequest { rebalance_timeout_ms: -1, ..Classic::default().request() };
+    let ticket = world.send(0, GroupRequest::Join(request, 9));
+    let joined = world.joined(ticket);
+    world.pass(SESSION / 2);
+    new.beat(&mut world).expect("it lives");
+    let synced = world.ask(sync(&joined.member_id, joined.generation_id, &[]));
+    assert!(synced.is_ok(), "{synced:?}");
+}
+
 #[test]
 fn a_classic_member_that_falls_silent_is_out_after_its_own_session_timeout() {
     let mut world = with(true, true);
