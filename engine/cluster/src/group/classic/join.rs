@@ -228,7 +228,6 @@ pub(in crate::group) fn offers_too_much(request: &JoinGroupRequest) -> bool {
     request.protocols.iter().map(|offered| offered.name.len() + offered.metadata.len()).sum::<usize>() > GROUP_BYTES_MAX
 }
 
-/// Random bits in the form of a UUID (RFC 9562, version 4).
 /// As Kafka makes them. Of a name that is as long as a string can be, the end is left out.
 fn member_id(name: &str, bits: u128) -> MemberId {
     let unique = hyphenated(bits);
@@ -236,6 +235,7 @@ fn member_id(name: &str, bits: u128) -> MemberId {
     format!("{name}-{unique}").into()
 }
 
+/// Random bits in the form of a UUID (RFC 9562, version 4).
 fn hyphenated(bits: u128) -> String {
     let bits = bits & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
     let digits = format!("{bits:032x}");
