@@ -244,7 +244,8 @@ impl Ledger {
         self.place(partition, number, base);
         // Versions before 5 do not tell where the log starts.
         let log_start = if log_start < 0 { mark.log_start } else { log_start };
-        let told = Told { high_watermark: next.max(mark.high_watermark), log_start };
+        // An acknowledgement tells no high watermark. Records up to it may be deleted before the answer leaves, these as well.
+        let told = Told { high_watermark: next.max(mark.high_watermark).max(log_start), log_start };
         self.told(partition, mark, told, now);
     }
 
