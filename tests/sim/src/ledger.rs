@@ -271,7 +271,10 @@ impl Ledger {
         assert!(may_move || log_start == 0, "{partition:?}: the log starts at {log_start}, but nothing deletes there");
         self.told_high_watermark(partition, high_watermark, now);
         let log = self.logs.entry(partition).or_default();
-        log.log_start = log.log_start.max(log_start);
+        // What was told before a crash, and comes late, may have gone back since.
+        if mark.crashes == self.crashes {
+            log.log_start = log.log_start.max(log_start);
+        }
     }
 
     fn told_high_watermark(&mut self, partition: Partition, high_watermark: i64, now: Instant) {
