@@ -69,7 +69,12 @@ pub(super) async fn tell(session: &Session, form: Form, arguments: &Arguments) -
         let partitions = if arguments.total { Vec::new() } else { partitions };
         told.push(GroupLag { group, lag, lag_seconds, partitions });
     }
-    output::print(form, &told, |told| if arguments.total { totals(told) } else { rows(told) })?;
+    output::print(form, &told, |told| match told.as_slice() {
+        // What was refused says it all.
+        [] if !refused.is_empty() => String::new(),
+        told if arguments.total => totals(told),
+        told => rows(told),
+    })?;
     if refused.is_empty() { Ok(()) } else { Err(several(refused)) }
 }
 

@@ -78,6 +78,12 @@ fn lag_is_told_in_records_and_in_seconds() {
     let case = Case::new("lag");
     let group = case.group.as_str();
     assert!(refusal(&case.run(&["group", "lag", group])).contains("does not exist; see those that do"));
+    for total in [&[][..], &["--total"]] {
+        let output = case.run(&[&["group", "lag", group, "no-such-group"], total].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{output:?}");
+        assert_eq!(said.matches("does not exist; see those that do").count(), 2, "{said}");
+    }
     case.connection().commit(group, &case.topic, &[(0, 4), (1, 0)]);
     let lag = &case.json(&["group", "lag", group])[0];
     assert_eq!((lag["group"].as_str(), lag["lag"].as_i64()), (Some(group), Some(6)));
