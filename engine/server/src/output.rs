@@ -7,6 +7,13 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
+/// The widest that a cell of a table is, in characters: the longest names of topics still fit.
+const CELL_WIDTH_MAX: usize = 256;
+/// How narrow a screen makes a cell at most.
+const CELL_WIDTH_MIN: usize = 8;
+/// Between two columns.
+const GAP: &str = "  ";
+
 /// The form of a command's result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub(crate) enum Form {
@@ -44,21 +51,38 @@ pub(crate) fn or_dash(text: &str) -> String {
 }
 
 /// Aligns rows under their headings, two blanks between columns and none at the end of a line. What clients have named
-/// themselves may hold anything: control characters, which terminals obey, are not printed.
+/// themselves may hold anything: control characters, which terminals obey, are not printed, and what is too long for the
+/// screen, or for any cell, ends with `…`. Programs ask for a form in which everything is whole.
 pub(crate) fn table<const COLUMNS: usize>(headings: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
-    let printable = |cell: &String| cell.replace(char::is_control, "\u{fffd}");
-    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(printable)).collect();
+    aligned(headings, rows, screen_width())
+}
+
+/// Columns of the terminal that standard output is; `None` if it is none.
+fn screen_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+fn aligned<const COLUMNS: usize>(
+    headings: [&str; COLUMNS],
+    rows: &[[String; COLUMNS]],
+    screen_width: Option<usize>,
+) -> String {
     let mut widths = headings.map(|heading| heading.chars().count());
-    for row in &rows {
+    for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            // Not counted further than it is shown.
+            *width = (*width).max(cell.chars().take(CELL_WIDTH_MAX).count());
         }
+    }
+    if let Some(screen_width) = screen_width {
+        narrow(&mut widths, screen_width);
     }
     let mut text = String::new();
     let mut line = |cells: [&str; COLUMNS]| {
         let mut line = String::new();
         for (cell, width) in cells.iter().zip(widths) {
-            write!(line, "{cell:width$}  ").expect("a String takes everything");
+            write!(line, "{:width$}{GAP}", shown(cell, width)).expect("a String takes everything");
         }
         text.push_str(line.trim_end());
         text.push('\n');
@@ -70,6 +94,26 @@ pub(crate) fn table<const COLUMNS: usize>(headings: [&str; COLUMNS], rows: &[[St
     text
 }
 
+/// Takes from the widest columns what does not fit on the screen, down to [`CELL_WIDTH_MIN`]: then lines wrap.
+fn narrow(widths: &mut [usize], screen_width: usize) {
+    let gaps = GAP.len() * widths.len().saturating_sub(1);
+    let mut surplus = (widths.iter().sum::<usize>() + gaps).saturating_sub(screen_width);
+    while surplus > 0 {
+        let Some(widest) = widths.iter_mut().max().filter(|width| **width > CELL_WIDTH_MIN) else { return };
+        *widest -= 1;
+        surplus -= 1;
+    }
+}
+
+/// What is printed of a cell of this width.
+fn shown(cell: &str, width: usize) -> String {
+    let printable = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    if cell.chars().nth(width).is_none() {
+        return cell.chars().map(printable).collect();
+    }
+    cell.chars().take(width.saturating_sub(1)).map(printable).chain(['…']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,8 +121,31 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["a".to_owned(), "12".to_owned()], ["schön".to_owned(), String::new()]];
-        assert_eq!(table(["NAME", "COUNT"], &rows), "NAME   COUNT\na      12\nschön\n");
-        assert_eq!(table(["NAME"], &[]), "NAME\n");
-        assert_eq!(table(["NAME"], &[["a\x1b[2Jb\n".to_owned()]]), "NAME\na\u{fffd}[2Jb\u{fffd}\n");
+        assert_eq!(aligned(["NAME", "COUNT"], &rows, None), "NAME   COUNT\na      12\nschön\n");
+        assert_eq!(aligned(["NAME"], &[], None), "NAME\n");
+        assert_eq!(aligned(["NAME"], &[["a\x1b[2Jb\n".to_owned()]], None), "NAME\na\u{fffd}[2Jb\u{fffd}\n");
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_cell_is_cut() {
+        let of = |length: usize| ["ö".repeat(length), "end".to_owned()];
+        let told = aligned(["KEY", "VALUE"], &[of(32_000), of(CELL_WIDTH_MAX)], None);
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines[1], format!("{}…  end", "ö".repeat(CELL_WIDTH_MAX - 1)));
+        assert_eq!(lines[2], format!("{}  end", "ö".repeat(CELL_WIDTH_MAX)));
+    }
+
+    #[test]
+    fn a_narrow_screen_takes_from_the_widest_columns() {
+        let row = [["short".to_owned(), "0123456789".repeat(3), "abcdefghij".repeat(2)]];
+        let check = |screen, expected: &str| {
+            let told = aligned(["A", "B", "C"], &row, Some(screen));
+            assert_eq!(told.lines().nth(1), Some(expected), "{screen}");
+        };
+        check(59, "short  012345678901234567890123456789  abcdefghijabcdefghij");
+        check(50, "short  01234567890123456789…  abcdefghijabcdefghij");
+        check(40, "short  012345678901234…  abcdefghijabcd…");
+        // Nobody reads columns of one character.
+        check(1, "short  0123456…  abcdefg…");
     }
 }
