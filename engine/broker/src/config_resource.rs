@@ -1,30 +1,9 @@
 //! What a request calls a resource with configuration.
 
+use ringlog_cluster::config::ResourceType;
 use ringlog_cluster::image::ConfigResource;
 use ringlog_net::error::ErrorCode;
 use ringlog_storage::types::BrokerId;
-
-/// What can be configured, with its number in requests (`ConfigResource.Type` of Kafka's clients).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ResourceType {
-    Topic = 2,
-    Broker = 4,
-    BrokerLogger = 8,
-    ClientMetrics = 16,
-    Group = 32,
-}
-
-impl ResourceType {
-    pub(crate) const ALL: [Self; 5] = [Self::Topic, Self::Broker, Self::BrokerLogger, Self::ClientMetrics, Self::Group];
-
-    pub(crate) fn from_code(code: i8) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.code() == code)
-    }
-
-    pub(crate) const fn code(self) -> i8 {
-        self as i8
-    }
-}
 
 /// Why a resource has no configuration here.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -66,7 +45,7 @@ pub(crate) enum Named {
 /// The resource of a type and a name. A broker without a name stands for all of them.
 pub(crate) fn named(resource_type: i8, name: &str) -> Result<Named, ResourceError> {
     let broker_id = || name.parse().map(BrokerId::new).map_err(|_| ResourceError::BadBrokerId(name.to_owned()));
-    let kind = ResourceType::from_code(resource_type).ok_or(ResourceError::UnsupportedType(resource_type))?;
+    let kind = ResourceType::from_wire_code(resource_type).ok_or(ResourceError::UnsupportedType(resource_type))?;
     Ok(Named::Cluster(match kind {
         ResourceType::Topic => ConfigResource::Topic(name.into()),
         ResourceType::Broker if name.is_empty() => ConfigResource::AllBrokers,

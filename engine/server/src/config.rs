@@ -21,7 +21,7 @@ use crate::diagnostics::several;
 use crate::output::{self, Form};
 use crate::session;
 
-/// Explain a properties file; tell and change settings of topics, brokers and groups.
+/// Explain a properties file; tell and change settings of topics, brokers, loggers, groups and client metrics.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]

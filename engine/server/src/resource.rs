@@ -1,9 +1,10 @@
-//! What has settings in a cluster: topics, brokers, groups. How their settings are asked for and changed.
+//! What has settings in a cluster, from topics to loggers of a broker. How their settings are asked for and changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use ringlog_cluster::config::{AlterOperation, ConfigSource, ResourceType};
 use ringlog_net::client::Target;
 use ringlog_net::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
@@ -12,43 +13,46 @@ use ringlog_net::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
 use ringlog_storage::types::BrokerId;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::session::{Session, accepted};
+use crate::session::{AutoCreate, Session, accepted};
 
-/// What has settings, with the number that the requests know it by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ResourceType {
-    Topic = 2,
-    Broker = 4,
-    Group = 32,
+/// So many ids of brokers are told to somebody who names another one.
+const BROKERS_TOLD_MAX: usize = 20;
+
+/// Reads the name of a type.
+pub(crate) fn parse_type() -> impl TypedValueParser<Value = ResourceType> {
+    let known = |name: String| ResourceType::named(&name).expect("other names are refused");
+    PossibleValuesParser::new(ResourceType::ALL.map(ResourceType::name)).map(known)
 }
 
-impl ResourceType {
-    fn code(self) -> i8 {
-        self as i8
-    }
+/// Writes the name of a type.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn serialize_type<S: Serializer>(resource_type: &ResourceType, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(resource_type.name())
+}
 
-    /// How a resource is spoken of.
-    pub(crate) fn named(self, name: &str) -> String {
-        match self {
-            Self::Topic => format!("topic {name}"),
-            Self::Broker if name.is_empty() => "all brokers".to_owned(),
-            Self::Broker => format!("broker {name}"),
-            Self::Group => format!("group {name}"),
-        }
+/// How a resource is spoken of.
+pub(crate) fn spoken(resource_type: ResourceType, name: &str) -> String {
+    match resource_type {
+        ResourceType::Broker if name.is_empty() => "all brokers".to_owned(),
+        ResourceType::Topic
+        | ResourceType::Broker
+        | ResourceType::BrokerLogger
+        | ResourceType::ClientMetrics
+        | ResourceType::Group => format!("{} {name}", resource_type.name()),
     }
+}
 
-    /// Whom to ask about it: a broker is asked itself.
-    fn target(self, name: &str, otherwise: Target) -> anyhow::Result<Target> {
-        match self {
-            Self::Broker if !name.is_empty() => match name.parse() {
-                Ok(id) => Ok(Target::Broker(BrokerId::new(id))),
-                Err(_) => bail!("{name} is not the id of a broker; see them with: ringlog cluster describe"),
-            },
-            Self::Topic | Self::Broker | Self::Group => Ok(otherwise),
-        }
+/// The broker that alone knows about a resource.
+fn broker(resource_type: ResourceType, name: &str) -> anyhow::Result<Option<BrokerId>> {
+    match resource_type {
+        ResourceType::Broker if name.is_empty() => Ok(None),
+        ResourceType::Broker | ResourceType::BrokerLogger => match name.parse() {
+            Ok(id) => Ok(Some(BrokerId::new(id))),
+            Err(_) => bail!("{name} is not the id of a broker; see them with: ringlog cluster describe"),
+        },
+        ResourceType::Topic | ResourceType::ClientMetrics | ResourceType::Group => Ok(None),
     }
 }
 
@@ -70,16 +74,16 @@ pub(crate) const DEFAULT_SOURCE: &str = "default";
 
 /// The name that `DescribeConfigsResponse`'s number of a source has.
 fn source_name(number: i8) -> &'static str {
-    match number {
-        1 => "topic",
-        2 => "broker",
-        3 => "cluster",
-        4 => "static",
-        5 => DEFAULT_SOURCE,
-        6 => "broker-logger",
-        7 => "client-metrics",
-        8 => "group",
-        _ => "unknown",
+    match ConfigSource::from_wire_code(number) {
+        Some(ConfigSource::Topic) => "topic",
+        Some(ConfigSource::DynamicBroker) => "broker",
+        Some(ConfigSource::DynamicDefaultBroker) => "cluster",
+        Some(ConfigSource::StaticBroker) => "static",
+        Some(ConfigSource::Default) => DEFAULT_SOURCE,
+        Some(ConfigSource::BrokerLogger) => "broker-logger",
+        Some(ConfigSource::ClientMetrics) => "client-metrics",
+        Some(ConfigSource::Group) => "group",
+        None => "unknown",
     }
 }
 
@@ -95,7 +99,7 @@ impl From<DescribeConfigsResourceResult> for Config {
     }
 }
 
-/// The resources by whom they are asked for at.
+/// The resources by whom they are asked for at: what a broker alone knows, at that one.
 fn by_target(
     resource_type: ResourceType,
     names: &[String],
@@ -103,13 +107,43 @@ fn by_target(
 ) -> anyhow::Result<Vec<(Target, Vec<String>)>> {
     let mut by_target: Vec<(Target, Vec<String>)> = Vec::new();
     for name in names {
-        let target = resource_type.target(name, otherwise)?;
+        let target = broker(resource_type, name)?.map_or(otherwise, Target::Broker);
         match by_target.iter_mut().find(|(known, _)| *known == target) {
             Some((_, names)) => names.push(name.clone()),
             None => by_target.push((target, vec![name.clone()])),
         }
     }
     Ok(by_target)
+}
+
+/// As [`by_target`], with the brokers looked up: nothing is sent when one of them is not there.
+async fn known_targets(
+    session: &Session,
+    resource_type: ResourceType,
+    names: &[String],
+    otherwise: Target,
+) -> anyhow::Result<Vec<(Target, Vec<String>)>> {
+    let targets = by_target(resource_type, names, otherwise)?;
+    if targets.iter().any(|(target, _)| matches!(target, Target::Broker(_))) {
+        let brokers = session.topics(Some(&[]), AutoCreate::No).await?.brokers;
+        check_brokers(&targets, &brokers.into_iter().map(|broker| BrokerId::new(broker.node_id)).collect())?;
+    }
+    Ok(targets)
+}
+
+/// Refuses brokers that are not among those that there are.
+fn check_brokers(targets: &[(Target, Vec<String>)], known: &BTreeSet<BrokerId>) -> anyhow::Result<()> {
+    let is_missing = |target: &Target| matches!(target, Target::Broker(id) if !known.contains(id));
+    let missing = targets.iter().filter(|(target, _)| is_missing(target)).flat_map(|(_, names)| names);
+    let missing: Vec<&str> = missing.map(String::as_str).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut told: Vec<String> = known.iter().take(BROKERS_TOLD_MAX).map(BrokerId::to_string).collect();
+    if known.len() > told.len() {
+        told.push(format!("and {} more", known.len() - told.len()));
+    }
+    bail!("there is no broker {}; those that are there: {}", missing.join(", "), told.join(", "))
 }
 
 /// The settings of resources of one type, by name, in order of their keys.
@@ -119,16 +153,16 @@ pub(crate) async fn describe(
     names: &[String],
 ) -> anyhow::Result<BTreeMap<String, Vec<Config>>> {
     let mut described = BTreeMap::new();
-    for (target, names) in by_target(resource_type, names, Target::Any)? {
+    for (target, names) in known_targets(session, resource_type, names, Target::Any).await? {
         let resource = |name: &String| DescribeConfigsResource {
-            resource_type: resource_type.code(),
+            resource_type: resource_type.wire_code(),
             resource_name: name.clone(),
             configuration_keys: None,
         };
         let resources = names.iter().map(resource).collect();
         let request = DescribeConfigsRequest { resources, ..DescribeConfigsRequest::default() };
         for result in session.call(target, request).await?.results {
-            let what = format!("settings of {}", resource_type.named(&result.resource_name));
+            let what = format!("settings of {}", spoken(resource_type, &result.resource_name));
             accepted(&what, result.error_code, result.error_message.as_deref().filter(|said| !said.is_empty()))?;
             let mut configs: Vec<Config> = result.configs.into_iter().map(Config::from).collect();
             configs.sort_by(|left, right| left.name.cmp(&right.name));
@@ -138,20 +172,10 @@ pub(crate) async fn describe(
     Ok(described)
 }
 
-/// What is done to a setting, with the numbers of `IncrementalAlterConfigsRequest`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Operation {
-    Set = 0,
-    Delete = 1,
-    /// Adds items to a list.
-    Append = 2,
-    /// Takes items off a list.
-    Subtract = 3,
-}
-
 /// A change of one setting; a deletion has no value.
-pub(crate) fn change(name: &str, operation: Operation, value: Option<&str>) -> AlterableConfig {
-    AlterableConfig { name: name.to_owned(), config_operation: operation as i8, value: value.map(str::to_owned) }
+pub(crate) fn change(name: &str, operation: AlterOperation, value: Option<&str>) -> AlterableConfig {
+    let config_operation = operation.wire_code();
+    AlterableConfig { name: name.to_owned(), config_operation, value: value.map(str::to_owned) }
 }
 
 /// Changes resources of one type. Answers what became of each, by name.
@@ -162,16 +186,16 @@ pub(crate) async fn alter(
     changes: &[AlterableConfig],
 ) -> anyhow::Result<Vec<(String, anyhow::Result<()>)>> {
     let mut results = Vec::new();
-    for (target, names) in by_target(resource_type, names, Target::Controller)? {
+    for (target, names) in known_targets(session, resource_type, names, Target::Controller).await? {
         let resource = |name: &String| AlterConfigsResource {
-            resource_type: resource_type.code(),
+            resource_type: resource_type.wire_code(),
             resource_name: name.clone(),
             configs: changes.to_vec(),
         };
         let resources = names.iter().map(resource).collect();
         let request = IncrementalAlterConfigsRequest { resources, validate_only: false };
         for result in session.call(target, request).await?.responses {
-            let what = resource_type.named(&result.resource_name);
+            let what = spoken(resource_type, &result.resource_name);
             let said = result.error_message.as_deref().filter(|said| !said.is_empty());
             results.push((result.resource_name, accepted(&what, result.error_code, said)));
         }
@@ -208,6 +232,25 @@ mod tests {
         ];
         assert_eq!(asked, expected);
         assert_eq!(by_target(ResourceType::Topic, &names, any).expect("names").len(), 1);
-        assert!(by_target(ResourceType::Broker, &["x".to_owned()], any).is_err());
+        for (resource_type, name) in [(ResourceType::Broker, "x"), (ResourceType::BrokerLogger, "")] {
+            assert!(by_target(resource_type, &[name.to_owned()], any).is_err(), "{name:?}");
+        }
+        let loggers = by_target(ResourceType::BrokerLogger, &["2".to_owned()], any).expect("a number");
+        assert_eq!(loggers, [(broker(2), vec!["2".to_owned()])]);
+    }
+
+    #[test]
+    fn brokers_that_are_not_there_are_refused_with_those_that_are() {
+        let check = |asked: &[&str], known: i32, expected: &str| {
+            let asked: Vec<_> = asked.iter().map(|name| (*name).to_owned()).collect();
+            let targets = by_target(ResourceType::Broker, &asked, Target::Any).expect("ids");
+            let known = (1..=known).map(BrokerId::new).collect();
+            let said = check_brokers(&targets, &known).err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(said, expected, "{asked:?}");
+        };
+        check(&["1", "", "2"], 2, "");
+        check(&["1", "5", "4"], 2, "there is no broker 5, 4; those that are there: 1, 2");
+        let told: Vec<_> = (1..=20).map(|id: i32| id.to_string()).collect();
+        check(&["30"], 29, &format!("there is no broker 30; those that are there: {}, and 9 more", told.join(", ")));
     }
 }

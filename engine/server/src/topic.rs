@@ -3,6 +3,7 @@
 mod description;
 
 use clap::Subcommand;
+use ringlog_cluster::config::{AlterOperation, ResourceType};
 use ringlog_net::client::{ClientConfig, Target};
 use ringlog_net::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use ringlog_net::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use crate::diagnostics::several;
 use crate::output::{self, Form, table};
-use crate::resource::{self, Operation, ResourceType, change, parse_setting};
+use crate::resource::{self, change, parse_setting};
 use crate::session::{self, AutoCreate, ClusterArguments, Session, accepted};
 
 /// How long brokers may take to perform a change, in milliseconds.
@@ -229,8 +230,8 @@ async fn alter(
             note(&result.name, accepted(&what, result.error_code, result.error_message.as_deref()));
         }
     }
-    let set = settings.iter().map(|(name, value)| change(name, Operation::Set, Some(value)));
-    let changes: Vec<_> = set.chain(deleted.iter().map(|name| change(name, Operation::Delete, None))).collect();
+    let set = settings.iter().map(|(name, value)| change(name, AlterOperation::Set, Some(value)));
+    let changes: Vec<_> = set.chain(deleted.iter().map(|name| change(name, AlterOperation::Delete, None))).collect();
     if !changes.is_empty() {
         for (name, result) in resource::alter(session, ResourceType::Topic, topics, &changes).await? {
             note(&name, result);

@@ -1,7 +1,7 @@
 //! `AlterConfigs`, versions 0 to 2: what a resource is to have of its own, and nothing else (KIP-133). Newer clients send
 //! `IncrementalAlterConfigs`.
 
-use ringlog_cluster::config::{AlterOperation, Alteration};
+use ringlog_cluster::config::{AlterOperation, Alteration, ResourceType};
 use ringlog_cluster::metadata::AlterMode;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
@@ -10,7 +10,6 @@ use ringlog_net::messages::alter_configs::{
 };
 
 use crate::config_alteration::{Asked, Failure, alter, asked};
-use crate::config_resource::ResourceType;
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::shard::Shard;
 
@@ -28,7 +27,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
 }
 
 fn changes(shard: &Shard, resource: &AlterConfigsResource) -> Result<Asked, Failure> {
-    if ResourceType::from_code(resource.resource_type) == Some(ResourceType::BrokerLogger) {
+    if ResourceType::from_wire_code(resource.resource_type) == Some(ResourceType::BrokerLogger) {
         let text = "levels of loggers are changed by IncrementalAlterConfigs, one by one";
         return Err((ErrorCode::InvalidRequest, text.to_owned()));
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ringlog_cluster::config::ResourceType;
 use ringlog_cluster::image::{self, Image};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
@@ -9,7 +10,6 @@ use ringlog_net::messages::list_config_resources::{
     ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse,
 };
 
-use crate::config_resource::ResourceType;
 use crate::dispatch::{Handled, Incoming};
 use crate::scatter::once_each;
 
@@ -20,7 +20,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let request: ListConfigResourcesRequest = incoming.decode()?;
     let image = incoming.connection.shard().with(|state| state.image.clone());
     let asked = once_each(request.resource_types, |code| *code);
-    let asked: Option<Vec<_>> = asked.into_iter().map(ResourceType::from_code).collect();
+    let asked: Option<Vec<_>> = asked.into_iter().map(ResourceType::from_wire_code).collect();
     let types = match asked {
         _ if incoming.version() < TYPES_VERSION_MIN => vec![ResourceType::ClientMetrics],
         Some(none) if none.is_empty() => ResourceType::ALL.to_vec(),
@@ -52,7 +52,7 @@ fn resources(image: &Image, resource_type: ResourceType) -> Vec<ConfigResource> 
             _ => None,
         }),
     };
-    let resource = |resource_name| ConfigResource { resource_name, resource_type: resource_type.code() };
+    let resource = |resource_name| ConfigResource { resource_name, resource_type: resource_type.wire_code() };
     names.into_iter().map(resource).collect()
 }
 

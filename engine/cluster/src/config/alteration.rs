@@ -41,27 +41,29 @@ pub struct Alteration {
 
 /// What is done to a key, with the numbers of `IncrementalAlterConfigsRequest`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(i8)]
 pub enum AlterOperation {
-    /// 0: gives it a value.
-    Set,
-    /// 1: takes its value away.
-    Delete,
-    /// 2: adds items to a list.
-    Append,
-    /// 3: takes items off a list.
-    Subtract,
+    /// Gives it a value.
+    Set = 0,
+    /// Takes its value away.
+    Delete = 1,
+    /// Adds items to a list.
+    Append = 2,
+    /// Takes items off a list.
+    Subtract = 3,
 }
 
 impl AlterOperation {
+    const ALL: [Self; 4] = [Self::Set, Self::Delete, Self::Append, Self::Subtract];
+
     /// The operation of this number.
     pub fn from_wire_code(code: i8) -> Option<Self> {
-        match code {
-            0 => Some(Self::Set),
-            1 => Some(Self::Delete),
-            2 => Some(Self::Append),
-            3 => Some(Self::Subtract),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|operation| operation.wire_code() == code)
+    }
+
+    /// The operation's number on the wire.
+    pub fn wire_code(self) -> i8 {
+        self as i8
     }
 }
 

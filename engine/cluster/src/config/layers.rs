@@ -34,6 +34,22 @@ pub enum ConfigSource {
 }
 
 impl ConfigSource {
+    const ALL: [Self; 8] = [
+        Self::Topic,
+        Self::DynamicBroker,
+        Self::DynamicDefaultBroker,
+        Self::StaticBroker,
+        Self::Default,
+        Self::BrokerLogger,
+        Self::ClientMetrics,
+        Self::Group,
+    ];
+
+    /// The source of this number.
+    pub fn from_wire_code(code: i8) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.wire_code() == code)
+    }
+
     /// The source's number on the wire.
     pub fn wire_code(self) -> i8 {
         self as i8

@@ -1,11 +1,13 @@
-//! `ringlog config describe` and `ringlog config alter`: the settings of topics, brokers and groups in a cluster.
+//! `ringlog config describe` and `ringlog config alter`: the settings of topics, brokers and their loggers, groups, and
+//! subscriptions to metrics of clients.
 
 use anyhow::bail;
+use ringlog_cluster::config::{AlterOperation, ResourceType};
 use serde::Serialize;
 
 use crate::diagnostics::several;
 use crate::output::{self, Form, or_dash, table};
-use crate::resource::{self, Config, DEFAULT_SOURCE, Operation, ResourceType, change, parse_setting};
+use crate::resource::{self, Config, DEFAULT_SOURCE, change, parse_setting, parse_type, serialize_type, spoken};
 use crate::session::{ClusterArguments, Session};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -50,9 +52,9 @@ pub(super) struct AlterArguments {
 #[derive(Clone, Debug, clap::Args)]
 struct ResourceArguments {
     /// What has the settings.
-    #[arg(value_enum, value_name = "TYPE")]
+    #[arg(value_parser = parse_type(), value_name = "TYPE")]
     resource_type: ResourceType,
-    /// Topics, ids of brokers, or groups; without one, what all brokers are told at run time.
+    /// Topics, ids of brokers, subscriptions, or groups; broker without one is what all brokers are told at run time.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
@@ -62,8 +64,7 @@ impl ResourceArguments {
     fn names(&self) -> anyhow::Result<Vec<String>> {
         match (self.resource_type, self.names.as_slice()) {
             (ResourceType::Broker, []) => Ok(vec![String::new()]),
-            (ResourceType::Topic, []) => bail!("no topic is named: give one or more behind the word topic"),
-            (ResourceType::Group, []) => bail!("no group is named: give one or more behind the word group"),
+            (other, []) => bail!("no {} is named: give one or more behind the word {0}", other.name()),
             (_, names) => Ok(names.to_vec()),
         }
     }
@@ -72,7 +73,7 @@ impl ResourceArguments {
 /// A resource with its settings.
 #[derive(Debug, Serialize)]
 struct Described {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", serialize_with = "serialize_type")]
     resource_type: ResourceType,
     name: String,
     configs: Vec<Config>,
@@ -81,7 +82,7 @@ struct Described {
 /// A resource whose settings were changed.
 #[derive(Debug, Serialize)]
 struct Altered {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", serialize_with = "serialize_type")]
     resource_type: ResourceType,
     name: String,
     result: &'static str,
@@ -108,14 +109,14 @@ pub(super) async fn describe(session: &Session, arguments: &DescribeArguments) -
 pub(super) async fn alter(session: &Session, arguments: &AlterArguments) -> anyhow::Result<()> {
     let resource_type = arguments.resources.resource_type;
     let with_values = [
-        (Operation::Set, &arguments.config),
-        (Operation::Append, &arguments.append),
-        (Operation::Subtract, &arguments.subtract),
+        (AlterOperation::Set, &arguments.config),
+        (AlterOperation::Append, &arguments.append),
+        (AlterOperation::Subtract, &arguments.subtract),
     ];
     let with_values = with_values.into_iter().flat_map(|(operation, settings)| {
         settings.iter().map(move |(name, value)| change(name, operation, Some(value)))
     });
-    let deleted = arguments.delete_config.iter().map(|name| change(name, Operation::Delete, None));
+    let deleted = arguments.delete_config.iter().map(|name| change(name, AlterOperation::Delete, None));
     let changes: Vec<_> = with_values.chain(deleted).collect();
     let (mut done, mut refused) = (Vec::new(), Vec::new());
     for (name, result) in resource::alter(session, resource_type, &arguments.resources.names()?, &changes).await? {
@@ -125,7 +126,7 @@ pub(super) async fn alter(session: &Session, arguments: &AlterArguments) -> anyh
         }
     }
     output::print(arguments.output, &done, |done| {
-        let line = |each: &Altered| format!("altered {}\n", each.resource_type.named(&each.name));
+        let line = |each: &Altered| format!("altered {}\n", spoken(each.resource_type, &each.name));
         done.iter().map(line).collect()
     })?;
     if refused.is_empty() { Ok(()) } else { Err(several(refused)) }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::bail;
+use ringlog_cluster::config::ResourceType;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::metadata::{MetadataResponsePartition, MetadataResponseTopic};
 use ringlog_storage::types::{Offset, PartitionIndex};
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use crate::offsets::{self, Place};
 use crate::output::table;
-use crate::resource::{self, Config, DEFAULT_SOURCE, ResourceType};
+use crate::resource::{self, Config, DEFAULT_SOURCE};
 use crate::session::{AutoCreate, Session, refusal};
 
 /// A topic.

@@ -82,13 +82,62 @@ fn settings_of_topics_and_brokers_are_told_and_changed() {
 }
 
 #[test]
+fn loggers_and_subscriptions_are_told_and_changed() {
+    let broker = Broker::start(Options::default().set("node.id", "7"));
+    let logger = ["broker-logger", "7"];
+    assert_eq!(setting(&broker, &logger, "ringlog_broker.connection"), ["INFO", "broker-logger"]);
+    let says_more = || broker.log().iter().any(|line| line.contains("connection ended"));
+    assert!(!says_more(), "nobody has asked for what connections say");
+    let altered = run(&broker, &["config", "alter", "broker-logger", "7", "-c", "ringlog_broker.connection=DEBUG"]);
+    assert_eq!(printed(&altered), "altered broker-logger 7\n");
+    assert_eq!(setting(&broker, &logger, "ringlog_broker.connection")[0], "DEBUG");
+    assert_eq!(setting(&broker, &logger, "ringlog_broker.state")[0], "INFO");
+    // Every command ends a connection; the log is read a little later.
+    let ends_connections = || printed(&run(&broker, &["cluster", "describe"])).len();
+    assert!((0..100).any(|_| ends_connections() > 0 && says_more()), "the new level is in force");
+    let table = run(&broker, &["config", "describe", "broker-logger", "7"]);
+    assert!(printed(&table).lines().any(|line| line.starts_with("7     root  ")), "{table:?}");
+    // A subscription need not be there to be told of.
+    let subscription = ["client-metrics", "slow"];
+    assert_eq!(setting(&broker, &subscription, "interval.ms")[1], "default");
+    let metrics = "x".repeat(20_000);
+    let words = ["-c", "interval.ms=1000", "-c", &format!("metrics={metrics}")];
+    let altered = run(&broker, &[&["config", "alter"], &subscription[..], &words].concat());
+    assert_eq!(printed(&altered), "altered client-metrics slow\n");
+    assert_eq!(setting(&broker, &subscription, "interval.ms"), ["1000", "client-metrics"]);
+    // Programs are told everything, people a line that they can read.
+    assert_eq!(setting(&broker, &subscription, "metrics"), [&metrics, "client-metrics"]);
+    let table = run(&broker, &["config", "describe", "client-metrics", "slow"]);
+    let told = printed(&table).lines().find(|line| line.contains(" metrics ")).expect("it is told");
+    assert!(told.ends_with("x…  client-metrics") && told.len() < 400, "{told}");
+    let words = ["--delete-config", "interval.ms", "--delete-config", "metrics"];
+    printed(&run(&broker, &[&["config", "alter"], &subscription[..], &words].concat()));
+    assert_eq!(setting(&broker, &subscription, "metrics")[1], "default");
+}
+
+#[test]
+fn brokers_that_are_not_there_are_refused_before_anything_is_sent() {
+    let broker = Broker::start(Options::default().set("node.id", "7"));
+    for kind in ["broker", "broker-logger"] {
+        let expected = "there is no broker 8; those that are there: 7";
+        assert_eq!(refusal(&run(&broker, &["config", "describe", kind, "7", "8"])), expected);
+        let change = if kind == "broker" { "log.retention.ms=6000" } else { "ringlog_broker.state=DEBUG" };
+        assert_eq!(refusal(&run(&broker, &["config", "alter", kind, "7", "8", "-c", change])), expected);
+    }
+    assert_ne!(setting(&broker, &["broker", "7"], "log.retention.ms")[0], "6000");
+    assert_eq!(setting(&broker, &["broker-logger", "7"], "ringlog_broker.state")[0], "INFO");
+}
+
+#[test]
 fn settings_that_cannot_be_told_or_changed_are_refused() {
     let broker = Broker::start(Options::default());
     printed(&run(&broker, &["topic", "create", "greetings"]));
     let refused = |words: &[&str]| refusal(&run(&broker, &[&["config"], words].concat()));
     let said = refused(&["describe", "topic", "no-such-topic"]);
     assert!(said.contains("topic no-such-topic") && said.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{said}");
-    assert!(refused(&["describe", "topic"]).contains("no topic is named"));
+    for kind in ["topic", "group", "broker-logger", "client-metrics"] {
+        assert!(refused(&["describe", kind]).contains(&format!("no {kind} is named")));
+    }
     assert!(refused(&["describe", "broker", "x"]).contains("x is not the id of a broker"));
     let said = refused(&["alter", "topic", "greetings", "-c", "retention.ms=x"]);
     assert!(said.starts_with("topic greetings: ") && said.contains("INVALID_CONFIG"), "{said}");
