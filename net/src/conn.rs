@@ -10,7 +10,8 @@
 //!   whatever order they complete. Responses leave in the order of the requests.
 //! - sends what [`transmit`](Conn::transmit) gives.
 //! - calls [`handle_timeout`](Conn::handle_timeout) when [`next_deadline`](Conn::next_deadline) has come.
-//! - mutes it ([`mute`](Conn::mute)) while its client is over a quota, and asks [`muted_until`](Conn::muted_until) when that ends.
+//! - mutes it ([`mute`](Conn::mute)) while its client is over a quota, asks [`muted_until`](Conn::muted_until) when that ends,
+//!   and may end it before ([`unmute`](Conn::unmute)).
 //! - ends the connection once [`finished`](Conn::finished) tells a reason.
 //!
 //! Whatever goes wrong, requests that were taken before are still answered; the connection ends behind them.
@@ -326,6 +327,12 @@ impl Conn {
         self.muted_until = self.muted_until.max(Some(until));
     }
 
+    /// Takes requests up again before the time is over.
+    pub fn unmute(&mut self, now: Nanos) {
+        self.muted_until = None;
+        self.active_at = now;
+    }
+
     /// When a connection that is muted is to be woken by [`handle_timeout`](Self::handle_timeout).
     pub fn muted_until(&self) -> Option<Nanos> {
         self.muted_until
@@ -461,8 +468,7 @@ impl Conn {
     pub fn handle_timeout(&mut self, now: Nanos) {
         if let Some(until) = self.muted_until {
             if now >= until {
-                self.muted_until = None;
-                self.active_at = now;
+                self.unmute(now);
             }
             return;
         }

@@ -178,8 +178,20 @@ impl Connection {
         let muted_until = self.conn.borrow().muted_until();
         let Some(until) = muted_until else { return self.room_bell.wait().await };
         // What rings the bell meanwhile is looked at by who asks, and who is muted then comes back.
-        let _ = self.shard.reactor().timeout(self.room_bell.wait(), until.since(self.shard.now())).await;
-        self.conn.borrow_mut().handle_timeout(self.shard.now());
+        let room = self.shard.reactor().timeout(self.room_bell.wait(), until.since(self.shard.now()));
+        let ended = match select(pin!(room), pin!(self.socket.hang_up())).await {
+            Either::Left(_) => None,
+            Either::Right((ended, _)) => Some(ended),
+        };
+        let now = self.shard.now();
+        let mut conn = self.conn.borrow_mut();
+        match ended {
+            None => conn.handle_timeout(now),
+            // It brings nothing more that could be held back. What it has brought counts, and is served as if it were not
+            // muted: a producer that wants no acknowledgements may close as soon as it has sent.
+            Some(Ok(())) => conn.unmute(now),
+            Some(Err(error)) => conn.close(CloseReason::SocketFailed(error.to_string())),
+        }
     }
 
     async fn receive(&self) {

@@ -27,8 +27,8 @@ use crate::shard::Shard;
 /// The user of a connection that has not proven to be anybody; Kafka's.
 const ANONYMOUS: &str = "ANONYMOUS";
 
-/// The longest that a connection is not read, however long its client is told to wait: only who reads learns that a client
-/// is gone.
+/// The longest that a connection is not read, however long its client is told to wait: one whose client has gone without a
+/// word is idle some day.
 const MUTE_MAX: Duration = Duration::from_mins(10);
 
 /// What a shard knows of the quotas that are set.

@@ -65,6 +65,7 @@ pub(crate) fn perform(op: Op, fd: Option<BorrowedFd<'_>>) -> Performed {
         | Op::ReceiveInto { .. }
         | Op::Send { .. }
         | Op::Shutdown { .. }
+        | Op::HangUp { .. }
         | Op::Signal => unreachable!("not a file operation: {op:?}"),
     }
 }

@@ -157,6 +157,9 @@ pub(crate) enum Op {
     Send { socket: SocketId, slices: Vec<Slice> },
     /// Says that nothing more will be sent. Answers [`Outcome::Done`].
     Shutdown { socket: SocketId },
+    /// Waits until the peer will send nothing more, or the connection has failed, and leaves what has arrived. Answers
+    /// [`Outcome::Done`], with the error of a connection that has failed.
+    HangUp { socket: SocketId },
     /// Waits for SIGTERM or SIGINT. Answers [`Outcome::Signal`].
     Signal,
 }
@@ -187,6 +190,7 @@ impl Op {
                 | Self::ReceiveInto { .. }
                 | Self::Send { .. }
                 | Self::Shutdown { .. }
+                | Self::HangUp { .. }
                 | Self::Signal
         )
     }
@@ -239,6 +243,7 @@ pub(crate) fn failed(op: Op, error: io::Error) -> Outcome {
         | Op::SyncDir { .. }
         | Op::SyncFileSystem { .. }
         | Op::Send { .. }
-        | Op::Shutdown { .. } => Outcome::Done(Err(error)),
+        | Op::Shutdown { .. }
+        | Op::HangUp { .. } => Outcome::Done(Err(error)),
     }
 }

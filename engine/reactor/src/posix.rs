@@ -258,7 +258,8 @@ impl Backend for Posix {
             | Op::Receive { socket }
             | Op::ReceiveInto { socket, .. }
             | Op::Send { socket, .. }
-            | Op::Shutdown { socket } => self.begin_socket(id, socket, op),
+            | Op::Shutdown { socket }
+            | Op::HangUp { socket } => self.begin_socket(id, socket, op),
             _ => {
                 let file = op.file().map(|file| Arc::clone(&self.files[index(file.0)]));
                 self.workers.submit(id, op, file);

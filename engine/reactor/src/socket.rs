@@ -20,6 +20,7 @@ struct Handle {
     stash: Rc<Stash>,
     receiving: Cell<bool>,
     sending: Cell<bool>,
+    watching: Cell<bool>,
 }
 
 impl Handle {
@@ -31,6 +32,7 @@ impl Handle {
             stash: Rc::default(),
             receiving: Cell::new(false),
             sending: Cell::new(false),
+            watching: Cell::new(false),
         })
     }
 }
@@ -101,7 +103,7 @@ impl fmt::Debug for Listener {
 }
 
 /// A connected socket. Clones share it; when the last one is dropped, what waits on it is cancelled and it closes.
-/// One task receives and one task sends at a time; a second one panics.
+/// One task receives, one task sends and one waits for the end at a time; a second one panics.
 #[derive(Clone)]
 pub struct Socket {
     handle: Rc<Handle>,
@@ -160,6 +162,13 @@ impl Socket {
     pub async fn send(&self, slices: Vec<Slice>) -> io::Result<()> {
         let _busy = Busy::new(&self.handle.sending, "send");
         done(self.handle.core.operate(Op::Send { socket: self.handle.id, slices }).await)
+    }
+
+    /// Waits until the peer will send nothing more, or, with an error, until the connection has failed. What has arrived
+    /// is left to be received: so one that is not read is known to be over. Dropping the future changes nothing.
+    pub async fn hang_up(&self) -> io::Result<()> {
+        let _busy = Busy::new(&self.handle.watching, "wait for the end");
+        done(self.handle.core.operate(Op::HangUp { socket: self.handle.id }).await)
     }
 
     /// Says to the peer that nothing more will be sent; receiving goes on.

@@ -293,6 +293,10 @@ impl Uring {
                 self.flights.remove(key);
                 self.complete_connect(id, socket, address, result);
             }
+            Flight::HangUp { id, stream } => {
+                self.flights.remove(key);
+                self.complete_hang_up(id, stream, result);
+            }
             Flight::Signal => {
                 self.flights.remove(key);
                 self.signal_armed = false;
@@ -382,6 +386,10 @@ impl Backend for Uring {
                 let fd = &self.streams[index(socket.0)].fd;
                 let result = rustix::net::shutdown(fd, rustix::net::Shutdown::Write);
                 Some(Outcome::Done(result.map_err(io::Error::from)))
+            }
+            Op::HangUp { socket } => {
+                self.watch_hang_up(id, index(socket.0));
+                None
             }
             Op::Signal => self.wait_for_signal(id),
             _ => self.begin_file(id, op),

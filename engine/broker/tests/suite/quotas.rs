@@ -240,3 +240,55 @@ fn a_long_mute_outlives_the_idle_time_and_ends_with_the_broker() {
     assert!(broker.stop() < Duration::from_secs(1));
     drop(socket);
 }
+
+/// A client that sends no more is not made to wait, nor what it has sent: its connection would only take up memory.
+#[test]
+fn a_muted_client_that_sends_no_more_is_served_to_its_end() {
+    let mut broker = Broker::start(7, &[]);
+    let address = broker.address();
+    broker.sim.block_on("client", move |reactor| async move {
+        let admin = setup(&reactor, address).await;
+        set_quota(&admin, "client-id", Some(LIMITED), "producer_byte_rate", Some(1.0)).await;
+        let socket = connect(&reactor, address).await;
+        let begin = reactor.now();
+        assert!(produce_as(LIMITED, &socket, &produce_to(1, 10_000)).await > Duration::from_hours(2));
+        let mut unacknowledged = produce_to(1, 10);
+        unacknowledged.acks = 0;
+        send_as(LIMITED, &socket, &unacknowledged, PRODUCE).await;
+        send_as(LIMITED, &socket, &MetadataRequest::default(), 1).await;
+        socket.shutdown().await.expect("the connection is there");
+        receive::<MetadataRequest>(&socket, 1).await.expect("what came before the end is answered");
+        assert!(receive::<MetadataRequest>(&socket, 1).await.is_none(), "the broker closes, too");
+        assert!(reactor.now() - begin < Duration::from_secs(2));
+        // It is said again to whoever comes next.
+        let next = connect(&reactor, address).await;
+        assert!(produce_as(LIMITED, &next, &produce_to(1, 10)).await > Duration::from_hours(2));
+        let response = ask_as("free", &admin, &fetch(0), FETCH).await;
+        let last = response.responses[0].partitions.iter().map(|partition| partition.high_watermark).max();
+        assert_eq!(last, Some(3), "the three records are there");
+    });
+    assert!(broker.stop() < Duration::from_secs(1));
+}
+
+#[test]
+fn a_muted_connection_that_is_reset_is_gone() {
+    let mut broker = Broker::start(8, &[]);
+    let address = broker.address();
+    let client = broker.sim.spawn_client("client", move |reactor| async move {
+        let admin = setup(&reactor, address).await;
+        set_quota(&admin, "client-id", Some(LIMITED), "producer_byte_rate", Some(1.0)).await;
+        let socket = connect(&reactor, address).await;
+        assert!(produce_as(LIMITED, &socket, &produce_to(1, 10_000)).await > Duration::from_hours(2));
+        for _ in 0..3 {
+            send_as(LIMITED, &socket, &produce_to(1, 10_000), PRODUCE).await;
+        }
+        socket.recv().await.expect_err("it is reset before it is answered");
+    });
+    broker.sim.run_for(Duration::from_secs(5));
+    assert!(!client.is_finished());
+    assert_eq!(broker.sim.network().cut(client.node(), broker.node), 2);
+    broker.sim.run_for(Duration::from_secs(1));
+    assert!(client.is_finished());
+    assert_eq!(broker.sim.network().connections(), 0);
+    assert!(broker.stop() < Duration::from_secs(1));
+}

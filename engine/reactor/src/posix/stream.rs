@@ -67,6 +67,10 @@ pub(crate) struct Stream {
     readable: Readable,
     /// The peer has closed, or there is an error: no edge will tell of what is left to read.
     hung_up: bool,
+    /// There is an error, or nothing passes in either direction.
+    has_failed: bool,
+    /// Waits for the peer to close, or an error.
+    watcher: Option<OpId>,
     writable: bool,
     readers: VecDeque<(OpId, Reading)>,
     writers: VecDeque<(OpId, Writing)>,
@@ -78,6 +82,8 @@ impl Stream {
             fd,
             readable: Readable::No,
             hung_up: false,
+            has_failed: false,
+            watcher: None,
             writable: true,
             readers: VecDeque::new(),
             writers: VecDeque::new(),
@@ -101,6 +107,10 @@ impl Stream {
                 let result = net::shutdown(&self.fd, Shutdown::Write).map_err(io::Error::from);
                 Attempt::Ended(Outcome::Done(result))
             }
+            Op::HangUp { .. } => {
+                self.watcher = Some(id);
+                self.try_watcher().map_or(Attempt::Waits, |(_, attempt)| attempt)
+            }
             other => unreachable!("not an operation of a socket: {other:?}"),
         }
     }
@@ -122,6 +132,7 @@ impl Stream {
     pub(crate) fn is_ready(&mut self, flags: EventFlags) {
         let both = EventFlags::ERR | EventFlags::HUP;
         self.hung_up |= flags.intersects(EventFlags::RDHUP | both);
+        self.has_failed |= flags.intersects(both);
         if flags.intersects(EventFlags::IN | EventFlags::RDHUP | both) && self.readable == Readable::No {
             self.readable = Readable::Yes;
         }
@@ -145,7 +156,13 @@ impl Stream {
 
     /// Tries the next operation that readiness allows. `None` when nothing moves any more.
     pub(crate) fn advance(&mut self, pool: &Rc<ReceivePool>) -> Option<(OpId, Attempt)> {
-        self.try_first_reader(pool).or_else(|| self.try_first_writer())
+        self.try_first_reader(pool).or_else(|| self.try_first_writer()).or_else(|| self.try_watcher())
+    }
+
+    fn try_watcher(&mut self) -> Option<(OpId, Attempt)> {
+        let id = self.watcher.take_if(|_| self.hung_up)?;
+        let result = if self.has_failed { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) };
+        Some((id, Attempt::Ended(Outcome::Done(result))))
     }
 
     fn try_first_reader(&mut self, pool: &Rc<ReceivePool>) -> Option<(OpId, Attempt)> {
@@ -238,6 +255,9 @@ impl Stream {
     /// Takes an operation out. Answers its outcome, and whether the socket is one that was still connecting, which
     /// nobody else knows of.
     pub(crate) fn cancel(&mut self, id: OpId) -> (Outcome, bool) {
+        if self.watcher.take_if(|watcher| *watcher == id).is_some() {
+            return (Outcome::Done(Err(canceled())), false);
+        }
         if let Some(at) = self.readers.iter().position(|(reader, _)| *reader == id) {
             let (_, reading) = self.readers.remove(at).expect("just found");
             return (canceled_reading(reading), false);
@@ -252,7 +272,8 @@ impl Stream {
     pub(crate) fn cancel_all(&mut self) -> Vec<(OpId, Outcome)> {
         let readers = self.readers.drain(..).map(|(id, reading)| (id, canceled_reading(reading)));
         let writers = self.writers.drain(..).map(|(id, writing)| (id, canceled_writing(&writing)));
-        readers.chain(writers).collect()
+        let watcher = self.watcher.take().map(|id| (id, Outcome::Done(Err(canceled()))));
+        readers.chain(writers).chain(watcher).collect()
     }
 }
 

@@ -135,6 +135,8 @@ pub(super) struct End {
     pub(super) has_ended: bool,
     pub(super) error: Option<Errno>,
     pub(super) reader: Option<OpId>,
+    /// Waits for the end of what the peer sends, or the error.
+    pub(super) watcher: Option<OpId>,
     pub(super) out: Outgoing,
 }
 
@@ -150,6 +152,7 @@ impl End {
             has_ended: false,
             error: None,
             reader: None,
+            watcher: None,
             out: Outgoing::default(),
         }
     }

@@ -70,6 +70,15 @@ impl World {
                 }
                 _ => Some(failed(op, Errno::NOT_CONNECTED.into())),
             },
+            Op::HangUp { socket: number } => {
+                let Some(Socket::End(connection, side)) = socket(self, number) else {
+                    return Some(failed(op, Errno::NOT_CONNECTED.into()));
+                };
+                self.keep(key, id, op);
+                self.end_of(connection, side).watcher = Some(id);
+                self.tell_watcher(connection, side);
+                None
+            }
             _ => unreachable!("disk operations go to the disk"),
         }
     }
@@ -363,6 +372,7 @@ impl World {
         there.has_ended |= segment.is_end;
         there.inbox.extend(segment.bytes);
         self.wake_reader(connection, from.other());
+        self.tell_watcher(connection, from.other());
     }
 
     /// Sends what waited for a free way again, wherever the way is free now.
@@ -417,6 +427,7 @@ impl World {
             self.fail(key, sending.op, errno);
         }
         self.wake_reader(connection, side);
+        self.tell_watcher(connection, side);
     }
 
     pub(super) fn close_socket(&mut self, key: ShardKey, socket: SocketId) {
@@ -425,7 +436,8 @@ impl World {
         match open {
             Socket::End(connection, side) => {
                 let end = self.end_of(connection, side);
-                let operations = [end.reader.take(), end.out.sending.take().map(|sending| sending.op)];
+                let sending = end.out.sending.take().map(|sending| sending.op);
+                let operations = [end.reader.take(), end.watcher.take(), sending];
                 for op in operations.into_iter().flatten() {
                     self.fail(key, op, Errno::CANCELED);
                 }
@@ -452,8 +464,7 @@ impl World {
         }
         end.is_closed = true;
         end.socket = None;
-        end.reader = None;
-        end.out.sending = None;
+        (end.reader, end.watcher, end.out.sending) = (None, None, None);
         let unread = !end.inbox.is_empty();
         end.inbox.clear();
         let is_broken = end.error.is_some();
@@ -476,6 +487,7 @@ impl World {
             Some(Socket::End(connection, side)) => {
                 let end = self.end_of(connection, side);
                 end.reader.take_if(|reader| *reader == op);
+                end.watcher.take_if(|watcher| *watcher == op);
                 end.out.sending.take_if(|sending| sending.op == op);
             }
             // The attempt goes on in the kernel, and finds at its answer that nobody waits.
@@ -487,6 +499,17 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Tells who waits for the end of what the peer sends that it is there.
+    fn tell_watcher(&mut self, connection: ConnectionId, side: Side) {
+        let end = self.end_of(connection, side);
+        let (Some((key, _)), true) = (end.socket, end.has_ended || end.error.is_some()) else { return };
+        let (Some(op), error) = (end.watcher.take(), end.error) else { return };
+        if let Some(shard) = self.shard(key) {
+            shard.operations.remove(&op);
+        }
+        self.end(key, op, Outcome::Done(error.map_or(Ok(()), |errno| Err(errno.into()))));
     }
 
     fn wake_reader(&mut self, connection: ConnectionId, side: Side) {

@@ -236,7 +236,8 @@ impl World {
             | Op::Receive { .. }
             | Op::ReceiveInto { .. }
             | Op::Send { .. }
-            | Op::Shutdown { .. } => self.begin_socket(key, id, op),
+            | Op::Shutdown { .. }
+            | Op::HangUp { .. } => self.begin_socket(key, id, op),
             Op::Signal => {
                 self.keep(key, id, op);
                 if let Some(shard) = self.shard(key) {
@@ -282,7 +283,8 @@ impl World {
             Op::Accept { listener: socket }
             | Op::Receive { socket }
             | Op::ReceiveInto { socket, .. }
-            | Op::Send { socket, .. } => shard.sockets.get(socket).copied(),
+            | Op::Send { socket, .. }
+            | Op::HangUp { socket } => shard.sockets.get(socket).copied(),
             _ => None,
         };
         if matches!(op, Op::Signal) {
@@ -350,6 +352,7 @@ fn name_of(op: &Op) -> &'static str {
         Op::ReceiveInto { .. } => "receive into",
         Op::Send { .. } => "send",
         Op::Shutdown { .. } => "shut down",
+        Op::HangUp { .. } => "hang up",
         Op::Signal => "signal",
     }
 }

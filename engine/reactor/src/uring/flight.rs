@@ -33,6 +33,11 @@ pub(crate) enum Flight {
         address: SocketAddr,
         _raw: RawAddress,
     },
+    /// A poll for the end of what the peer sends.
+    HangUp {
+        id: OpId,
+        stream: usize,
+    },
     /// A poll of the signals' pipe.
     Signal,
     /// A read of this ring's own eventfd.

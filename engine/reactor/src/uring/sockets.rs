@@ -1,5 +1,6 @@
 //! What the ring does for sockets.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
@@ -102,6 +103,25 @@ impl Uring {
             Err(error) => Err(error),
         };
         self.flights.remove(key);
+        self.land_stream(stream);
+        self.end(id, Outcome::Done(outcome));
+    }
+
+    /// Polls once. The kernel tells of errors in any case.
+    pub(super) fn watch_hang_up(&mut self, id: OpId, stream: usize) {
+        let events = u32::try_from(libc::POLLRDHUP).expect("a small number");
+        let entry = opcode::PollAdd::new(Fd(self.raw_fd(stream)), events).build();
+        let key = self.fly_stream(stream, Flight::HangUp { id, stream }, entry);
+        self.place(id, Place::Flight(key));
+    }
+
+    pub(super) fn complete_hang_up(&mut self, id: OpId, stream: usize, result: i32) {
+        const FAILED: i16 = libc::POLLERR | libc::POLLHUP;
+        let failed = usize::try_from(FAILED).expect("a small number");
+        let outcome = match check(result) {
+            Ok(events) if events & failed != 0 => Err(io::ErrorKind::ConnectionReset.into()),
+            other => other.map(drop),
+        };
         self.land_stream(stream);
         self.end(id, Outcome::Done(outcome));
     }

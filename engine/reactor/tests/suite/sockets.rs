@@ -25,6 +25,8 @@ on_every_backend! {
     a_used_port_is_refused,
     sending_to_a_peer_that_is_gone_fails,
     a_closed_socket_ends_the_peers_stream,
+    the_end_of_a_peer_is_known_before_its_last_words_are_read,
+    a_reset_is_known_without_a_receive,
 }
 
 fn loopback() -> SocketAddr {
@@ -273,4 +275,27 @@ async fn a_closed_socket_ends_the_peers_stream(here: Here) {
     here.reactor.timeout(client.recv(), Duration::from_millis(1)).await.expect_err("nothing comes");
     drop(client);
     assert!(server.recv().await.expect("it was closed in order").is_empty());
+}
+
+async fn the_end_of_a_peer_is_known_before_its_last_words_are_read(here: Here) {
+    let (client, server) = pair(&here.reactor).await;
+    client.send(vec![b"last words"[..].into()]).await.expect("the peer is there");
+    here.reactor.timeout(server.hang_up(), Duration::from_millis(5)).await.expect_err("the peer may go on");
+    client.shutdown().await.expect("it is open");
+    server.hang_up().await.expect("it was closed in order");
+    server.hang_up().await.expect("the end stays the end");
+    assert_eq!(receive(&server, usize::MAX).await, b"last words");
+    server.send(vec![b"answer"[..].into()]).await.expect("the peer still receives");
+    assert_eq!(receive(&client, 6).await, b"answer");
+}
+
+async fn a_reset_is_known_without_a_receive(here: Here) {
+    let (client, server) = pair(&here.reactor).await;
+    server.send(vec![b"unread"[..].into()]).await.expect("the peer is there");
+    let waiting = here.reactor.spawn(async move { server.hang_up().await });
+    // What has arrived and is not read makes a reset of the end.
+    here.reactor.sleep(Duration::from_millis(5)).await;
+    drop(client);
+    let error = waiting.await.expect_err("it was not closed in order");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
