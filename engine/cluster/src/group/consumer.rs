@@ -9,6 +9,7 @@ mod describe;
 mod heartbeat;
 mod migration;
 mod reconciliation;
+mod sessions;
 mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +28,8 @@ use ringlog_storage::types::Uuid;
 
 use super::{GroupId, MemberId};
 
-pub(super) use heartbeat::ConsumerSessions;
 pub(super) use migration::upgraded;
+pub(super) use sessions::ConsumerSessions;
 
 /// The protocol type of these groups.
 pub(super) const PROTOCOL_TYPE: &str = "consumer";

@@ -13,8 +13,9 @@ use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use ringlog_storage::types::Uuid;
 
-use super::heartbeat::{Awaited, ClassicJoin};
+use super::heartbeat::ClassicJoin;
 use super::migration::{assignment, partitions, protocols};
+use super::sessions::Awaited;
 use super::{ConsumerGroup, JOIN_EPOCH, Member, MemberState, PROTOCOL_TYPE};
 use crate::group::classic::{has_to_ask_for_id, offers_too_much, rebalance_timeout_ms};
 use crate::group::embedded;
