@@ -116,7 +116,7 @@ impl Groups {
             sessions.remove(turn, &id, &replaced);
         }
         // Who has joined has to ask for its assignment.
-        let awaited = if is_classic { Awaited::FromNow } else { Awaited::to_give_back(&beat.current) };
+        let awaited = if is_classic { Awaited::FromNow } else { Awaited::to_give_back(&before, &beat.current) };
         sessions.renew(turn, &id, &beat.member, &beat.metadata, awaited);
         let has_news = before.assigned != beat.current.assigned;
         Ok(Beaten { member: beat.member, current: beat.current, has_news })

@@ -36,13 +36,18 @@ pub(super) enum Awaited {
     AsBefore,
     /// Since now, if it was not awaited before.
     Yes,
-    /// It has done one thing, and has to do another.
+    /// Since now: it has done one thing, and has to do another.
     FromNow,
 }
 
 impl Awaited {
-    pub(super) fn to_give_back(current: &Current) -> Self {
-        if current.state == MemberState::UnrevokedPartitions { Self::Yes } else { Self::No }
+    /// Whoever is told to give back something else has its time for that from now on, as in Kafka.
+    pub(super) fn to_give_back(before: &Current, current: &Current) -> Self {
+        match current.state {
+            MemberState::UnrevokedPartitions if current == before => Self::Yes,
+            MemberState::UnrevokedPartitions => Self::FromNow,
+            MemberState::Stable | MemberState::UnreleasedPartitions => Self::No,
+        }
     }
 }
 
@@ -51,7 +56,7 @@ impl ConsumerSessions {
     pub(in crate::group) fn open(id: &GroupId, group: &ConsumerGroup, turn: &mut Turn<'_>) -> Self {
         let mut sessions = Self::default();
         for (member, of) in &group.members {
-            sessions.renew(turn, id, member, &of.metadata, Awaited::to_give_back(&of.current));
+            sessions.renew(turn, id, member, &of.metadata, Awaited::to_give_back(&of.current, &of.current));
         }
         sessions
     }
