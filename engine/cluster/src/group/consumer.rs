@@ -86,6 +86,11 @@ impl Default for Member {
 }
 
 impl Member {
+    /// The expression that it subscribes to.
+    fn expression(&self) -> Option<&str> {
+        self.metadata.subscribed_topic_regex.as_deref()
+    }
+
     /// What a member of the classic protocol says beyond what others say.
     fn classic(&self) -> Option<&ClassicMemberMetadata> {
         self.metadata.classic_member_metadata.as_ref()

@@ -171,15 +171,18 @@ impl Groups {
         })
     }
 
-    /// A member's time is over: it was silent, or did not give back what it had to.
+    /// A member's time is over: it was silent, or did not give back what it had to. All whose time is over by now go with it:
+    /// what the group is without them is decided once, by those who stay.
     pub(in crate::group) fn consumer_member_timeout(&mut self, turn: &mut Turn<'_>, id: &GroupId, member: &MemberId) {
         let Some(Session::Consumer(sessions)) = self.sessions.get_mut(id) else { return };
         if !sessions.is_over(turn, id, member) {
             return;
         }
-        sessions.forget(member);
-        if self.state.consumer(id).is_some_and(|group| group.members.contains_key(member)) {
-            self.remove_members(turn, id, &BTreeSet::from([Arc::clone(member)]));
+        let Some(group) = self.state.consumer(id) else { return };
+        let over = sessions.over(turn.now.monotonic).filter(|id| group.members.contains_key(*id));
+        let gone: BTreeSet<_> = over.cloned().collect();
+        if !gone.is_empty() {
+            self.remove_members(turn, id, &gone);
         }
     }
 
@@ -192,20 +195,26 @@ impl Groups {
         let Some(group) = self.state.consumer(id) else { return };
         for member in gone {
             sessions.remove(turn, id, member);
-            let expression = group.members[member].metadata.subscribed_topic_regex.as_deref();
-            forget_expression(turn, id, group, member, expression);
             turn.decision.records.extend(member_tombstones(id, member));
         }
+        forget_expressions(turn, id, group, gone);
         turn.decision.records.push(group_record(id, group.epoch + 1, group.metadata_hash));
     }
 }
 
-/// A member no longer has this expression: if nobody has it, what it matches is forgotten.
-fn forget_expression(turn: &mut Turn<'_>, id: &str, group: &ConsumerGroup, member: &str, text: Option<&str>) {
-    let Some(text) = text else { return };
-    let has_it = |other: &Member| other.metadata.subscribed_topic_regex.as_deref() == Some(text);
-    let is_alone = !group.members.iter().any(|(other, of)| **other != *member && has_it(of));
-    if is_alone && group.expressions.contains_key(text) {
+/// Members no longer have their expressions: what those match that nobody else has is forgotten.
+fn forget_expressions(turn: &mut Turn<'_>, id: &str, group: &ConsumerGroup, gone: &BTreeSet<MemberId>) {
+    let mut given_up = BTreeSet::new();
+    given_up.extend(gone.iter().filter_map(|member| group.members.get(member)?.expression()));
+    if given_up.is_empty() {
+        return;
+    }
+    for (_, of) in group.members.iter().filter(|(member, _)| !gone.contains(*member)) {
+        if let Some(text) = of.expression() {
+            given_up.remove(text);
+        }
+    }
+    for text in given_up.into_iter().filter(|text| group.expressions.contains_key(*text)) {
         turn.decision.records.push(expression_record(id, text, None));
     }
 }
@@ -320,7 +329,7 @@ impl<'a> Beat<'a> {
             if before.subscribed_topic_regex != self.metadata.subscribed_topic_regex {
                 is_changed = true;
                 let member = self.replaces.as_ref().unwrap_or(&self.member);
-                forget_expression(turn, self.id, self.group, member, before.subscribed_topic_regex.as_deref());
+                forget_expressions(turn, self.id, self.group, &BTreeSet::from([Arc::clone(member)]));
             }
         }
         if let Some(text) = expression

@@ -84,7 +84,7 @@ impl ConsumerSessions {
             Awaited::Yes => session.acts_by.or(Some(acts_by)),
             Awaited::FromNow => Some(acts_by),
         };
-        let due = session.acts_by.map_or(session.ends, |by| by.min(session.ends));
+        let due = session.due();
         turn.timers.set(&mut session.alarm, due, || owner(group, id));
     }
 
@@ -101,15 +101,22 @@ impl ConsumerSessions {
         }
     }
 
-    /// Forgets a member whose alarm has gone off.
-    pub(super) fn forget(&mut self, id: &MemberId) {
-        self.members.remove(id);
-    }
-
     /// Whether a member's time is over.
     pub(in crate::group) fn is_over(&mut self, turn: &mut Turn<'_>, group: &GroupId, id: &MemberId) -> bool {
         let Some(session) = self.members.get_mut(id) else { return false };
         turn.timers.is_due(&mut session.alarm, turn.now.monotonic, || owner(group, id))
+    }
+
+    /// All members whose time is over.
+    pub(super) fn over(&self, now: Nanos) -> impl Iterator<Item = &MemberId> {
+        self.members.iter().filter(move |(_, session)| session.due() <= now).map(|(id, _)| id)
+    }
+}
+
+impl MemberSession {
+    /// When it is out at the latest.
+    fn due(&self) -> Nanos {
+        self.acts_by.map_or(self.ends, |by| by.min(self.ends))
     }
 }
 

@@ -193,6 +193,21 @@ fn a_member_that_is_asked_for_more_while_it_gives_back_has_all_of_its_time_for_t
 }
 
 #[test]
+fn members_that_fall_silent_at_the_same_moment_go_together() {
+    let mut world = World::new();
+    let subscribe = |id: &str| Member { names: Vec::new(), expression: Some("ord.*".to_owned()), ..Member::new(id) };
+    let (mut one, mut two) = (subscribe("one"), subscribe("two"));
+    one.beat(&mut world).expect("it joins");
+    two.beat(&mut world).expect("it joins");
+    let raised = |world: &World| world.rehearsal.log.iter().filter(|record| record.kind() == 3).count();
+    let before = raised(&world);
+    world.pass(SESSION);
+    assert_eq!((world.state(), raised(&world)), ("Empty", before + 1));
+    let kept = compacted(&world).into_iter().filter(|record| record.kind() == 16).count();
+    assert_eq!(kept, 0, "an expression that nobody has is forgotten");
+}
+
+#[test]
 fn epochs_that_do_not_fit_are_fenced() {
     let mut world = World::new();
     let mut one = Member::new("one");

@@ -399,6 +399,20 @@ fn a_classic_member_that_falls_silent_is_out_after_its_own_session_timeout() {
 }
 
 #[test]
+fn a_group_whose_last_consumers_fall_silent_at_the_same_moment_is_a_classic_one() {
+    let mut world = with(true, true);
+    let (mut one, mut new, mut newer) = (Classic::default(), Member::new("new"), Member::new("newer"));
+    settle(&mut world, &mut [&mut one], &mut [&mut new, &mut newer]);
+    for _ in 0..3 {
+        world.pass(SESSION / 2);
+        one.go_on(&mut world);
+    }
+    assert!(!is_consumer_group(&world));
+    settle(&mut world, &mut [&mut one], &mut []);
+    assert_eq!(one.owned.len(), 6);
+}
+
+#[test]
 fn a_static_member_changes_its_protocol_in_its_place() {
     let mut world = with(true, true);
     let (mut other, mut old) = (Classic::default(), Classic { instance: Some("i".to_owned()), ..Classic::default() });
