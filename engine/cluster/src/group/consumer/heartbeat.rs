@@ -18,8 +18,9 @@ use super::{
     ConsumerGroup, Current, JOIN_EPOCH, LEAVE_STATIC_EPOCH, Member, Owned, Partitions, current_record,
     expression_record, group_record, member_record, member_tombstones, target_epoch_record, target_record,
 };
+use crate::group::limits::DECIDED_BYTES_MAX;
 use crate::group::request::Caller;
-use crate::group::state::GroupState;
+use crate::group::state::{GroupState, record_bytes};
 use crate::group::{GroupId, Groups, MemberId, Session, Turn};
 
 /// A heartbeat at work: what it changes of the member and of the group, before any of it is written.
@@ -179,8 +180,16 @@ impl Groups {
             return;
         }
         let Some(group) = self.state.consumer(id) else { return };
-        let over = sessions.over(turn.now.monotonic).filter(|id| group.members.contains_key(*id));
-        let gone: BTreeSet<_> = over.cloned().collect();
+        let (mut gone, mut bytes) = (BTreeSet::new(), 0);
+        let others = sessions.over(turn.now.monotonic).filter(|other| *other != member);
+        for member in [member].into_iter().chain(others).filter(|member| group.members.contains_key(*member)) {
+            if bytes > DECIDED_BYTES_MAX {
+                turn.is_cut = true;
+                break;
+            }
+            bytes += member_tombstones(id, member).iter().map(record_bytes).sum::<usize>();
+            gone.insert(Arc::clone(member));
+        }
         if !gone.is_empty() {
             self.remove_members(turn, id, &gone);
         }
