@@ -10,6 +10,7 @@ mod heartbeat;
 mod migration;
 mod reconciliation;
 mod sessions;
+mod size;
 mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,7 +8,7 @@ use ringlog_net::messages::consumer_group_heartbeat::{
     Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 use ringlog_net::messages::group_log::{ClassicMemberMetadata, ConsumerGroupMemberMetadataValue, GroupRecord};
-use ringlog_storage::types::Uuid;
+use ringlog_storage::types::{Offset, Uuid};
 
 use super::assignor::{Reader, assign, preferred};
 use super::reconciliation::reconcile;
@@ -18,7 +18,9 @@ use super::{
     ConsumerGroup, Current, JOIN_EPOCH, LEAVE_STATIC_EPOCH, Member, Owned, Partitions, current_record,
     expression_record, group_record, member_record, member_tombstones, target_epoch_record, target_record,
 };
-use crate::group::limits::DECIDED_BYTES_MAX;
+use crate::group::limits::{
+    DECIDED_BYTES_MAX, EXPRESSION_BYTES_MAX, GROUP_BYTES_MAX, MEMBERS_MAX, SUBSCRIBED_TOPICS_MAX,
+};
 use crate::group::request::Caller;
 use crate::group::state::{GroupState, record_bytes};
 use crate::group::{GroupId, Groups, MemberId, Session, Turn};
@@ -37,6 +39,8 @@ struct Beat<'a> {
     expressions: BTreeMap<String, Vec<String>>,
     /// The member that it takes the place of.
     replaces: Option<MemberId>,
+    /// It says something of itself that it has not said before.
+    has_changed: bool,
 }
 
 /// What somebody of the classic protocol says in its join beyond what a heartbeat says.
@@ -85,6 +89,7 @@ impl Groups {
         request: &ConsumerGroupHeartbeatRequest,
         classic: Option<ClassicJoin>,
     ) -> Result<Beaten, ErrorCode> {
+        check_subscription(request)?;
         let id = GroupId::from(request.group_id.as_str());
         let upgrade = self.consumer_group_for(turn, &id, request)?;
         let mut upgraded = GroupState::default();
@@ -96,6 +101,14 @@ impl Groups {
         let group = group.unwrap_or(&empty);
         let is_classic = classic.is_some();
         let mut beat = Beat::begin(turn, &id, group, caller, request, classic)?;
+        let seen = match self.sessions.get(&id) {
+            Some(Session::Consumer(sessions)) => sessions.seen,
+            Some(Session::Classic(_)) | None => None,
+        };
+        beat.subscribe(turn, seen);
+        beat.divide(turn);
+        beat.keep_within_bounds(turn)?;
+        // Nobody is refused any more.
         turn.decision.records.splice(..0, upgrade);
         let sessions = match self.sessions.remove(&id) {
             Some(Session::Consumer(sessions)) => sessions,
@@ -109,9 +122,8 @@ impl Groups {
         };
         let session = self.sessions.entry(Arc::clone(&id)).or_insert(Session::Consumer(sessions));
         let Session::Consumer(sessions) = session else { unreachable!("it is one by now") };
+        sessions.seen = Some(turn.image.offset());
         let before = beat.current.clone();
-        beat.subscribe(turn, sessions);
-        beat.divide(turn);
         beat.reconcile(turn, request);
         if let Some(replaced) = beat.replaces.take() {
             sessions.remove(turn, &id, &replaced);
@@ -285,7 +297,7 @@ impl<'a> Beat<'a> {
                 return Err(ErrorCode::UnknownMemberId);
             }
             let count = i64::try_from(group.members.len()).unwrap_or(i64::MAX);
-            if count >= turn.config.consumer_members_max {
+            if count >= turn.config.consumer_members_max || group.members.len() >= MEMBERS_MAX {
                 return Err(ErrorCode::GroupMaxSizeReached);
             }
         }
@@ -314,6 +326,7 @@ impl<'a> Beat<'a> {
             target,
             expressions: BTreeMap::new(),
             replaces,
+            has_changed: false,
         })
     }
 
@@ -322,15 +335,18 @@ impl<'a> Beat<'a> {
     }
 
     /// Writes down what the member subscribes to, and raises the group's epoch if the partitions have to be divided anew.
-    fn subscribe(&mut self, turn: &mut Turn<'_>, sessions: &mut ConsumerSessions) {
+    /// The topics have been looked up before in the image at `seen`.
+    fn subscribe(&mut self, turn: &mut Turn<'_>, seen: Option<Offset>) {
+        let is_unseen = seen != Some(turn.image.offset());
         let before = self.known().map(|member| &member.metadata);
         let expression = self.metadata.subscribed_topic_regex.clone().filter(|text| !text.is_empty());
         let mut is_changed = before.is_none();
         // First: what is matched again here may be forgotten below.
-        if sessions.seen != Some(turn.image.offset()) {
+        if is_unseen {
             self.expressions = refresh(turn, self.id, self.group);
         }
-        if before != Some(&self.metadata) || self.replaces.is_some() {
+        self.has_changed = before != Some(&self.metadata) || self.replaces.is_some();
+        if self.has_changed {
             turn.decision.records.push(member_record(self.id, &self.member, Some(self.metadata.clone())));
         }
         if let Some(before) = before {
@@ -348,7 +364,6 @@ impl<'a> Beat<'a> {
             self.expressions.insert(text.clone(), found.topics.clone());
             turn.decision.records.push(expression_record(self.id, &text, Some(found)));
         }
-        let is_unseen = sessions.seen.replace(turn.image.offset()) != Some(turn.image.offset());
         if !is_changed && !is_unseen {
             return;
         }
@@ -398,6 +413,26 @@ impl<'a> Beat<'a> {
         self.target = targets.get(&self.member).cloned().unwrap_or_default();
     }
 
+    /// Whoever asks for more than its group may take is refused. Where it is the topics that have grown, the group stays
+    /// divided as it is: its members have not asked for that, and go on.
+    fn keep_within_bounds(&mut self, turn: &mut Turn<'_>) -> Result<(), ErrorCode> {
+        if turn.decision.records.is_empty() {
+            return Ok(());
+        }
+        let after = self.group.bytes_after(self.id, &turn.decision.records);
+        if after <= GROUP_BYTES_MAX || after <= self.group.bytes(self.id) {
+            return Ok(());
+        }
+        turn.decision.records.clear();
+        if self.has_changed {
+            return Err(ErrorCode::GroupMaxSizeReached);
+        }
+        self.expressions.clear();
+        self.epoch = self.group.assignment_epoch;
+        self.target = self.group.targets.get(&self.member).cloned().unwrap_or_default();
+        Ok(())
+    }
+
     fn readers(&self, turn: &Turn<'_>) -> Vec<Reader<'_>> {
         let reader = |(id, metadata)| {
             let of: &ConsumerGroupMemberMetadataValue = metadata;
@@ -426,6 +461,17 @@ impl<'a> Beat<'a> {
         }
         self.current = next;
     }
+}
+
+/// Whether a subscription is one that the group can bear.
+fn check_subscription(request: &ConsumerGroupHeartbeatRequest) -> Result<(), ErrorCode> {
+    if request.subscribed_topic_names.as_ref().is_some_and(|names| names.len() > SUBSCRIBED_TOPICS_MAX) {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    if request.subscribed_topic_regex.as_ref().is_some_and(|text| text.len() > EXPRESSION_BYTES_MAX) {
+        return Err(ErrorCode::InvalidRegularExpression);
+    }
+    Ok(())
 }
 
 /// A member may have missed the answer that raised its epoch.

@@ -139,3 +139,91 @@ fn a_decision_that_cannot_be_written_disturbs_its_own_group_alone() {
     world.pass(SESSION);
     assert_eq!(world.state(), "Empty", "its sessions have begun anew, once");
 }
+
+#[test]
+fn a_consumer_group_takes_in_whom_it_has_room_for() {
+    let mut world = World::with(GroupConfig { consumer_members_max: 1000, ..config() });
+    let mut members: Vec<_> = (0..60).map(|member| Member::new(&long(&format!("member-{member}")))).collect();
+    let refused = members.iter_mut().position(|member| match member.beat(&mut world) {
+        Ok(_) => false,
+        Err(code) => {
+            assert_eq!(code, ErrorCode::GroupMaxSizeReached);
+            true
+        }
+    });
+    let refused = refused.expect("there is not room for all");
+    let taken: usize = super::consumers::compacted(&world).iter().map(record_bytes).sum();
+    assert!((GROUP_BYTES_MAX / 2..=GROUP_BYTES_MAX).contains(&taken), "{taken} bytes of {refused} members");
+    // Nor may a member that is in say more than there is room for.
+    let names = (0..SUBSCRIBED_TOPICS_MAX).map(|topic| format!("topic-{topic:030}"));
+    let more = ConsumerGroupHeartbeatRequest { subscribed_topic_names: Some(names.collect()), ..members[1].request() };
+    assert_eq!(beat(&mut world, more), Err(ErrorCode::GroupMaxSizeReached));
+    // The others go on, and whoever leaves makes room.
+    members[1].beat(&mut world).expect("it is a member");
+    members[2].leave(&mut world, -1).expect("it leaves");
+    members[refused].beat(&mut world).expect("there is room");
+    world.restart();
+    members[1].beat(&mut world).expect("it is a member");
+}
+
+#[test]
+fn subscriptions_have_bounds() {
+    let mut world = World::new();
+    let mut one = Member::new("one");
+    one.names = (0..=SUBSCRIBED_TOPICS_MAX).map(|topic| topic.to_string()).collect();
+    assert_eq!(one.beat(&mut world), Err(ErrorCode::InvalidRequest));
+    one.names.pop();
+    one.expression = Some("x".repeat(EXPRESSION_BYTES_MAX + 1));
+    assert_eq!(one.beat(&mut world), Err(ErrorCode::InvalidRegularExpression));
+    one.expression.as_mut().expect("it has one").pop();
+    one.beat(&mut world).expect("that much is allowed");
+}
+
+/// Members cannot help it that there are more topics.
+#[test]
+fn a_group_whose_expressions_match_too_much_stays_divided_as_it_is() {
+    let mut world = World::with(GroupConfig { consumer_members_max: 100, ..config() });
+    let subscribe = |id: usize| Member {
+        names: Vec::new(),
+        expression: Some(format!("{TOPIC}|many-.*|{id}")),
+        ..Member::new(&format!("member-{id}"))
+    };
+    let mut members: Vec<_> = (0..40).map(subscribe).collect();
+    for member in &mut members {
+        member.beat(&mut world).expect("it joins");
+    }
+    let topics = 1000..1450;
+    for topic in topics.clone() {
+        world.create_topic(&format!("many-{topic}-{}", "x".repeat(230)), topic, 1);
+    }
+    let (records, epoch) = (world.rehearsal.log.len(), members[39].epoch);
+    members[39].beat(&mut world).expect("it goes on");
+    members[39].beat(&mut world).expect("it goes on");
+    assert_eq!((world.rehearsal.log.len(), members[39].epoch), (records, epoch));
+    for topic in topics.skip(10) {
+        world.delete_topic(topic);
+    }
+    members[39].beat(&mut world).expect("it is a member");
+    assert_eq!(members[39].epoch, epoch + 1, "they are followed as soon as there is room");
+}
+
+#[test]
+fn a_classic_group_takes_in_whom_it_has_room_for() {
+    let mut world = World::with(GroupConfig { classic_members_max: 100, initial_rebalance_delay_ms: 0, ..config() });
+    let mut request = join_request("", None);
+    request.protocols[0].metadata = vec![0; 1 << 20];
+    let mut tickets = Vec::new();
+    for member in 0..4 {
+        tickets.push(world.send(3, GroupRequest::Join(request.clone(), member)));
+    }
+    let refused = tickets.pop().expect("there are some");
+    assert_eq!(world.refused(refused), ErrorCode::GroupMaxSizeReached);
+    // It is told the same when it asks for an id first.
+    let refused = world.send(NEWEST, GroupRequest::Join(request.clone(), 9));
+    assert_eq!(world.refused(refused), ErrorCode::GroupMaxSizeReached);
+    // Smaller ones still have room, and so have those that are in.
+    let first = world.joined(tickets[0]).member_id;
+    world.new_member();
+    world.send(3, GroupRequest::Join(JoinGroupRequest { member_id: first, ..request }, 0));
+    assert_eq!(world.state(), "PreparingRebalance");
+}
