@@ -9,7 +9,7 @@
 mod admin;
 mod classic;
 mod consumer;
-mod embedded;
+pub mod embedded;
 mod limits;
 mod migration;
 mod offsets;

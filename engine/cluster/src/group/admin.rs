@@ -6,7 +6,8 @@ use ringlog_net::messages::delete_groups::DeletableGroupResult;
 use ringlog_net::messages::describe_groups::DescribedGroup;
 use ringlog_net::messages::list_groups::{ListGroupsRequest, ListedGroup};
 
-use super::consumer::{self, ConsumerGroup};
+use super::consumer::ConsumerGroup;
+use super::embedded::CONSUMER_PROTOCOL_TYPE;
 use super::offsets::tombstone;
 use super::request::Caller;
 use super::{Groups, Session, Turn};
@@ -63,7 +64,7 @@ impl Groups {
             Session::Classic(group) => (id, CLASSIC, group.state_name(), group.protocol_type()),
             Session::Consumer(_) => {
                 let state = self.state.consumer(id).map_or("Empty", ConsumerGroup::state_name);
-                (id, CONSUMER, state, consumer::PROTOCOL_TYPE)
+                (id, CONSUMER, state, CONSUMER_PROTOCOL_TYPE)
             }
         });
         let asked_for = listed.filter(|(_, group_type, state, _)| {

@@ -23,6 +23,7 @@ use ringlog_net::messages::join_group::JoinGroupRequestProtocol;
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use ringlog_storage::types::{Millis, Nanos};
 
+use super::embedded::CONSUMER_PROTOCOL_TYPE;
 use super::limits::GROUP_BYTES_MAX;
 use super::request::{GroupResponse, Ticket};
 use super::timers::{Alarm, Owner};
@@ -32,8 +33,6 @@ use pending::Pending;
 
 pub(super) use join::{has_to_ask_for_id, offers_too_much, rebalance_timeout_ms};
 
-/// The protocol type of consumers; others are Kafka Connect's and applications' own.
-pub(super) const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 /// How long somebody that joins for the first time is waited for: it cannot send heartbeats before it has its id.
 const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_mins(5);
 /// What a member takes besides its texts, its subscriptions and its assignment.

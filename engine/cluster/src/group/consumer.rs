@@ -32,8 +32,6 @@ use super::{GroupId, MemberId};
 pub(super) use migration::upgraded;
 pub(super) use sessions::ConsumerSessions;
 
-/// The protocol type of these groups.
-pub(super) const PROTOCOL_TYPE: &str = "consumer";
 /// The epoch with which a member joins.
 pub const JOIN_EPOCH: i32 = 0;
 /// The epoch with which a member leaves.

@@ -18,8 +18,8 @@ use ringlog_net::messages::offset_fetch::{
 };
 use ringlog_storage::types::{Millis, Uuid};
 
-use super::classic::CONSUMER_PROTOCOL_TYPE;
 use super::consumer::ConsumerGroup;
+use super::embedded::CONSUMER_PROTOCOL_TYPE;
 use super::request::Caller;
 use super::state::GroupOffsets;
 use super::{GroupId, Groups, Session, Turn};

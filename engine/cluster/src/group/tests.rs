@@ -268,7 +268,7 @@ fn join_request(member: &str, instance: Option<&str>) -> JoinGroupRequest {
         rebalance_timeout_ms: millis(REBALANCE),
         member_id: member.to_owned(),
         group_instance_id: instance.map(str::to_owned),
-        protocol_type: "consumer".to_owned(),
+        protocol_type: embedded::CONSUMER_PROTOCOL_TYPE.to_owned(),
         protocols: protocols(&["range", "sticky"]),
         reason: None,
     }

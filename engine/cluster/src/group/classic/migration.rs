@@ -6,7 +6,8 @@ use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::join_group::JoinGroupRequestProtocol;
 use ringlog_storage::types::Millis;
 
-use super::{CONSUMER_PROTOCOL_TYPE, ClassicGroup, Member, Phase, duration, millis};
+use super::{ClassicGroup, Member, Phase, duration, millis};
+use crate::group::embedded::CONSUMER_PROTOCOL_TYPE;
 use crate::group::limits::GROUP_BYTES_MAX;
 use crate::group::migration::Migrant;
 use crate::group::timers::Alarm;

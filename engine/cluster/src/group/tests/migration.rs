@@ -6,7 +6,6 @@ use ringlog_net::messages::consumer_protocol_assignment::TopicPartition as Assig
 use ringlog_net::messages::consumer_protocol_subscription::{
     ConsumerProtocolSubscription, TopicPartition as OwnedPartitions,
 };
-use ringlog_net::wire::Writer;
 
 use super::consumers::{Member, beat, compacted};
 use super::storms::Dice;
@@ -43,10 +42,7 @@ impl Classic {
             owned_partitions: vec![owned],
             ..ConsumerProtocolSubscription::default()
         };
-        let mut writer = Writer::default();
-        writer.i16(1);
-        subscription.encode(&mut writer, 1).expect("it is small");
-        let metadata = writer.into_bytes();
+        let metadata = embedded::encode_subscription(&subscription, 1).expect("it is small");
         let protocol = |name: &str| JoinGroupRequestProtocol { name: name.to_owned(), metadata: metadata.clone() };
         JoinGroupRequest {
             protocols: vec![protocol("cooperative-sticky"), protocol("range")],
