@@ -7,8 +7,10 @@ use ringlog_reactor::Limits;
 const TASKS_PER_CONNECTION: usize = 2;
 /// Operations of the store that the disk has at a time; the rest stays with the store.
 pub(crate) const STORE_OPERATIONS_MAX: usize = 4096;
-/// Records of one decision of a coordinator: they are one batch of its log. Requests have limits that keep below.
+/// Records of one decision of the controller: they are one batch of its log. Requests have limits that keep below.
 pub(crate) const DECISION_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Segments of the brokers' own topics are at least that long, whatever is configured: the largest decision fits in.
+pub(crate) const INTERNAL_SEGMENT_BYTES_MIN: u32 = 16 * 1024 * 1024;
 /// Topics that are being made because a client named them; more are made when the client asks again.
 pub(crate) const AUTO_CREATIONS_MAX: usize = 512;
 /// Everything else that a shard spawns: acceptors, jobs, the controller, a poster per other shard, topics being made.
@@ -52,6 +54,12 @@ impl ShardLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_decision_fits_into_a_segment_of_its_log() {
+        let room = usize::try_from(INTERNAL_SEGMENT_BYTES_MIN).expect("it is small");
+        assert!(DECISION_BYTES_MAX < room && ringlog_cluster::group::DECISION_BYTES_MAX < room);
+    }
 
     #[test]
     fn the_default_tasks_are_enough_for_a_thousand_shards() {

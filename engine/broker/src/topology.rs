@@ -10,7 +10,8 @@ use ringlog_cluster::image::{Image, PartitionImage, TopicImage};
 use ringlog_storage::config::{Durability as LogDurability, LogConfig};
 use ringlog_storage::types::{PartitionIndex, TopicPartition, Uuid};
 
-use crate::group::{self, GROUP_TOPIC, forget_topics};
+use crate::group::{self, GROUP_TOPIC, topics_deleted};
+use crate::limits::INTERNAL_SEGMENT_BYTES_MIN;
 use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::table::{PartitionKey, Slot};
 use crate::settings::Settings;
@@ -67,7 +68,7 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
         }
         state.image = image;
         if has_deletions {
-            forget_topics(state, shard.both_clocks());
+            topics_deleted(state);
         }
     });
 }
@@ -136,9 +137,12 @@ fn partitions(topic: &TopicImage) -> impl Iterator<Item = (PartitionKey, &Partit
     (0..).zip(&topic.partitions).map(move |(index, partition)| (key(index), partition))
 }
 
-/// The settings of a topic of the brokers' own: always durable before it is answered.
+/// The settings of a topic of the brokers' own: always durable before it is answered, and with segments that have room for
+/// the largest decision, whatever is configured. A store whose sizes are given has those.
 pub(crate) fn internal_log_config(config: &TopicConfig, settings: &Settings) -> LogConfig {
-    LogConfig { durability: LogDurability::Sync, ..log_config(config, settings) }
+    let log = log_config(config, settings);
+    let segment_bytes_min = settings.store_sizes.as_ref().map_or(INTERNAL_SEGMENT_BYTES_MIN, |_| 0);
+    LogConfig { durability: LogDurability::Sync, segment_bytes: log.segment_bytes.max(segment_bytes_min), ..log }
 }
 
 fn log_config(config: &TopicConfig, settings: &Settings) -> LogConfig {

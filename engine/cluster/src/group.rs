@@ -3,20 +3,21 @@
 //!
 //! What its log says is [`GroupState`]: committed offsets, the last generation of each classic group, all of each consumer
 //! group. Only replay changes it. Who is connected at the moment, and what they wait for, are *sessions*. They are made
-//! anew from the state when a machine begins to serve, and also when a decision could not be written: whoever was waiting
-//! then asks again.
+//! anew from the state when a machine begins to serve; those of a group also when a decision about it could not be written:
+//! whoever was waiting then asks again.
 
 mod admin;
 mod classic;
 mod consumer;
-mod embedded;
+pub mod embedded;
+mod limits;
 mod migration;
 mod offsets;
 mod request;
 mod state;
 mod timers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +34,12 @@ use crate::image::Image;
 
 use classic::ClassicGroup;
 use consumer::{ConsumerGroup, ConsumerSessions};
-use state::GroupState;
+use limits::DECIDED_BYTES_MAX;
+use state::{GroupState, group_of, record_bytes};
 use timers::{Owner, Timers};
 
 pub use consumer::{JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH};
+pub use limits::{DECISION_BYTES_MAX, EXPRESSION_BYTES_MAX, GROUP_BYTES_MAX, MEMBERS_MAX, SUBSCRIBED_TOPICS_MAX};
 pub use request::{Answer, Caller, GroupReply, GroupRequest, GroupResponse, Ticket};
 pub use state::value_version;
 
@@ -76,6 +79,8 @@ pub struct Groups {
     config: Arc<GroupConfig>,
     /// When offsets that nobody needs any more are looked for.
     next_cleanup: Nanos,
+    /// There may be offsets of topics that are gone.
+    has_to_forget: bool,
 }
 
 /// Who is in a group at the moment.
@@ -101,9 +106,22 @@ struct Turn<'a> {
     config: &'a GroupConfig,
     timers: &'a mut Timers,
     decision: Decision,
+    /// How many of its records are counted in `bytes`.
+    counted: usize,
+    /// What those take in the log.
+    bytes: usize,
+    /// Some of what had to be decided is left for another decision.
+    is_cut: bool,
 }
 
 impl Turn<'_> {
+    /// Whether there may be no room for what would be written about one more group: that is left for another decision.
+    fn is_full(&mut self) -> bool {
+        self.bytes += self.decision.records[self.counted..].iter().map(record_bytes).sum::<usize>();
+        self.counted = self.decision.records.len();
+        self.is_cut || self.bytes > DECIDED_BYTES_MAX
+    }
+
     fn answer(&mut self, ticket: Ticket, response: GroupResponse) {
         self.decision.reply.push(Answer { ticket, reply: Ok(response) });
     }
@@ -122,28 +140,62 @@ impl Groups {
             timers: Timers::default(),
             config,
             next_cleanup: Nanos::default(),
+            has_to_forget: false,
         }
     }
 
-    /// Begins to serve, with the log replayed to its end; or begins anew, because a decision could not be written. Answers
-    /// whoever was waiting.
+    /// Begins to serve, with the log replayed to its end. Answers whoever was waiting.
     pub fn open(&mut self, now: Now, image: &Image, code: ErrorCode) -> Vec<Answer> {
         let answers = self.resign(code);
         self.timers = Timers::default();
-        let decision = Decision::reply(Vec::new());
-        let mut turn = Turn { now, image, config: &self.config, timers: &mut self.timers, decision };
-        for id in self.state.groups() {
-            let session = match (self.state.consumer(id), self.state.classic(id)) {
-                (Some(group), _) => Session::Consumer(ConsumerSessions::open(id, group, &mut turn)),
-                (None, Some(written)) => {
-                    Session::Classic(Box::new(ClassicGroup::open(Arc::clone(id), written, &mut turn)))
-                }
-                (None, None) => Session::Classic(Box::new(ClassicGroup::new(Arc::clone(id), now.wall))),
-            };
-            self.sessions.insert(Arc::clone(id), session);
-        }
+        let groups: Vec<_> = self.state.groups().cloned().collect();
+        let opened = self.decide(now, image, |machine, turn| {
+            for id in &groups {
+                machine.open_group(turn, id);
+            }
+        });
+        assert!(opened.records.is_empty(), "what the log says already is not written again");
         self.next_cleanup = self.cleanup_after(now);
+        // Topics may have been deleted while nobody served here.
+        self.has_to_forget = true;
         answers
+    }
+
+    /// A decision could not be written, so what the machine remembers of its groups is not so: their sessions begin anew,
+    /// with what the log says. The other groups go on. Answers whoever was waiting in them; the answers of the decision
+    /// itself are the caller's.
+    pub fn reopen(&mut self, now: Now, image: &Image, undone: &Decision, code: ErrorCode) -> Vec<Answer> {
+        let groups: BTreeSet<_> = undone.records.iter().map(group_of).collect();
+        let opened = self.decide(now, image, |machine, turn| {
+            for id in groups {
+                let id = GroupId::from(id);
+                match machine.sessions.remove(&id) {
+                    Some(Session::Classic(group)) => group.close(turn, code),
+                    Some(Session::Consumer(sessions)) => sessions.close(turn, &id),
+                    None => {}
+                }
+                machine.open_group(turn, &id);
+            }
+        });
+        assert!(opened.records.is_empty(), "what the log says already is not written again");
+        if self.next_cleanup <= now.monotonic {
+            // It may have been what could not be written.
+            self.next_cleanup = self.cleanup_after(now);
+        }
+        opened.reply
+    }
+
+    /// Makes the sessions of a group from what the log says of it, if anything.
+    fn open_group(&mut self, turn: &mut Turn<'_>, id: &GroupId) {
+        let session = match (self.state.consumer(id), self.state.classic(id)) {
+            (Some(group), _) => Session::Consumer(ConsumerSessions::open(id, group, turn)),
+            (None, Some(written)) => Session::Classic(Box::new(ClassicGroup::open(Arc::clone(id), written, turn))),
+            (None, None) if self.state.offsets(id).is_some() => {
+                Session::Classic(Box::new(ClassicGroup::new(Arc::clone(id), turn.now.wall)))
+            }
+            (None, None) => return,
+        };
+        self.sessions.insert(Arc::clone(id), session);
     }
 
     /// Ends all sessions. Answers whoever was waiting.
@@ -223,13 +275,22 @@ impl Groups {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn next_deadline(&self) -> Nanos {
+        if self.has_to_forget {
+            return Nanos::default();
+        }
         self.timers.next().map_or(self.next_cleanup, |at| at.min(self.next_cleanup))
     }
 
-    /// Ends what takes too long.
+    /// Ends what takes too long: as much of it as one decision takes. With more, it wants to be called again at once.
     pub fn handle_timeout(&mut self, now: Now, image: &Image) -> Decision {
         self.decide(now, image, |groups, turn| {
-            while let Some(Owner { group, member }) = turn.timers.pop(now.monotonic) {
+            if groups.has_to_forget {
+                groups.forget_missing_topics(turn);
+                groups.has_to_forget = turn.is_full();
+            }
+            while !turn.is_full()
+                && let Some(Owner { group, member }) = turn.timers.pop(now.monotonic)
+            {
                 match (groups.sessions.get_mut(&group), member) {
                     (Some(Session::Classic(classic)), Some(member)) => classic.member_timeout(turn, &member),
                     (Some(Session::Classic(classic)), None) => classic.phase_timeout(turn),
@@ -239,18 +300,17 @@ impl Groups {
                     (Some(Session::Consumer(_)) | None, _) => {}
                 }
             }
-            if groups.next_cleanup <= now.monotonic {
-                groups.next_cleanup = groups.cleanup_after(now);
+            if !turn.is_full() && groups.next_cleanup <= now.monotonic {
                 groups.clean_up(turn);
+                groups.next_cleanup = if turn.is_full() { now.monotonic } else { groups.cleanup_after(now) };
             }
         })
     }
 
-    /// Forgets offsets of topics that the image does not have.
-    pub fn forget_topics(&mut self, now: Now, image: &Image) -> Decision {
-        self.decide(now, image, |groups, turn| {
-            groups.forget_missing_topics(turn);
-        })
+    /// Topics were deleted: their offsets are forgotten at the next call of [`handle_timeout`](Self::handle_timeout), which
+    /// is due at once.
+    pub fn topics_deleted(&mut self) {
+        self.has_to_forget = true;
     }
 
     /// Runs one command. The timers are lent to it, since it works on sessions at the same time.
@@ -258,10 +318,11 @@ impl Groups {
         let config = Arc::clone(&self.config);
         let mut timers = std::mem::take(&mut self.timers);
         let decision = Decision::reply(Vec::new());
-        let mut turn = Turn { now, image, config: &config, timers: &mut timers, decision };
+        let timers = &mut timers;
+        let mut turn = Turn { now, image, config: &config, timers, decision, counted: 0, bytes: 0, is_cut: false };
         command(self, &mut turn);
         let decision = turn.decision;
-        self.timers = timers;
+        self.timers = std::mem::take(timers);
         decision
     }
 

@@ -4,6 +4,7 @@
 //! Rates are measured in windows and token buckets are filled exactly as Kafka does, so that a client is throttled here
 //! for the times that it is throttled there.
 
+pub mod filter;
 mod mutations;
 mod rate;
 #[cfg(test)]

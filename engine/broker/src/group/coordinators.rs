@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ringlog_cluster::coordinator::Coordinator as _;
-use ringlog_cluster::group::{Answer, Decision, Groups, Now, value_version};
+use ringlog_cluster::group::{Answer, DECISION_BYTES_MAX, Decision, Groups, Now, value_version};
 use ringlog_cluster::image::Image;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::GroupRecord;
@@ -14,7 +14,6 @@ use ringlog_storage::batch::build::{BatchBuilder, Record};
 use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex};
 
 use super::{GROUP_TOPIC, GroupCall};
-use crate::limits::DECISION_BYTES_MAX;
 use crate::state::State;
 
 /// All coordinators of this shard.
@@ -183,14 +182,15 @@ pub(super) fn handle_timeouts(state: &mut State, now: Now) {
     }
 }
 
-/// Forgets offsets of topics that the image of the state no longer has.
-pub(crate) fn forget_topics(state: &mut State, now: Now) {
-    let partitions: Vec<_> = state.groups.by_partition.keys().copied().collect();
-    for partition in partitions {
-        if state.groups.serving(partition).is_some_and(|serving| serving.stalled.is_none()) {
-            run(state, now, partition, |machine, image| machine.forget_topics(now, image));
+/// The image of the state has lost topics. Their offsets are forgotten when the machines are called next; one that is being
+/// loaded looks for such offsets by itself.
+pub(crate) fn topics_deleted(state: &mut State) {
+    for coordinator in state.groups.by_partition.values_mut() {
+        if let Life::Serving(serving) = &mut coordinator.life {
+            serving.machine.topics_deleted();
         }
     }
+    state.groups.is_rung = true;
 }
 
 /// The broker stops: clients are told to look for another coordinator.
@@ -237,7 +237,7 @@ fn run(state: &mut State, now: Now, partition: PartitionIndex, command: impl FnO
     }
     match batch(&decision.records, now.wall) {
         Some(batch) => write(state, now, partition, Stalled { batch, decision }),
-        None => undo(state, now, partition, decision.reply, ErrorCode::UnknownServerError),
+        None => undo(state, now, partition, decision, ErrorCode::UnknownServerError),
     }
 }
 
@@ -264,7 +264,7 @@ fn write(state: &mut State, now: Now, partition: PartitionIndex, stalled: Stalle
         }
         Err(error) => {
             tracing::warn!(topic = GROUP_TOPIC, partition = partition.get(), "a decision was not written: {error}");
-            undo(state, now, partition, stalled.decision.reply, ErrorCode::CoordinatorNotAvailable);
+            undo(state, now, partition, stalled.decision, ErrorCode::CoordinatorNotAvailable);
         }
     }
 }
@@ -286,14 +286,15 @@ fn hold(state: &mut State, partition: PartitionIndex, answers: Vec<Answer>) {
     }
 }
 
-/// A decision cannot be written: what the machine remembers of it is not so.
-fn undo(state: &mut State, now: Now, partition: PartitionIndex, answers: Vec<Answer>, code: ErrorCode) {
+/// A decision cannot be written: what the machine remembers of the groups that it is about is not so. Whoever waits in them
+/// asks again; the other groups of the partition go on.
+fn undo(state: &mut State, now: Now, partition: PartitionIndex, decision: Decision, code: ErrorCode) {
     let serving = state.groups.serving(partition).expect("the caller has looked");
-    let waiting = serving.machine.open(now, &state.image, ErrorCode::CoordinatorNotAvailable);
+    let waiting = serving.machine.reopen(now, &state.image, &decision, ErrorCode::CoordinatorNotAvailable);
     let due = serving.machine.next_deadline();
     state.groups.note_deadline(due);
     state.groups.answers.extend(waiting);
-    state.groups.answers.extend(answers.into_iter().map(|answer| Answer { reply: Err(code), ..answer }));
+    state.groups.answers.extend(decision.reply.into_iter().map(|answer| Answer { reply: Err(code), ..answer }));
 }
 
 /// The records as a batch; `None` if they are too large for one.

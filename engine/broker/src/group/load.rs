@@ -8,7 +8,6 @@ use ringlog_net::wire::DecodeError;
 use ringlog_storage::answer::PartitionId;
 use std::sync::Arc;
 
-use super::coordinators::forget_topics;
 use crate::partition::replay::{ReplayError, replay_log};
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
@@ -40,7 +39,6 @@ pub(crate) async fn load(shard: Shard, key: PartitionKey, log: PartitionId) {
                 // Nobody waits yet.
                 let _ = machine.open(now, &state.image, ErrorCode::NotCoordinator);
                 state.groups.loaded(key.partition, Some(machine));
-                forget_topics(state, now);
             }
             Err(error) => {
                 report(&error, key);

@@ -6,7 +6,8 @@ use ringlog_net::messages::delete_groups::DeletableGroupResult;
 use ringlog_net::messages::describe_groups::DescribedGroup;
 use ringlog_net::messages::list_groups::{ListGroupsRequest, ListedGroup};
 
-use super::consumer::{self, ConsumerGroup};
+use super::consumer::ConsumerGroup;
+use super::embedded::CONSUMER_PROTOCOL_TYPE;
 use super::offsets::tombstone;
 use super::request::Caller;
 use super::{Groups, Session, Turn};
@@ -63,7 +64,7 @@ impl Groups {
             Session::Classic(group) => (id, CLASSIC, group.state_name(), group.protocol_type()),
             Session::Consumer(_) => {
                 let state = self.state.consumer(id).map_or("Empty", ConsumerGroup::state_name);
-                (id, CONSUMER, state, consumer::PROTOCOL_TYPE)
+                (id, CONSUMER, state, CONSUMER_PROTOCOL_TYPE)
             }
         });
         let asked_for = listed.filter(|(_, group_type, state, _)| {
@@ -78,7 +79,8 @@ impl Groups {
         listed.collect()
     }
 
-    /// Deletes a group without members, and its offsets.
+    /// Deletes a group without members, and its offsets. If there are more of those than one decision takes, it has to be
+    /// asked for again.
     pub(super) fn delete(&mut self, turn: &mut Turn<'_>, group: String) -> DeletableGroupResult {
         let is_empty = match self.sessions.get(group.as_str()) {
             Some(Session::Classic(classic)) => Some(classic.is_empty()),
@@ -88,14 +90,25 @@ impl Groups {
         let code = match is_empty {
             None => ErrorCode::GroupIdNotFound,
             Some(false) => ErrorCode::NonEmptyGroup,
-            Some(true) => ErrorCode::None,
-        };
-        if code == ErrorCode::None {
-            for (topic, partitions) in self.state.offsets(&group).into_iter().flatten() {
-                turn.decision.records.extend(partitions.keys().map(|index| tombstone(&group, topic, *index)));
+            Some(true) if self.delete_all_offsets(turn, &group) => {
+                self.end_group(turn, &group.as_str().into());
+                ErrorCode::None
             }
-            self.end_group(turn, &group.as_str().into());
-        }
+            Some(true) => ErrorCode::CoordinatorLoadInProgress,
+        };
         DeletableGroupResult { group_id: group, error_code: code.code(), ..DeletableGroupResult::default() }
+    }
+
+    /// Deletes as many offsets of a group as one decision takes. Answers whether those are all.
+    fn delete_all_offsets(&self, turn: &mut Turn<'_>, group: &str) -> bool {
+        for (topic, partitions) in self.state.offsets(group).into_iter().flatten() {
+            for index in partitions.keys() {
+                if turn.is_full() {
+                    return false;
+                }
+                turn.decision.records.push(tombstone(group, topic, *index));
+            }
+        }
+        true
     }
 }

@@ -8,6 +8,7 @@
 mod join;
 mod members;
 mod migration;
+mod pending;
 mod rebalance;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,19 +23,20 @@ use ringlog_net::messages::join_group::JoinGroupRequestProtocol;
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use ringlog_storage::types::{Millis, Nanos};
 
+use super::embedded::CONSUMER_PROTOCOL_TYPE;
+use super::limits::GROUP_BYTES_MAX;
 use super::request::{GroupResponse, Ticket};
 use super::timers::{Alarm, Owner};
 use super::{GroupId, MemberId, Turn, embedded};
 
+use pending::Pending;
+
 pub(super) use join::{has_to_ask_for_id, offers_too_much, rebalance_timeout_ms};
 
-/// The protocol type of consumers; others are Kafka Connect's and applications' own.
-pub(super) const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 /// How long somebody that joins for the first time is waited for: it cannot send heartbeats before it has its id.
 const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_mins(5);
-/// The most that all members' metadata and assignments may take in the log, as with Kafka's default of
-/// `max.message.bytes`.
-const GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// What a member takes besides its texts, its subscriptions and its assignment.
+const MEMBER_BYTES: usize = 64;
 
 /// Where a group stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,8 +76,7 @@ pub(super) struct ClassicGroup {
     members: BTreeMap<MemberId, Member>,
     /// Members by their instance ids.
     instances: BTreeMap<Arc<str>, MemberId>,
-    /// Ids that were given out, and not used yet to join.
-    pending: BTreeMap<MemberId, Alarm>,
+    pending: Pending,
     /// The end of the phase at the latest, where it has one.
     alarm: Alarm,
 }
@@ -117,6 +118,14 @@ impl Member {
         matches!(self.waits, Some(Wait::Join(_)))
     }
 
+    /// What it takes besides its id.
+    fn bytes(&self) -> usize {
+        let names = self.instance_id.as_ref().map_or(0, |instance| instance.len())
+            + self.client_id.len()
+            + self.client_host.len();
+        MEMBER_BYTES + names + offered_bytes(&self.protocols) + self.assignment.len()
+    }
+
     /// Its metadata for a protocol.
     fn metadata(&self, protocol: &str) -> Option<&[u8]> {
         self.protocols.iter().find(|offered| offered.name == protocol).map(|offered| offered.metadata.as_slice())
@@ -136,7 +145,7 @@ impl ClassicGroup {
             leader: None,
             members: BTreeMap::new(),
             instances: BTreeMap::new(),
-            pending: BTreeMap::new(),
+            pending: Pending::default(),
             alarm: Alarm::default(),
         }
     }
@@ -241,14 +250,10 @@ impl ClassicGroup {
         GroupRecord::GroupMetadata(GroupMetadataKey { group: self.id.to_string() }, Some(value))
     }
 
-    /// What its members take in the log.
+    /// What it takes: no less than its record in the log.
     fn bytes(&self) -> usize {
-        let protocol = self.protocol.as_deref().unwrap_or_default();
-        let member = |member: &Member| {
-            let names = member.client_id.len() + member.client_host.len();
-            names + member.metadata(protocol).map_or(0, <[u8]>::len) + member.assignment.len()
-        };
-        self.members.iter().map(|(id, of)| id.len() + member(of)).sum()
+        let members = self.members.iter().map(|(id, member)| id.len() + member.bytes());
+        self.pending.bytes() + members.sum::<usize>()
     }
 
     fn owner(&self, member: Option<&MemberId>) -> Owner {
@@ -413,6 +418,11 @@ impl ClassicGroup {
         self.phase = phase;
         self.since = turn.now.wall;
     }
+}
+
+/// What somebody says of its protocols.
+fn offered_bytes(protocols: &[JoinGroupRequestProtocol]) -> usize {
+    protocols.iter().map(|offered| offered.name.len() + offered.metadata.len()).sum()
 }
 
 fn millis(duration: Duration) -> i32 {

@@ -9,6 +9,8 @@ mod describe;
 mod heartbeat;
 mod migration;
 mod reconciliation;
+mod sessions;
+mod size;
 mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,11 +29,9 @@ use ringlog_storage::types::Uuid;
 
 use super::{GroupId, MemberId};
 
-pub(super) use heartbeat::ConsumerSessions;
 pub(super) use migration::upgraded;
+pub(super) use sessions::ConsumerSessions;
 
-/// The protocol type of these groups.
-pub(super) const PROTOCOL_TYPE: &str = "consumer";
 /// The epoch with which a member joins.
 pub const JOIN_EPOCH: i32 = 0;
 /// The epoch with which a member leaves.
@@ -85,6 +85,11 @@ impl Default for Member {
 }
 
 impl Member {
+    /// The expression that it subscribes to.
+    fn expression(&self) -> Option<&str> {
+        self.metadata.subscribed_topic_regex.as_deref()
+    }
+
     /// What a member of the classic protocol says beyond what others say.
     fn classic(&self) -> Option<&ClassicMemberMetadata> {
         self.metadata.classic_member_metadata.as_ref()

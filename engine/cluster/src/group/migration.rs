@@ -10,8 +10,9 @@ use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::GroupRecord;
 use ringlog_net::messages::join_group::JoinGroupRequest;
 
-use super::classic::{self, ClassicGroup};
+use super::classic::ClassicGroup;
 use super::consumer;
+use super::embedded::CONSUMER_PROTOCOL_TYPE;
 use super::{GroupId, Groups, MemberId, Session, Turn};
 
 /// A member of the classic protocol, whichever group it is in.
@@ -48,7 +49,7 @@ impl Groups {
         let members = classic.migrants();
         let most = usize::try_from(turn.config.consumer_members_max).unwrap_or(usize::MAX);
         let is_possible = turn.config.migration.upgrades
-            && classic.protocol_type() == classic::CONSUMER_PROTOCOL_TYPE
+            && classic.protocol_type() == CONSUMER_PROTOCOL_TYPE
             && members.len() <= most;
         let converted = is_possible
             .then(|| consumer::upgraded(turn, id, classic.generation(), &members))

@@ -18,22 +18,23 @@ use ringlog_net::messages::offset_fetch::{
 };
 use ringlog_storage::types::{Millis, Uuid};
 
-use super::classic::CONSUMER_PROTOCOL_TYPE;
 use super::consumer::ConsumerGroup;
+use super::embedded::CONSUMER_PROTOCOL_TYPE;
 use super::request::Caller;
 use super::state::GroupOffsets;
 use super::{GroupId, Groups, Session, Turn};
+use crate::image::TopicImage;
 
 /// From this version on a member can be told that its epoch is an old one.
 const STALE_MEMBER_EPOCH_VERSION_MIN: i16 = 9;
 /// From this version on a commit to a group that is not there is told so.
 const GROUP_ID_NOT_FOUND_VERSION_MIN: i16 = 9;
+/// From this version on topics are named by their ids.
+const TOPIC_ID_VERSION_MIN: i16 = 10;
 /// The most that the offsets of one commit may take in the log.
 const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What an offset takes in the log besides its names and its metadata.
 const RECORD_BYTES: usize = 80;
-/// Offsets that expire in one decision; the others follow at the next cleanup.
-const EXPIRED_MAX: usize = 10_000;
 /// Stands for no offset, no epoch.
 const NONE: i32 = -1;
 
@@ -82,10 +83,11 @@ impl Groups {
         for topic in request.topics {
             let (name, topic_id) = (topic.name, topic.topic_id);
             let mut answered = OffsetCommitResponseTopic { topic_id, ..OffsetCommitResponseTopic::default() };
+            let is_there = check_topic(turn, caller, &name, topic_id);
             for partition in topic.partitions {
                 let index = partition.partition_index;
                 let is_allowed = rights.as_ref().map_or(Ok(()), |rights| rights.check(topic_id, index));
-                let code = is_allowed.err().unwrap_or_else(|| check_metadata(turn, &partition));
+                let code = is_there.and(is_allowed).err().unwrap_or_else(|| check_metadata(turn, &partition));
                 answered
                     .partitions
                     .push(OffsetCommitResponsePartition { partition_index: index, error_code: code.code() });
@@ -148,10 +150,16 @@ impl Groups {
             let mut answered = OffsetDeleteResponseTopic::default();
             for partition in topic.partitions {
                 let index = partition.partition_index;
+                let is_there = committed.is_some_and(|partitions| partitions.contains_key(&index));
+                let code = match code {
+                    // One decision does not take all of them, and the others may be asked for again.
+                    ErrorCode::None if is_there && turn.is_full() => ErrorCode::CoordinatorLoadInProgress,
+                    code => code,
+                };
                 answered
                     .partitions
                     .push(OffsetDeleteResponsePartition { partition_index: index, error_code: code.code() });
-                if code == ErrorCode::None && committed.is_some_and(|partitions| partitions.contains_key(&index)) {
+                if code == ErrorCode::None && is_there {
                     turn.decision.records.push(tombstone(&request.group_id, &topic.name, index));
                 }
             }
@@ -161,25 +169,31 @@ impl Groups {
         Ok(response)
     }
 
-    /// Deletes the offsets of topics that are gone: as many as one decision takes, the others at the next cleanup.
+    /// Deletes the offsets of topics that are gone: as many as one decision takes.
     pub(super) fn forget_missing_topics(&self, turn: &mut Turn<'_>) {
         for (group, topics) in self.state.all_offsets() {
             for (topic, partitions) in topics {
                 let current = turn.image.topic(topic).map(|topic| topic.id);
                 // An offset without an id is one that was committed before topics had ids.
                 let is_gone = |id: Uuid| current.is_none_or(|current| id != Uuid::ZERO && id != current);
-                let gone = partitions.iter().filter(|(_, value)| is_gone(value.topic_id));
-                let room = EXPIRED_MAX.saturating_sub(turn.decision.records.len());
-                turn.decision.records.extend(gone.take(room).map(|(index, _)| tombstone(group, topic, *index)));
+                for (index, _) in partitions.iter().filter(|(_, value)| is_gone(value.topic_id)) {
+                    if turn.is_full() {
+                        return;
+                    }
+                    turn.decision.records.push(tombstone(group, topic, *index));
+                }
             }
         }
     }
 
-    /// Deletes offsets that nobody has needed for long, and groups that nothing is left of.
+    /// Deletes offsets that nobody has needed for long, and groups that nothing is left of: as many as one decision takes.
     pub(super) fn clean_up(&mut self, turn: &mut Turn<'_>) {
         self.forget_missing_topics(turn);
         let mut forgotten = Vec::new();
         for (id, session) in &self.sessions {
+            if turn.is_full() {
+                break;
+            }
             let is_left = self.expire(turn, id, session);
             let is_forgettable = match session {
                 Session::Classic(group) => group.is_forgettable(),
@@ -187,9 +201,6 @@ impl Groups {
             };
             if !is_left && is_forgettable {
                 forgotten.push(Arc::clone(id));
-            }
-            if turn.decision.records.len() >= EXPIRED_MAX {
-                break;
             }
         }
         for id in forgotten {
@@ -243,7 +254,7 @@ impl Groups {
                 } else {
                     now.since(empty_since.map_or(committed, |since| since.max(committed))) >= retention_ms
                 };
-                if is_over && !is_in_use && turn.decision.records.len() < EXPIRED_MAX {
+                if is_over && !is_in_use && !turn.is_full() {
                     turn.decision.records.push(tombstone(id, topic, *index));
                 } else {
                     is_left = true;
@@ -264,6 +275,19 @@ fn commit_bytes(request: &OffsetCommitRequest) -> usize {
         |partition: &OffsetCommitRequestPartition| partition.committed_metadata.as_ref().map_or(0, String::len);
     let topics = request.topics.iter();
     topics.map(|topic| topic.partitions.iter().map(|of| of_topic(&topic.name) + metadata(of)).sum::<usize>()).sum()
+}
+
+/// Whoever asks may have seen the topic before it was deleted, or before the coordinator hears of it. The log has offsets
+/// of topics alone that its coordinator knew of: so those of topics that it no longer knows can be deleted.
+fn check_topic(turn: &Turn<'_>, caller: &Caller, name: &str, topic_id: Uuid) -> Result<(), ErrorCode> {
+    let is_same = |topic: &TopicImage| topic_id == Uuid::ZERO || topic.id == topic_id;
+    if turn.image.topic(name).is_some_and(|topic| is_same(topic)) {
+        Ok(())
+    } else if caller.api_version >= TOPIC_ID_VERSION_MIN {
+        Err(ErrorCode::UnknownTopicId)
+    } else {
+        Err(ErrorCode::UnknownTopicOrPartition)
+    }
 }
 
 fn check_metadata(turn: &Turn<'_>, partition: &OffsetCommitRequestPartition) -> ErrorCode {

@@ -157,6 +157,33 @@ pub(super) fn compact(log: &[GroupRecord]) -> Vec<GroupRecord> {
     kept
 }
 
+/// The group that a record is about.
+pub(super) fn group_of(record: &GroupRecord) -> &str {
+    match record {
+        GroupRecord::OffsetCommit(key, _) => &key.group,
+        GroupRecord::GroupMetadata(key, _) => &key.group,
+        GroupRecord::ConsumerGroupMetadata(key, _) => &key.group_id,
+        GroupRecord::ConsumerGroupMemberMetadata(key, _) => &key.group_id,
+        GroupRecord::ConsumerGroupTargetAssignmentMetadata(key, _) => &key.group_id,
+        GroupRecord::ConsumerGroupTargetAssignmentMember(key, _) => &key.group_id,
+        GroupRecord::ConsumerGroupCurrentMemberAssignment(key, _) => &key.group_id,
+        GroupRecord::ConsumerGroupRegularExpression(key, _) => &key.group_id,
+    }
+}
+
+/// The most that a record takes in a batch.
+pub(super) fn record_bytes(record: &GroupRecord) -> usize {
+    /// Lengths, timestamp and offset of the record.
+    const FRAME_BYTES: usize = 32;
+    let mut writer = Writer::default();
+    let mut encoded = record.encode_key(&mut writer);
+    if record.has_value() {
+        encoded = encoded.and_then(|()| record.encode_value(&mut writer, value_version(record)));
+    }
+    // What cannot be said at all takes more than there can be.
+    encoded.map_or(super::DECISION_BYTES_MAX, |()| FRAME_BYTES + writer.len())
+}
+
 /// The version in which a record's value is written: the oldest that holds all of it, so that the most readers understand
 /// it.
 pub fn value_version(record: &GroupRecord) -> i16 {

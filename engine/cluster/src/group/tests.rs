@@ -3,6 +3,7 @@
 
 #![allow(clippy::unchecked_time_subtraction, reason = "the times of these tests are constants")]
 
+mod bounds;
 mod consumers;
 mod joining;
 mod leaving;
@@ -112,8 +113,19 @@ impl World {
     }
 
     fn step(&mut self, decide: impl FnOnce(&mut Groups, &Image) -> Decision) {
-        let answers = self.rehearsal.step(|groups| decide(groups, &self.image));
+        let answers = self.rehearsal.step(|groups| {
+            let decision = decide(groups, &self.image);
+            let bytes: usize = decision.records.iter().map(record_bytes).sum();
+            assert!(bytes <= DECISION_BYTES_MAX, "the log does not take {bytes} bytes at once");
+            decision
+        });
         self.take(answers);
+    }
+
+    /// Has offsets of topics that are gone forgotten.
+    fn forget(&mut self) {
+        self.rehearsal.live.topics_deleted();
+        self.pass(Duration::ZERO);
     }
 
     fn take(&mut self, answers: Vec<Answer>) {
@@ -256,7 +268,7 @@ fn join_request(member: &str, instance: Option<&str>) -> JoinGroupRequest {
         rebalance_timeout_ms: millis(REBALANCE),
         member_id: member.to_owned(),
         group_instance_id: instance.map(str::to_owned),
-        protocol_type: "consumer".to_owned(),
+        protocol_type: embedded::CONSUMER_PROTOCOL_TYPE.to_owned(),
         protocols: protocols(&["range", "sticky"]),
         reason: None,
     }

@@ -1,7 +1,8 @@
 //! What the leader of a classic group of consumers hands to its members (`ConsumerProtocolAssignment`), and what they ask
 //! for (`ConsumerProtocolSubscription`). To brokers they are bytes, so nothing says that they can be read.
 
-use ringlog_net::wire::{DecodeError, Reader};
+use ringlog_cluster::group::embedded;
+use ringlog_net::messages::consumer_protocol_assignment::TopicPartition;
 use serde::Serialize;
 
 /// Partitions of a topic that a member has.
@@ -11,38 +12,24 @@ pub(super) struct AssignedTopic {
     pub(super) partitions: Vec<i32>,
 }
 
-/// The partitions of an assignment; `None` if it cannot be read. A member that has nothing yet has no bytes.
+/// The partitions of an assignment, in order; `None` if it cannot be read. A member that has nothing yet has no bytes.
 pub(super) fn assigned_topics(assignment: &[u8]) -> Option<Vec<AssignedTopic>> {
-    if assignment.is_empty() {
-        return Some(Vec::new());
-    }
-    let mut reader = Reader::new(assignment);
-    let mut read = || -> Result<Vec<AssignedTopic>, DecodeError> {
-        let _version = reader.i16()?;
-        reader.array(false, |reader| {
-            let topic = reader.string(false)?;
-            Ok(AssignedTopic { topic, partitions: reader.array(false, Reader::i32)? })
-        })
+    let topic = |given: TopicPartition| {
+        let mut partitions = given.partitions;
+        partitions.sort_unstable();
+        AssignedTopic { topic: given.topic, partitions }
     };
-    let mut topics = read().ok()?;
-    for topic in &mut topics {
-        topic.partitions.sort_unstable();
-    }
+    let mut topics: Vec<_> = embedded::assigned_partitions(assignment)?.into_iter().map(topic).collect();
     topics.sort();
     Some(topics)
 }
 
-/// The topics of a subscription; `None` if it cannot be read.
+/// The topics of a subscription, in order; `None` if it cannot be read.
 pub(super) fn subscribed_topics(metadata: &[u8]) -> Option<Vec<String>> {
     if metadata.is_empty() {
         return Some(Vec::new());
     }
-    let mut reader = Reader::new(metadata);
-    let mut read = || -> Result<Vec<String>, DecodeError> {
-        let _version = reader.i16()?;
-        reader.array(false, |reader| reader.string(false))
-    };
-    let mut topics = read().ok()?;
+    let mut topics = embedded::subscribed_topics(metadata)?;
     topics.sort();
     Some(topics)
 }

@@ -1,6 +1,7 @@
 //! What a group is at the moment: its state and its members, whichever protocol they speak.
 
 use anyhow::bail;
+use ringlog_cluster::group::embedded::CONSUMER_PROTOCOL_TYPE;
 use ringlog_net::client::ClientError;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_describe::{
@@ -19,8 +20,6 @@ use crate::session::{Session, refusal};
 
 /// The state of a group that is not there, as brokers said it before they had an error for it.
 const DEAD: &str = "Dead";
-/// What members of classic groups call their protocol when they are consumers.
-const CONSUMER_PROTOCOL: &str = "consumer";
 
 /// A group.
 #[derive(Debug, Serialize)]
@@ -139,7 +138,7 @@ fn consumer_group(said: DescribedConsumerGroup, coordinator: BrokerId) -> Group 
         r#type: GroupType::Consumer,
         state: said.group_state,
         coordinator: coordinator.get(),
-        protocol_type: CONSUMER_PROTOCOL.to_owned(),
+        protocol_type: CONSUMER_PROTOCOL_TYPE.to_owned(),
         assignor: said.assignor_name,
         epoch: Some(said.group_epoch),
         assignment_epoch: Some(said.assignment_epoch),
@@ -173,7 +172,7 @@ fn consumer_member(said: ConsumerMember) -> Member {
 }
 
 fn classic_group(said: DescribedClassicGroup, coordinator: BrokerId) -> Group {
-    let is_of_consumers = said.protocol_type == CONSUMER_PROTOCOL;
+    let is_of_consumers = said.protocol_type == CONSUMER_PROTOCOL_TYPE;
     let member = |said: DescribedGroupMember| Member {
         id: said.member_id,
         instance_id: said.group_instance_id,

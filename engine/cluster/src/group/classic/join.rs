@@ -6,7 +6,8 @@ use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
 use ringlog_net::wire::STRING_BYTES_MAX;
 
-use super::{ClassicGroup, GROUP_BYTES_MAX, Member, Phase, Wait, duration};
+use super::{ClassicGroup, MEMBER_BYTES, Member, Phase, Wait, duration, offered_bytes};
+use crate::group::limits::{GROUP_BYTES_MAX, MEMBERS_MAX};
 use crate::group::request::{Caller, GroupResponse, Ticket};
 use crate::group::timers::Alarm;
 use crate::group::{MemberId, Turn};
@@ -17,8 +18,8 @@ const ID_FIRST_VERSION_MIN: i16 = 4;
 /// From this version on a static leader that comes back is told that it has nothing to assign (KIP-814).
 const SKIP_ASSIGNMENT_VERSION_MIN: i16 = 9;
 
-/// Members of a group and ids given out, whatever `group.max.size` allows.
-const MEMBERS_MAX: usize = 50_000;
+/// What is added to a name to make an id of it.
+const UUID_BYTES: usize = 37;
 
 /// Somebody who wants to join.
 struct Joiner<'a> {
@@ -65,6 +66,9 @@ impl ClassicGroup {
         if offers_too_much(&request) {
             return Err(ErrorCode::InvalidRequest);
         }
+        if !self.has_bytes_for(&request, caller) {
+            return Err(ErrorCode::GroupMaxSizeReached);
+        }
         if !self.supports(&request.protocol_type, &request.protocols) {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
@@ -77,7 +81,7 @@ impl ClassicGroup {
     }
 
     fn has_room_for(&self, id: &str, turn: &Turn<'_>) -> bool {
-        let is_new = id.is_empty() || !(self.members.contains_key(id) || self.pending.contains_key(id));
+        let is_new = id.is_empty() || !(self.members.contains_key(id) || self.pending.contains(id));
         if is_new && self.members.len() + self.pending.len() >= MEMBERS_MAX {
             return false;
         }
@@ -91,6 +95,26 @@ impl ClassicGroup {
             .get(id)
             .is_some_and(|member| member.is_joining() || !matches!(self.phase, Phase::PreparingRebalance(_)));
         is_in || i64::try_from(count).is_ok_and(|count| count < turn.config.classic_members_max)
+    }
+
+    /// Whether what somebody says of itself can be kept beside all that is kept already.
+    fn has_bytes_for(&self, request: &JoinGroupRequest, caller: &Caller) -> bool {
+        let instance = request.group_instance_id.as_deref();
+        let known = match request.member_id.as_str() {
+            "" => instance.and_then(|instance| self.instances.get(instance)).and_then(|id| self.members.get(id)),
+            id => self.members.get(id),
+        };
+        let name = instance.unwrap_or(&caller.client_id);
+        let id_bytes = request.member_id.len().max(name.len() + UUID_BYTES);
+        let after = MEMBER_BYTES
+            + id_bytes
+            + instance.map_or(0, str::len)
+            + caller.client_id.len()
+            + caller.client_host.len()
+            + offered_bytes(&request.protocols)
+            + known.map_or(0, |member| member.assignment.len());
+        let before = known.map_or(0, |member| id_bytes + member.bytes());
+        after <= before || self.bytes() + (after - before) <= GROUP_BYTES_MAX
     }
 
     fn join_first(&mut self, turn: &mut Turn<'_>, joiner: Joiner<'_>) {
@@ -218,14 +242,14 @@ pub(in crate::group) fn has_to_ask_for_id(request: &JoinGroupRequest, caller: &C
     !is_known && caller.api_version >= ID_FIRST_VERSION_MIN
 }
 
-/// What a member says of its protocols: more than a whole group may take in the log is of no use to anybody.
 /// Requests of version 0 have none: then the session timeout stands for it, as in Kafka.
 pub(in crate::group) fn rebalance_timeout_ms(request: &JoinGroupRequest) -> i32 {
     if request.rebalance_timeout_ms < 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms }
 }
 
+/// What a member says of its protocols: more than a whole group may take is of no use to anybody.
 pub(in crate::group) fn offers_too_much(request: &JoinGroupRequest) -> bool {
-    request.protocols.iter().map(|offered| offered.name.len() + offered.metadata.len()).sum::<usize>() > GROUP_BYTES_MAX
+    offered_bytes(&request.protocols) > GROUP_BYTES_MAX
 }
 
 /// As Kafka makes them. Of a name that is as long as a string can be, the end is left out.

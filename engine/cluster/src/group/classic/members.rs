@@ -44,7 +44,7 @@ impl ClassicGroup {
     /// A member's time is over, or that of somebody who was given an id and has not joined with it.
     pub(in crate::group) fn member_timeout(&mut self, turn: &mut Turn<'_>, id: &MemberId) {
         let owner = self.owner(Some(id));
-        if let Some(alarm) = self.pending.get_mut(id) {
+        if let Some(alarm) = self.pending.alarm(id) {
             if turn.timers.is_due(alarm, turn.now.monotonic, || owner) {
                 self.pending.remove(id);
                 self.complete_join_if_all_have_joined(turn);

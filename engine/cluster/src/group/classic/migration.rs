@@ -6,7 +6,9 @@ use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::join_group::JoinGroupRequestProtocol;
 use ringlog_storage::types::Millis;
 
-use super::{CONSUMER_PROTOCOL_TYPE, ClassicGroup, GROUP_BYTES_MAX, Member, Phase, duration, millis};
+use super::{ClassicGroup, Member, Phase, duration, millis};
+use crate::group::embedded::CONSUMER_PROTOCOL_TYPE;
+use crate::group::limits::GROUP_BYTES_MAX;
 use crate::group::migration::Migrant;
 use crate::group::timers::Alarm;
 use crate::group::{GroupId, MemberId, Turn};
@@ -76,7 +78,7 @@ impl ClassicGroup {
             turn.refuse(ticket, code);
         }
         turn.timers.remove(&self.alarm, self.owner(None));
-        for (id, alarm) in self.members.iter().map(|(id, member)| (id, &member.alarm)).chain(&self.pending) {
+        for (id, alarm) in self.members.iter().map(|(id, member)| (id, &member.alarm)).chain(self.pending.iter()) {
             turn.timers.remove(alarm, self.owner(Some(id)));
         }
     }

@@ -13,11 +13,12 @@ use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use ringlog_storage::types::Uuid;
 
-use super::heartbeat::{Awaited, ClassicJoin};
+use super::heartbeat::ClassicJoin;
 use super::migration::{assignment, partitions, protocols};
-use super::{ConsumerGroup, JOIN_EPOCH, Member, MemberState, PROTOCOL_TYPE};
+use super::sessions::Awaited;
+use super::{ConsumerGroup, JOIN_EPOCH, Member, MemberState};
 use crate::group::classic::{has_to_ask_for_id, offers_too_much, rebalance_timeout_ms};
-use crate::group::embedded;
+use crate::group::embedded::{self, CONSUMER_PROTOCOL_TYPE};
 use crate::group::request::Caller;
 use crate::group::{GroupId, Groups, MemberId, Session, Turn};
 
@@ -77,7 +78,7 @@ impl Groups {
         let beaten = self.beat(turn, caller, &beat, Some(classic))?;
         Ok(JoinGroupResponse {
             generation_id: beaten.current.epoch,
-            protocol_type: Some(PROTOCOL_TYPE.to_owned()),
+            protocol_type: Some(CONSUMER_PROTOCOL_TYPE.to_owned()),
             protocol_name: Some(preferred.name.clone()),
             member_id: beaten.member.to_string(),
             ..JoinGroupResponse::default()
@@ -93,7 +94,7 @@ impl Groups {
         let Some(group) = self.state.consumer(&request.group_id) else { return Ok(()) };
         let migration = turn.config.migration;
         let is_allowed = migration.upgrades || migration.downgrades;
-        if !is_allowed || request.protocol_type != PROTOCOL_TYPE || !group.supports(&request.protocols) {
+        if !is_allowed || request.protocol_type != CONSUMER_PROTOCOL_TYPE || !group.supports(&request.protocols) {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
         if offers_too_much(request) { Err(ErrorCode::InvalidRequest) } else { Ok(()) }
@@ -111,7 +112,8 @@ impl Groups {
         check_generation(member, request.generation_id)?;
         let preferred = classic.supported_protocols.first().map(|offered| offered.name.as_str());
         let is_other = |named: &Option<String>, own: Option<&str>| named.is_some() && named.as_deref() != own;
-        if is_other(&request.protocol_type, Some(PROTOCOL_TYPE)) || is_other(&request.protocol_name, preferred) {
+        if is_other(&request.protocol_type, Some(CONSUMER_PROTOCOL_TYPE)) || is_other(&request.protocol_name, preferred)
+        {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
         // One that is giving partitions back has joined for this epoch already.

@@ -2,122 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{
     Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 use ringlog_net::messages::group_log::{ClassicMemberMetadata, ConsumerGroupMemberMetadataValue, GroupRecord};
-use ringlog_storage::types::{Nanos, Offset, Uuid};
+use ringlog_storage::types::{Offset, Uuid};
 
 use super::assignor::{Reader, assign, preferred};
 use super::reconciliation::reconcile;
+use super::sessions::{Awaited, ConsumerSessions};
 use super::subscription::{known, matches, metadata_hash, refresh};
 use super::{
-    ConsumerGroup, Current, JOIN_EPOCH, LEAVE_STATIC_EPOCH, Member, MemberState, Owned, Partitions, current_record,
+    ConsumerGroup, Current, JOIN_EPOCH, LEAVE_STATIC_EPOCH, Member, Owned, Partitions, current_record,
     expression_record, group_record, member_record, member_tombstones, target_epoch_record, target_record,
 };
+use crate::group::limits::{
+    DECIDED_BYTES_MAX, EXPRESSION_BYTES_MAX, GROUP_BYTES_MAX, MEMBERS_MAX, SUBSCRIBED_TOPICS_MAX,
+};
 use crate::group::request::Caller;
-use crate::group::state::GroupState;
-use crate::group::timers::{Alarm, Owner};
+use crate::group::state::{GroupState, record_bytes};
 use crate::group::{GroupId, Groups, MemberId, Session, Turn};
-
-/// The timers of a consumer group's members.
-#[derive(Clone, Default, Debug)]
-pub(in crate::group) struct ConsumerSessions {
-    members: BTreeMap<MemberId, MemberSession>,
-    /// The image that the group's topics were looked up in last.
-    seen: Option<Offset>,
-}
-
-#[derive(Clone, Default, Debug)]
-struct MemberSession {
-    /// It is out unless it has sent a heartbeat by then.
-    ends: Nanos,
-    /// It is out unless it has done by then what the group waits for: given partitions back; or, if it is of the classic
-    /// protocol, joined again, or asked for its assignment.
-    acts_by: Option<Nanos>,
-    alarm: Alarm,
-}
-
-/// Whether the group waits for a member to act, after a sign of life of it. It has its rebalance timeout to do so.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Awaited {
-    No,
-    AsBefore,
-    /// Since now, if it was not awaited before.
-    Yes,
-    /// It has done one thing, and has to do another.
-    FromNow,
-}
-
-impl Awaited {
-    fn to_give_back(current: &Current) -> Self {
-        if current.state == MemberState::UnrevokedPartitions { Self::Yes } else { Self::No }
-    }
-}
-
-impl ConsumerSessions {
-    /// Everybody's session begins anew.
-    pub(in crate::group) fn open(id: &GroupId, group: &ConsumerGroup, turn: &mut Turn<'_>) -> Self {
-        let mut sessions = Self::default();
-        for (member, of) in &group.members {
-            sessions.renew(turn, id, member, &of.metadata, Awaited::to_give_back(&of.current));
-        }
-        sessions
-    }
-
-    /// A member has shown that it lives.
-    pub(super) fn renew(
-        &mut self,
-        turn: &mut Turn<'_>,
-        group: &GroupId,
-        id: &MemberId,
-        metadata: &ConsumerGroupMemberMetadataValue,
-        awaited: Awaited,
-    ) {
-        let millis = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
-        let classic = metadata.classic_member_metadata.as_ref();
-        let own = || turn.config.consumer_session_timeout_ms_of(turn.image.group_settings(group));
-        let timeout_ms = classic.map_or_else(own, |classic| classic.session_timeout_ms.into());
-        let now = turn.now.monotonic;
-        let session = self.members.entry(Arc::clone(id)).or_default();
-        session.ends = now.saturating_add(millis(timeout_ms));
-        let acts_by = now.saturating_add(millis(metadata.rebalance_timeout_ms.into()));
-        session.acts_by = match awaited {
-            Awaited::No => None,
-            Awaited::AsBefore => session.acts_by,
-            Awaited::Yes => session.acts_by.or(Some(acts_by)),
-            Awaited::FromNow => Some(acts_by),
-        };
-        let due = session.acts_by.map_or(session.ends, |by| by.min(session.ends));
-        turn.timers.set(&mut session.alarm, due, || owner(group, id));
-    }
-
-    /// Ends them all.
-    pub(in crate::group) fn close(self, turn: &mut Turn<'_>, group: &GroupId) {
-        for (id, session) in &self.members {
-            turn.timers.remove(&session.alarm, owner(group, id));
-        }
-    }
-
-    fn remove(&mut self, turn: &mut Turn<'_>, group: &GroupId, id: &MemberId) {
-        if let Some(session) = self.members.remove(id) {
-            turn.timers.remove(&session.alarm, owner(group, id));
-        }
-    }
-
-    /// Whether a member's time is over.
-    pub(in crate::group) fn is_over(&mut self, turn: &mut Turn<'_>, group: &GroupId, id: &MemberId) -> bool {
-        let Some(session) = self.members.get_mut(id) else { return false };
-        turn.timers.is_due(&mut session.alarm, turn.now.monotonic, || owner(group, id))
-    }
-}
-
-fn owner(group: &GroupId, id: &MemberId) -> Owner {
-    Owner { group: Arc::clone(group), member: Some(Arc::clone(id)) }
-}
 
 /// A heartbeat at work: what it changes of the member and of the group, before any of it is written.
 struct Beat<'a> {
@@ -133,6 +39,8 @@ struct Beat<'a> {
     expressions: BTreeMap<String, Vec<String>>,
     /// The member that it takes the place of.
     replaces: Option<MemberId>,
+    /// It says something of itself that it has not said before.
+    has_changed: bool,
 }
 
 /// What somebody of the classic protocol says in its join beyond what a heartbeat says.
@@ -181,6 +89,7 @@ impl Groups {
         request: &ConsumerGroupHeartbeatRequest,
         classic: Option<ClassicJoin>,
     ) -> Result<Beaten, ErrorCode> {
+        check_subscription(request)?;
         let id = GroupId::from(request.group_id.as_str());
         let upgrade = self.consumer_group_for(turn, &id, request)?;
         let mut upgraded = GroupState::default();
@@ -192,6 +101,14 @@ impl Groups {
         let group = group.unwrap_or(&empty);
         let is_classic = classic.is_some();
         let mut beat = Beat::begin(turn, &id, group, caller, request, classic)?;
+        let seen = match self.sessions.get(&id) {
+            Some(Session::Consumer(sessions)) => sessions.seen,
+            Some(Session::Classic(_)) | None => None,
+        };
+        beat.subscribe(turn, seen);
+        beat.divide(turn);
+        beat.keep_within_bounds(turn)?;
+        // Nobody is refused any more.
         turn.decision.records.splice(..0, upgrade);
         let sessions = match self.sessions.remove(&id) {
             Some(Session::Consumer(sessions)) => sessions,
@@ -205,15 +122,14 @@ impl Groups {
         };
         let session = self.sessions.entry(Arc::clone(&id)).or_insert(Session::Consumer(sessions));
         let Session::Consumer(sessions) = session else { unreachable!("it is one by now") };
+        sessions.seen = Some(turn.image.offset());
         let before = beat.current.clone();
-        beat.subscribe(turn, sessions);
-        beat.divide(turn);
         beat.reconcile(turn, request);
         if let Some(replaced) = beat.replaces.take() {
             sessions.remove(turn, &id, &replaced);
         }
         // Who has joined has to ask for its assignment.
-        let awaited = if is_classic { Awaited::FromNow } else { Awaited::to_give_back(&beat.current) };
+        let awaited = if is_classic { Awaited::FromNow } else { Awaited::to_give_back(&before, &beat.current) };
         sessions.renew(turn, &id, &beat.member, &beat.metadata, awaited);
         let has_news = before.assigned != beat.current.assigned;
         Ok(Beaten { member: beat.member, current: beat.current, has_news })
@@ -268,15 +184,26 @@ impl Groups {
         })
     }
 
-    /// A member's time is over: it was silent, or did not give back what it had to.
+    /// A member's time is over: it was silent, or did not give back what it had to. All whose time is over by now go with it:
+    /// what the group is without them is decided once, by those who stay.
     pub(in crate::group) fn consumer_member_timeout(&mut self, turn: &mut Turn<'_>, id: &GroupId, member: &MemberId) {
         let Some(Session::Consumer(sessions)) = self.sessions.get_mut(id) else { return };
         if !sessions.is_over(turn, id, member) {
             return;
         }
-        sessions.members.remove(member);
-        if self.state.consumer(id).is_some_and(|group| group.members.contains_key(member)) {
-            self.remove_members(turn, id, &BTreeSet::from([Arc::clone(member)]));
+        let Some(group) = self.state.consumer(id) else { return };
+        let (mut gone, mut bytes) = (BTreeSet::new(), 0);
+        let others = sessions.over(turn.now.monotonic).filter(|other| *other != member);
+        for member in [member].into_iter().chain(others).filter(|member| group.members.contains_key(*member)) {
+            if bytes > DECIDED_BYTES_MAX {
+                turn.is_cut = true;
+                break;
+            }
+            bytes += member_tombstones(id, member).iter().map(record_bytes).sum::<usize>();
+            gone.insert(Arc::clone(member));
+        }
+        if !gone.is_empty() {
+            self.remove_members(turn, id, &gone);
         }
     }
 
@@ -289,20 +216,26 @@ impl Groups {
         let Some(group) = self.state.consumer(id) else { return };
         for member in gone {
             sessions.remove(turn, id, member);
-            let expression = group.members[member].metadata.subscribed_topic_regex.as_deref();
-            forget_expression(turn, id, group, member, expression);
             turn.decision.records.extend(member_tombstones(id, member));
         }
+        forget_expressions(turn, id, group, gone);
         turn.decision.records.push(group_record(id, group.epoch + 1, group.metadata_hash));
     }
 }
 
-/// A member no longer has this expression: if nobody has it, what it matches is forgotten.
-fn forget_expression(turn: &mut Turn<'_>, id: &str, group: &ConsumerGroup, member: &str, text: Option<&str>) {
-    let Some(text) = text else { return };
-    let has_it = |other: &Member| other.metadata.subscribed_topic_regex.as_deref() == Some(text);
-    let is_alone = !group.members.iter().any(|(other, of)| **other != *member && has_it(of));
-    if is_alone && group.expressions.contains_key(text) {
+/// Members no longer have their expressions: what those match that nobody else has is forgotten.
+fn forget_expressions(turn: &mut Turn<'_>, id: &str, group: &ConsumerGroup, gone: &BTreeSet<MemberId>) {
+    let mut given_up = BTreeSet::new();
+    given_up.extend(gone.iter().filter_map(|member| group.members.get(member)?.expression()));
+    if given_up.is_empty() {
+        return;
+    }
+    for (_, of) in group.members.iter().filter(|(member, _)| !gone.contains(*member)) {
+        if let Some(text) = of.expression() {
+            given_up.remove(text);
+        }
+    }
+    for text in given_up.into_iter().filter(|text| group.expressions.contains_key(*text)) {
         turn.decision.records.push(expression_record(id, text, None));
     }
 }
@@ -364,7 +297,7 @@ impl<'a> Beat<'a> {
                 return Err(ErrorCode::UnknownMemberId);
             }
             let count = i64::try_from(group.members.len()).unwrap_or(i64::MAX);
-            if count >= turn.config.consumer_members_max {
+            if count >= turn.config.consumer_members_max || group.members.len() >= MEMBERS_MAX {
                 return Err(ErrorCode::GroupMaxSizeReached);
             }
         }
@@ -393,6 +326,7 @@ impl<'a> Beat<'a> {
             target,
             expressions: BTreeMap::new(),
             replaces,
+            has_changed: false,
         })
     }
 
@@ -401,15 +335,18 @@ impl<'a> Beat<'a> {
     }
 
     /// Writes down what the member subscribes to, and raises the group's epoch if the partitions have to be divided anew.
-    fn subscribe(&mut self, turn: &mut Turn<'_>, sessions: &mut ConsumerSessions) {
+    /// The topics have been looked up before in the image at `seen`.
+    fn subscribe(&mut self, turn: &mut Turn<'_>, seen: Option<Offset>) {
+        let is_unseen = seen != Some(turn.image.offset());
         let before = self.known().map(|member| &member.metadata);
         let expression = self.metadata.subscribed_topic_regex.clone().filter(|text| !text.is_empty());
         let mut is_changed = before.is_none();
         // First: what is matched again here may be forgotten below.
-        if sessions.seen != Some(turn.image.offset()) {
+        if is_unseen {
             self.expressions = refresh(turn, self.id, self.group);
         }
-        if before != Some(&self.metadata) || self.replaces.is_some() {
+        self.has_changed = before != Some(&self.metadata) || self.replaces.is_some();
+        if self.has_changed {
             turn.decision.records.push(member_record(self.id, &self.member, Some(self.metadata.clone())));
         }
         if let Some(before) = before {
@@ -417,7 +354,7 @@ impl<'a> Beat<'a> {
             if before.subscribed_topic_regex != self.metadata.subscribed_topic_regex {
                 is_changed = true;
                 let member = self.replaces.as_ref().unwrap_or(&self.member);
-                forget_expression(turn, self.id, self.group, member, before.subscribed_topic_regex.as_deref());
+                forget_expressions(turn, self.id, self.group, &BTreeSet::from([Arc::clone(member)]));
             }
         }
         if let Some(text) = expression
@@ -427,7 +364,6 @@ impl<'a> Beat<'a> {
             self.expressions.insert(text.clone(), found.topics.clone());
             turn.decision.records.push(expression_record(self.id, &text, Some(found)));
         }
-        let is_unseen = sessions.seen.replace(turn.image.offset()) != Some(turn.image.offset());
         if !is_changed && !is_unseen {
             return;
         }
@@ -477,6 +413,26 @@ impl<'a> Beat<'a> {
         self.target = targets.get(&self.member).cloned().unwrap_or_default();
     }
 
+    /// Whoever asks for more than its group may take is refused. Where it is the topics that have grown, the group stays
+    /// divided as it is: its members have not asked for that, and go on.
+    fn keep_within_bounds(&mut self, turn: &mut Turn<'_>) -> Result<(), ErrorCode> {
+        if turn.decision.records.is_empty() {
+            return Ok(());
+        }
+        let after = self.group.bytes_after(self.id, &turn.decision.records);
+        if after <= GROUP_BYTES_MAX || after <= self.group.bytes(self.id) {
+            return Ok(());
+        }
+        turn.decision.records.clear();
+        if self.has_changed {
+            return Err(ErrorCode::GroupMaxSizeReached);
+        }
+        self.expressions.clear();
+        self.epoch = self.group.assignment_epoch;
+        self.target = self.group.targets.get(&self.member).cloned().unwrap_or_default();
+        Ok(())
+    }
+
     fn readers(&self, turn: &Turn<'_>) -> Vec<Reader<'_>> {
         let reader = |(id, metadata)| {
             let of: &ConsumerGroupMemberMetadataValue = metadata;
@@ -505,6 +461,17 @@ impl<'a> Beat<'a> {
         }
         self.current = next;
     }
+}
+
+/// Whether a subscription is one that the group can bear.
+fn check_subscription(request: &ConsumerGroupHeartbeatRequest) -> Result<(), ErrorCode> {
+    if request.subscribed_topic_names.as_ref().is_some_and(|names| names.len() > SUBSCRIBED_TOPICS_MAX) {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    if request.subscribed_topic_regex.as_ref().is_some_and(|text| text.len() > EXPRESSION_BYTES_MAX) {
+        return Err(ErrorCode::InvalidRegularExpression);
+    }
+    Ok(())
 }
 
 /// A member may have missed the answer that raised its epoch.

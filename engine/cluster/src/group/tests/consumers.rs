@@ -167,6 +167,47 @@ fn a_member_that_gives_nothing_back_is_out_after_its_rebalance_timeout() {
 }
 
 #[test]
+fn a_member_that_is_asked_for_more_while_it_gives_back_has_all_of_its_time_for_that() {
+    let mut world = World::new();
+    let (mut one, mut two, mut three) = (Member::new("one"), Member::new("two"), Member::new("three"));
+    one.beat(&mut world).expect("it joins");
+    two.beat(&mut world).expect("it joins");
+    one.beat(&mut world).expect("it hears what to give back");
+    let step = REBALANCE / 12;
+    let live_on = |world: &mut World, one: &Member, others: &mut [&mut Member]| {
+        world.pass(step);
+        // It has not given anything back yet.
+        beat(world, ConsumerGroupHeartbeatRequest { topic_partitions: None, ..one.request() })?;
+        others.iter_mut().try_for_each(|other| other.beat(world).map(|_| ()))
+    };
+    for _ in 0..8 {
+        assert_eq!(live_on(&mut world, &one, &mut [&mut two]), Ok(()));
+    }
+    three.beat(&mut world).expect("it joins");
+    one.beat(&mut world).expect("it has given back, and hears that it has to give back more");
+    assert_eq!((one.epoch, one.partitions().len()), (1, 2));
+    for _ in 0..11 {
+        assert_eq!(live_on(&mut world, &one, &mut [&mut two, &mut three]), Ok(()));
+    }
+    assert_eq!(live_on(&mut world, &one, &mut []), Err(ErrorCode::UnknownMemberId));
+}
+
+#[test]
+fn members_that_fall_silent_at_the_same_moment_go_together() {
+    let mut world = World::new();
+    let subscribe = |id: &str| Member { names: Vec::new(), expression: Some("ord.*".to_owned()), ..Member::new(id) };
+    let (mut one, mut two) = (subscribe("one"), subscribe("two"));
+    one.beat(&mut world).expect("it joins");
+    two.beat(&mut world).expect("it joins");
+    let raised = |world: &World| world.rehearsal.log.iter().filter(|record| record.kind() == 3).count();
+    let before = raised(&world);
+    world.pass(SESSION);
+    assert_eq!((world.state(), raised(&world)), ("Empty", before + 1));
+    let kept = compacted(&world).into_iter().filter(|record| record.kind() == 16).count();
+    assert_eq!(kept, 0, "an expression that nobody has is forgotten");
+}
+
+#[test]
 fn epochs_that_do_not_fit_are_fenced() {
     let mut world = World::new();
     let mut one = Member::new("one");

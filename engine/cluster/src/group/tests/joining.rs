@@ -248,7 +248,7 @@ fn an_assignment_that_is_too_large_for_the_log_is_refused() {
     let id = world.new_member();
     let ticket = world.send(NEWEST, join(&id, None));
     world.joined(ticket);
-    let huge = vec![0; 2 << 20];
+    let huge = vec![0; 5 << 20];
     assert_eq!(world.ask(sync(&id, 1, &[(&id, &huge)])), Err(ErrorCode::UnknownServerError));
     assert_eq!(world.state(), "PreparingRebalance");
     assert!(world.rehearsal.log.is_empty());
@@ -258,7 +258,7 @@ fn an_assignment_that_is_too_large_for_the_log_is_refused() {
 fn a_member_that_offers_more_than_a_group_may_take_is_refused() {
     let mut world = World::without_delay();
     let mut request = join_request("", None);
-    request.protocols[0].metadata = vec![0; 1 << 20];
+    request.protocols[0].metadata = vec![0; 4 << 20];
     assert_eq!(world.ask(GroupRequest::Join(request, 0)), Err(ErrorCode::InvalidRequest));
     assert!(
         matches!(world.rehearsal.live.sessions.get(GROUP), Some(Session::Classic(group)) if group.is_forgettable())

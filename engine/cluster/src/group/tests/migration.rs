@@ -6,7 +6,6 @@ use ringlog_net::messages::consumer_protocol_assignment::TopicPartition as Assig
 use ringlog_net::messages::consumer_protocol_subscription::{
     ConsumerProtocolSubscription, TopicPartition as OwnedPartitions,
 };
-use ringlog_net::wire::Writer;
 
 use super::consumers::{Member, beat, compacted};
 use super::storms::Dice;
@@ -43,10 +42,7 @@ impl Classic {
             owned_partitions: vec![owned],
             ..ConsumerProtocolSubscription::default()
         };
-        let mut writer = Writer::default();
-        writer.i16(1);
-        subscription.encode(&mut writer, 1).expect("it is small");
-        let metadata = writer.into_bytes();
+        let metadata = embedded::encode_subscription(&subscription, 1).expect("it is small");
         let protocol = |name: &str| JoinGroupRequestProtocol { name: name.to_owned(), metadata: metadata.clone() };
         JoinGroupRequest {
             protocols: vec![protocol("cooperative-sticky"), protocol("range")],
@@ -396,6 +392,20 @@ fn a_classic_member_that_falls_silent_is_out_after_its_own_session_timeout() {
     }
     assert!(!is_consumer_group(&world));
     settle(&mut world, &mut [&mut one], &mut []);
+}
+
+#[test]
+fn a_group_whose_last_consumers_fall_silent_at_the_same_moment_is_a_classic_one() {
+    let mut world = with(true, true);
+    let (mut one, mut new, mut newer) = (Classic::default(), Member::new("new"), Member::new("newer"));
+    settle(&mut world, &mut [&mut one], &mut [&mut new, &mut newer]);
+    for _ in 0..3 {
+        world.pass(SESSION / 2);
+        one.go_on(&mut world);
+    }
+    assert!(!is_consumer_group(&world));
+    settle(&mut world, &mut [&mut one], &mut []);
+    assert_eq!(one.owned.len(), 6);
 }
 
 #[test]

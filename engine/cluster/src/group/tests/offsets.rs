@@ -81,14 +81,39 @@ fn offsets_of_a_deleted_topic_are_not_those_of_the_next_one() {
     let Ok(GroupResponse::FetchOffsets(fetched)) = reply else { panic!("{reply:?}") };
     let offsets: Vec<_> = fetched.topics.iter().map(|topic| topic.partitions[0].committed_offset).collect();
     assert_eq!(offsets, [9, -1, 9]);
-    let now = world.now;
-    world.step(|groups, image| groups.forget_topics(now, image));
+    world.forget();
     assert_eq!(world.fetch(), 9);
     // Made again under the same name, it is another one.
     world.delete_topic(77);
     world.create_topic(TOPIC, 78, 1);
-    world.step(|groups, image| groups.forget_topics(now, image));
+    let commit_of = |id: u128| {
+        let mut request = commit_request("", -1, 3);
+        request.topics[0].topic_id = Uuid::from_u128(id);
+        request.topics[0].partitions[0].partition_index = 1;
+        GroupRequest::CommitOffsets(request)
+    };
+    // Who has not heard of it yet commits for the old one.
+    assert_eq!(committed(&world.ask(commit_of(77))), ErrorCode::UnknownTopicOrPartition);
+    let newest = world.send(10, commit_of(77));
+    assert_eq!(committed(&world.replies[&newest]), ErrorCode::UnknownTopicId);
+    assert_eq!(committed(&world.ask(commit_of(78))), ErrorCode::None);
+    world.forget();
     assert_eq!(world.fetch(), -1);
+    let left = &world.rehearsal.live.state.offsets(GROUP).expect("those of the new one stay")[TOPIC];
+    assert_eq!(left.keys().collect::<Vec<_>>(), [&1]);
+}
+
+#[test]
+fn offsets_of_a_topic_that_is_deleted_while_nobody_coordinates_are_forgotten() {
+    let mut world = World::without_delay();
+    assert_eq!(committed(&world.ask(commit("", -1, 9))), ErrorCode::None);
+    world.delete_topic(77);
+    world.restart();
+    world.pass(Duration::ZERO);
+    assert_eq!(world.fetch(), -1);
+    // The coordinator has not heard of it when the commit comes.
+    world.create_topic(TOPIC, 78, 1);
+    assert_eq!(committed(&world.ask(commit("", -1, 9))), ErrorCode::UnknownTopicOrPartition);
 }
 
 #[test]
@@ -157,9 +182,11 @@ fn trap_16_offsets_expire_when_nobody_has_needed_them_for_long_and_no_earlier_af
 fn offsets_of_members_that_read_the_topic_do_not_expire() {
     let mut world =
         World::with(GroupConfig { offsets_retention_minutes: 10, initial_rebalance_delay_ms: 0, ..config() });
+    world.create_topic("left", 79, 1);
     let (generation, members) = world.stable_group(1);
     let mut unread = commit_request(&members[0], generation, 4);
-    unread.topics.push(OffsetCommitRequestTopic { name: "left".to_owned(), ..unread.topics[0].clone() });
+    let topic_id = Uuid::from_u128(79);
+    unread.topics.push(OffsetCommitRequestTopic { name: "left".to_owned(), topic_id, ..unread.topics[0].clone() });
     assert_eq!(committed(&world.ask(GroupRequest::CommitOffsets(unread))), ErrorCode::None);
     for _ in 0..150 {
         world.pass(Duration::from_secs(9));

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use ringlog_cluster::group::embedded;
 use ringlog_net::error::ErrorCode;
-use ringlog_net::messages::consumer_protocol_assignment::{ConsumerProtocolAssignment, TopicPartition};
+use ringlog_net::messages::consumer_protocol_assignment::TopicPartition;
 use ringlog_net::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use ringlog_net::messages::heartbeat::HeartbeatRequest;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
-use ringlog_net::wire::{Reader, Writer};
 
 use super::{BOTH, Member, REBALANCE_TIMEOUT, SESSION_TIMEOUT};
 use crate::clients::code;
@@ -52,7 +52,7 @@ impl Member {
             rebalance_timeout_ms: millis(REBALANCE_TIMEOUT),
             member_id: self.id.clone(),
             group_instance_id: None,
-            protocol_type: "consumer".to_owned(),
+            protocol_type: embedded::CONSUMER_PROTOCOL_TYPE.to_owned(),
             protocols: vec![JoinGroupRequestProtocol { name: "deal".to_owned(), metadata: self.subscription() }],
             reason: None,
         };
@@ -118,20 +118,12 @@ impl Member {
     fn subscription(&self) -> Vec<u8> {
         let mut topics: Vec<_> = self.partitions().into_iter().map(|(name, _)| name).collect();
         topics.dedup();
-        let mut writer = Writer::default();
-        writer.i16(EMBEDDED_VERSION);
         let subscription = ConsumerProtocolSubscription { topics, ..ConsumerProtocolSubscription::default() };
-        subscription.encode(&mut writer, EMBEDDED_VERSION).expect("names are short");
-        writer.into_bytes()
+        embedded::encode_subscription(&subscription, EMBEDDED_VERSION).expect("names are short")
     }
 
     fn read_assignment(&self, bytes: &[u8]) -> Vec<Partition> {
-        if bytes.is_empty() {
-            return Vec::new();
-        }
-        let mut reader = Reader::new(bytes);
-        assert_eq!(reader.i16(), Ok(EMBEDDED_VERSION));
-        let assignment = ConsumerProtocolAssignment::decode(&mut reader, EMBEDDED_VERSION).expect("it can be read");
+        let assignment = embedded::assignment(bytes).expect("it can be read");
         let known: BTreeMap<_, _> = self.partitions().into_iter().map(|(name, of)| (name, of.topic)).collect();
         let of_topic = |of: TopicPartition| {
             let topic = known[&of.topic];
@@ -158,10 +150,6 @@ fn write_assignment<'p>(partitions: impl Iterator<Item = &'p (String, Partition)
         topics.entry(name).or_default().push(partition.index);
     }
     let topic = |(topic, partitions): (&str, Vec<i32>)| TopicPartition { topic: topic.to_owned(), partitions };
-    let assigned_partitions = topics.into_iter().map(topic).collect();
-    let mut writer = Writer::default();
-    writer.i16(EMBEDDED_VERSION);
-    let assignment = ConsumerProtocolAssignment { assigned_partitions, user_data: None };
-    assignment.encode(&mut writer, EMBEDDED_VERSION).expect("names are short");
-    writer.into_bytes()
+    // In the version of the subscription.
+    embedded::encode_assignment(&EMBEDDED_VERSION.to_be_bytes(), topics.into_iter().map(topic).collect())
 }
