@@ -15,10 +15,11 @@ const ALL: &[&str] = &["ringlog", "ringlog_broker"];
 const ACCEPTOR: &[&str] = &["ringlog_broker.acceptor"];
 const BOOT: &[&str] = &["ringlog.start", "ringlog_broker.boot"];
 const CONNECTION: &[&str] = &["ringlog_broker.connection"];
-const CONTROLLER: &[&str] = &["ringlog_broker.controller", "ringlog_broker.topic_creation"];
+const CONTROLLER: &[&str] = &["ringlog_broker.topic_creation"];
 const GROUPS: &[&str] = &["ringlog_broker.group"];
-const HANDLERS: &[&str] = &["ringlog_broker.handlers", "ringlog_broker.topic_creation"];
+const HANDLERS: &[&str] = &["ringlog_broker.handlers"];
 const LOGGING: &[&str] = &["ringlog_broker.logging"];
+const NETWORK: &[&str] = &["ringlog_broker.acceptor", "ringlog_broker.connection"];
 const PARTITIONS: &[&str] = &["ringlog_broker.partition", "ringlog_broker.state"];
 const QUOTAS: &[&str] = &["ringlog_broker.quota"];
 const TELEMETRY: &[&str] = &["ringlog_broker.telemetry"];
@@ -41,7 +42,7 @@ pub const KAFKA_LOGGERS: &[KafkaLogger] = &[
     ("kafka.network.DataPlaneAcceptor", ACCEPTOR),
     ("kafka.network.Processor", CONNECTION),
     ("kafka.network.RequestChannel$", CONNECTION),
-    ("kafka.network.SocketServer", CONNECTION),
+    ("kafka.network.SocketServer", NETWORK),
     (REQUEST_LOGGER, &[]),
     ("kafka.server.BrokerServer", BOOT),
     ("kafka.server.ClientQuotaManager", QUOTAS),
@@ -63,7 +64,7 @@ pub const KAFKA_LOGGERS: &[KafkaLogger] = &[
     ("org.apache.kafka.coordinator.group.GroupCoordinatorService", GROUPS),
     ("org.apache.kafka.image.loader.MetadataLoader", TOPOLOGY),
     ("org.apache.kafka.server.ClientMetricsManager", TELEMETRY),
-    ("org.apache.kafka.server.DefaultAutoTopicCreationManager", &["ringlog_broker.topic_creation"]),
+    ("org.apache.kafka.server.DefaultAutoTopicCreationManager", CONTROLLER),
     ("org.apache.kafka.server.logger.LoggingController", LOGGING),
     ("org.apache.kafka.server.quota.ClientQuotaManager", QUOTAS),
     ("org.apache.kafka.storage.internals.log.LogCleaner", &["kafka.log.LogCleaner"]),
