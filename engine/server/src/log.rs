@@ -4,7 +4,7 @@ mod line;
 mod writer;
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
