@@ -202,7 +202,7 @@ pub enum EntryKind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum IoErrorKind {
     /// ENOSPC or EDQUOT: nothing was reserved, or the write did not fit.
-    #[error("no space is left on the device")]
+    #[error("No space left on device")]
     NoSpace,
     /// ENOENT.
     #[error("the file does not exist")]
@@ -211,6 +211,11 @@ pub enum IoErrorKind {
     #[error("the write was cut short")]
     ShortWrite,
     /// Any other failure, with the system's error number (0 where there is none).
-    #[error("the operation failed with system error {0}")]
+    #[error("{}", system_error(*.0))]
     Other(i32),
+}
+
+/// The system's words for one of its errors.
+fn system_error(errno: i32) -> String {
+    if errno == 0 { "the operation failed".to_owned() } else { std::io::Error::from_raw_os_error(errno).to_string() }
 }

@@ -11,18 +11,22 @@ use std::time::Duration;
 use ringlog_cluster::config::BrokerConfig;
 use ringlog_reactor::{ListenOptions, Listener, Reactor};
 
+use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::dispatch::served_apis;
+use crate::lines::repeated;
 use crate::shard::Shard;
 
-/// How often connections are looked at for idle deadlines.
-const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often connections are looked at for idle deadlines, and clocks for jumps.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a stop waits for requests in flight.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// How often a stop looks whether they are answered.
 const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 /// How long accepting rests after it failed: too many open files, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// `EMFILE` and `ENFILE`: this process, or the whole machine, has too many open files.
+pub(crate) const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 
 /// The connections of one shard.
 #[derive(Debug, Default)]
@@ -77,20 +81,77 @@ pub(crate) async fn accept(shard: Shard, listener: Listener, index: usize, conne
                 connections.insert(&connection);
             }
             Err(error) => {
-                tracing::error!("accepting connections fails and is tried again: {error}");
+                accept_failed(&shard, &error);
                 shard.reactor().sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-/// Closes connections whose time has come.
-pub(crate) async fn watch_idle(shard: Shard, connections: Rc<Connections>) {
+fn accept_failed(shard: &Shard, error: &io::Error) {
+    let is_out = error.raw_os_error().is_some_and(|errno| OUT_OF_DESCRIPTORS.contains(&errno));
+    let remedy = if is_out {
+        "; clients wait until others leave: raise the limit of open files (ulimit -n, LimitNOFILE=), which a line of the start \
+         tells"
+    } else {
+        ""
+    };
+    repeated!(
+        shard.lines(),
+        AcceptFailed,
+        "connections that could not be accepted",
+        ERROR,
+        "accepting a connection failed and is tried again: {error}{remedy}"
+    );
+}
+
+/// Looks at everything that time changes: closes connections whose time has come, tells what the log has left out, and whether
+/// a clock was set.
+pub(crate) async fn watch(shard: Shard, listeners: usize, connections: Rc<Connections>) {
+    let mut clock = Clock::new(shard.both_clocks());
     loop {
-        shard.reactor().sleep(IDLE_CHECK_INTERVAL).await;
+        shard.reactor().sleep(CHECK_INTERVAL).await;
         let now = shard.now();
-        for connection in connections.live() {
+        let live = connections.live();
+        for connection in &live {
             connection.handle_timeout(now);
         }
+        shard.lines().tell_ended();
+        tell_full(&shard, live.len(), listeners);
+        // The clock is the machine's: one shard tells it.
+        if let Some(set_ms) = clock.look(shard.both_clocks()).filter(|_| shard.index() == 0) {
+            tell_jump(&shard, set_ms);
+        }
     }
+}
+
+/// The reactor lets clients wait in the backlog where a shard has as many sockets as it may: nobody would know why.
+fn tell_full(shard: &Shard, connections: usize, listeners: usize) {
+    let sockets_max = shard.reactor().limits().sockets;
+    if connections + listeners >= sockets_max {
+        repeated!(
+            shard.lines(),
+            AcceptWaits,
+            "a shard that has as many connections as it may",
+            WARN,
+            connections,
+            sockets_max,
+            "this shard has as many connections as it may, and others wait until some of them end: close some, raise the limit \
+             of open files (ulimit -n, LimitNOFILE=; a third of it is for connections), or run more shards"
+        );
+    }
+}
+
+fn tell_jump(shard: &Shard, set_ms: i64) {
+    let direction = if set_ms < 0 { "back" } else { "forward" };
+    repeated!(
+        shard.lines(),
+        ClockJump,
+        "jumps of the clock",
+        WARN,
+        set_ms,
+        "the clock of this machine was set {direction} by {} ms: records have its time, and retention goes by that; look at \
+         what keeps the time (chrony, ntpd)",
+        set_ms.unsigned_abs()
+    );
 }

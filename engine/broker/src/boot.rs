@@ -23,6 +23,7 @@ use crate::acceptor::{self, Connections};
 use crate::controller::{self, ControllerError};
 use crate::directory::{self, DirectoryError};
 use crate::limits::ShardLimits;
+use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::message::{Call, Message, ShardMessage};
 use crate::partition::driver;
@@ -148,6 +149,12 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     let path = start.broker.data_directory.as_ref();
     let new_ids = (random_id(reactor), random_id(reactor));
     let taken = directory::take(reactor, path, start.broker.node_id, start.cluster_id.as_deref(), new_ids).await?;
+    tracing::info!(
+        cluster_id = taken.meta.cluster_id,
+        node_id = taken.meta.node_id.get(),
+        directory_id = %taken.meta.directory_id,
+        "the data directory is this broker's"
+    );
     let settings = Settings::new(start, &taken.meta);
     let files = Rc::new(Files::new(reactor.clone(), &settings));
     let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
@@ -232,7 +239,8 @@ fn begin(
     let image = Arc::new(Image::new(Arc::clone(&settings.cluster_id), settings.broker.node_id));
     let limits = ShardLimits::new(reactor.limits(), mesh.shards());
     let usages = Usages::new(settings.broker.quota_windows, settings.broker.controller_quota_windows);
-    let state = State::new(image, store, FetchSessions::new(sessions), usages, &limits);
+    let lines = Lines::new(reactor.clone());
+    let state = State::new(image, store, FetchSessions::new(sessions), usages, &limits, lines);
     let shard = Shard::new(reactor.clone(), mesh.clone(), settings, &limits, state);
     reactor.spawn(driver::drive(shard.clone(), Rc::clone(files)));
     reactor.spawn(mesh_loop::serve(shard.clone()));
@@ -245,10 +253,11 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     let reactor = shard.reactor();
     let connections = Rc::new(Connections::default());
     shard.serving().wait().await;
+    let listener_count = listeners.len();
     for (index, listener) in listeners.into_iter().enumerate() {
         reactor.spawn(acceptor::accept(shard.clone(), listener, index, Rc::clone(&connections)));
     }
-    reactor.spawn(acceptor::watch_idle(shard.clone(), Rc::clone(&connections)));
+    reactor.spawn(acceptor::watch(shard.clone(), listener_count, Rc::clone(&connections)));
     reactor.spawn(group::run_timers(shard.clone()));
     reactor.spawn(jobs::maintain(shard.clone()));
     reactor.spawn(jobs::expire_appends(shard.clone()));
@@ -265,5 +274,6 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     shard.closing().wait().await;
     shard.with(|state| state.store.shutdown());
     shard.closed().wait().await;
+    shard.lines().tell_all();
     shard.with(|state| state.end())
 }

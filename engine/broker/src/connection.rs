@@ -1,6 +1,6 @@
 //! One client connection: a task that reads and begins requests, and a task that sends what is answered.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -18,8 +18,10 @@ use ringlog_storage::types::Nanos;
 
 use crate::dispatch::{Handled, dispatch};
 use crate::event::Event;
+use crate::lines::repeated;
 use crate::partition::watch::WatchId;
 use crate::quota::{KnownQuotas, Meter};
+use crate::request_log;
 use crate::shard::Shard;
 use crate::telemetry::Software;
 
@@ -31,6 +33,19 @@ const CLOSING_SEND_TIME_MAX: Duration = Duration::from_secs(10);
 /// The longest name and version of software that a connection remembers.
 const SOFTWARE_BYTES_MAX: usize = 256;
 
+/// The line of a connection that ended for a reason that somebody should know.
+macro_rules! told {
+    ($connection:expr, $kind:ident, $about:literal, $level:ident, $reason:expr) => {
+        repeated!(
+            $connection.shard.lines(), $kind, $about, $level,
+            peer = %$connection.peer,
+            client_id = $connection.client_id(),
+            "connection ended: {}",
+            $reason
+        )
+    };
+}
+
 /// One connection, shared by its tasks and by the requests that it has under way.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -41,6 +56,8 @@ pub(crate) struct Connection {
     answer_bytes: Cell<usize>,
     /// The client's address.
     pub(crate) peer: SocketAddr,
+    /// What the client called itself in its first request.
+    client_id: OnceCell<Arc<str>>,
     /// Index of the listener that it came in through.
     pub(crate) listener: usize,
     /// What the client has told of its software, if somebody wants to know.
@@ -76,6 +93,7 @@ impl Connection {
             conn,
             answer_bytes: Cell::new(0),
             peer,
+            client_id: OnceCell::new(),
             listener,
             software: RefCell::default(),
             writer_bell: Event::default(),
@@ -250,15 +268,19 @@ impl Connection {
                 self.shard.requests().end();
                 break;
             };
+            self.client_id.get_or_init(|| Arc::clone(&request.header.client_id));
+            let began = request_log::begin(self);
             if let Some(meter) = self.meter(&request) {
-                self.serve_metered(request, meter).await;
+                self.serve_metered(request, meter, began).await;
                 continue;
             }
             match dispatch(self, &request, None).await {
-                Handled::Now(response) => self.respond(request, response),
+                Handled::Now(response) => self.respond(request, response, began),
                 Handled::Later(response) => {
                     let connection = Rc::clone(self);
-                    self.shard.reactor().spawn_detached(async move { connection.respond(request, response.await) });
+                    self.shard
+                        .reactor()
+                        .spawn_detached(async move { connection.respond(request, response.await, began) });
                 }
             }
         }
@@ -277,29 +299,33 @@ impl Connection {
         quotas.map(|quotas| Rc::new(Meter::new(&self.shard, quotas, request)))
     }
 
-    async fn serve_metered(self: &Rc<Self>, request: Request, meter: Rc<Meter>) {
+    async fn serve_metered(self: &Rc<Self>, request: Request, meter: Rc<Meter>, began: Option<Nanos>) {
         match meter.time(dispatch(self, &request, Some(&meter))).await {
-            Handled::Now(response) => self.respond_metered(request, response, &meter).await,
+            Handled::Now(response) => self.respond_metered(request, response, &meter, began).await,
             Handled::Later(response) => {
                 let connection = Rc::clone(self);
                 self.shard.reactor().spawn_detached(async move {
                     let response = meter.time(response).await;
-                    connection.respond_metered(request, response, &meter).await;
+                    connection.respond_metered(request, response, &meter, began).await;
                 });
             }
         }
     }
 
     /// Answers at once, and takes nothing up from a client that is over a quota meanwhile.
-    async fn respond_metered(&self, request: Request, response: Response, meter: &Meter) {
+    async fn respond_metered(&self, request: Request, response: Response, meter: &Meter, began: Option<Nanos>) {
         let response = meter.settle(&request.header, response).await;
         if let Some(mute) = meter.mute() {
             self.conn.borrow_mut().mute(self.shard.now().saturating_add(mute));
+            meter.tell_muted(self.peer, &request.header.client_id, mute);
         }
-        self.respond(request, response);
+        self.respond(request, response, began);
     }
 
-    fn respond(&self, request: Request, response: Response) {
+    fn respond(&self, request: Request, response: Response, began: Option<Nanos>) {
+        if let Some(began) = began {
+            request_log::completed(self, began, &request.header, request.frame_bytes, &response);
+        }
         let Request { seq, body, granted_bytes, .. } = request;
         self.conn.borrow_mut().respond(seq, response);
         self.count_answers();
@@ -358,17 +384,39 @@ impl Connection {
         let reason = self.conn.borrow().closing().cloned();
         // The peer may be gone already; then there is nobody to tell.
         let _ = self.socket.shutdown().await;
+        self.tell_end(reason.as_ref());
+    }
+
+    /// What the client called itself; empty if it did not.
+    fn client_id(&self) -> &str {
+        self.client_id.get().map_or("", |client_id| &**client_id)
+    }
+
+    /// The line of the connection's end. Who closes a connection, or does not need it, is no news.
+    fn tell_end(&self, reason: Option<&CloseReason>) {
+        use CloseReason as Why;
         match reason {
-            Some(
-                CloseReason::PeerClosed
-                | CloseReason::SocketFailed(_)
-                | CloseReason::ShuttingDown
-                | CloseReason::Idle(_),
-            )
-            | None => {
-                tracing::debug!(peer = %self.peer, reason = reason.map(tracing::field::display), "connection ended");
+            None | Some(Why::PeerClosed | Why::SocketFailed(_) | Why::ShuttingDown | Why::Idle(_)) => {
+                let reason = reason.map(tracing::field::display);
+                tracing::debug!(peer = %self.peer, client_id = self.client_id(), reason, "connection ended");
             }
-            Some(reason) => tracing::info!(peer = %self.peer, "connection ended: {reason}"),
+            Some(why @ Why::FrameTooLarge { .. }) => told!(self, TooLarge, "requests that are too large", WARN, why),
+            Some(why @ Why::MemoryExhausted { .. }) => {
+                told!(self, MemoryExhausted, "requests without memory", WARN, why);
+            }
+            Some(why @ (Why::ApiKeyNotServed { .. } | Why::ApiVersionNotServed { .. })) => {
+                told!(self, ClientUnsupported, "clients of other versions", INFO, why);
+            }
+            Some(
+                why @ (Why::PeerClosedInFrame { .. }
+                | Why::FrameNegative { .. }
+                | Why::FrameTooShort { .. }
+                | Why::HeaderMalformed { .. }
+                | Why::BodyMalformed { .. }),
+            ) => told!(self, Malformed, "connections with malformed bytes", INFO, why),
+            Some(
+                why @ (Why::ProduceWithoutAcksFailed(_) | Why::ResponseTooLarge { .. } | Why::ResponseUnwritable(_)),
+            ) => told!(self, AnswerNotSent, "requests without an answer", INFO, why),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ringlog_cluster::config::{Alteration, LogLevel, LoggerError, Loggers};
 
 use crate::first::on_first_shard;
+use crate::lines::repeated;
 use crate::shard::Shard;
 
 /// The loggers of the process, and what puts their levels in force.
@@ -25,7 +26,7 @@ impl Logging {
 /// Where nobody reads a log.
 impl Default for Logging {
     fn default() -> Self {
-        Self::new(Loggers::new(&[], LogLevel::Info, std::collections::BTreeMap::new()), |_| {})
+        Self::new(Loggers::new(&[], &[], LogLevel::Info, []), |_| {})
     }
 }
 
@@ -61,7 +62,15 @@ pub(crate) async fn alter(shard: &Shard, alterations: Vec<Alteration>, validate_
             (logging.put_in_force)(&logging.loggers);
             let levels = logging.loggers.levels();
             for Alteration { key, .. } in &alterations {
-                tracing::warn!("the logger {key} is at level {} from now on", levels[key.as_str()]);
+                let (lines, level) = (shard.lines(), levels[key.as_str()]);
+                repeated!(
+                    lines,
+                    LevelsChanged,
+                    "levels of loggers that were changed",
+                    WARN,
+                    logger_name = key,
+                    "the logger {key} is at level {level} from now on"
+                );
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use ringlog_net::messages::with_throttle_time;
 use ringlog_storage::types::Nanos;
 
 use crate::controller::{RandomBits, decide_and_count};
+use crate::lines::repeated;
 use crate::message::{Call, Reply};
 use crate::shard::Shard;
 
@@ -169,6 +171,17 @@ impl Meter {
     /// How long the connection is not to be read, if its client is throttled.
     pub(crate) fn mute(&self) -> Option<Duration> {
         Some(self.throttled.get().min(MUTE_MAX)).filter(|mute| !mute.is_zero())
+    }
+
+    /// Tells that it is not read for a while.
+    pub(crate) fn tell_muted(&self, peer: SocketAddr, client_id: &str, mute: Duration) {
+        repeated!(
+            self.shard.lines(), Throttled, "clients over their quotas", DEBUG,
+            %peer,
+            client_id,
+            throttle_time_ms = u64::try_from(mute.as_millis()).unwrap_or(u64::MAX),
+            "the client is over a quota, so it is not read for a while"
+        );
     }
 
     fn time_used(&self) -> Option<Charge> {

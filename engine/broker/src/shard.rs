@@ -16,6 +16,7 @@ use crate::calls::{Calls, PendingCall};
 use crate::event::Event;
 use crate::group::Waits;
 use crate::limits::ShardLimits;
+use crate::lines::Lines;
 use crate::memory::FrameMemory;
 use crate::message::{Call, CallId, Message, Reply, ShardMessage};
 use crate::partition::table::PartitionKey;
@@ -40,6 +41,7 @@ struct Inner {
     group_waits: Waits,
     requests: Requests,
     quotas: Quotas,
+    lines: Lines,
     /// What there was no room for in the mesh, by destination.
     unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
@@ -72,6 +74,7 @@ impl Shard {
         let frames = FrameMemory::new(settings.frame_bytes_max);
         let answers = Answers::new(settings.answer_bytes_max);
         let quotas = Quotas::new(settings.broker.quota_windows);
+        let lines = state.lines.clone();
         Self(Rc::new(Inner {
             reactor,
             mesh,
@@ -84,6 +87,7 @@ impl Shard {
             group_waits: Waits::default(),
             requests: Requests::new(limits.requests),
             quotas,
+            lines,
             unsent,
             driver_bell: Event::default(),
             group_bell: Event::default(),
@@ -147,6 +151,11 @@ impl Shard {
     /// The client quotas that are set.
     pub(crate) fn quotas(&self) -> &Quotas {
         &self.0.quotas
+    }
+
+    /// What may be in the log again and again.
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.0.lines
     }
 
     /// Requests of its clients that group coordinators have.

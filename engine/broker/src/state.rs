@@ -14,13 +14,14 @@ use ringlog_cluster::telemetry::Telemetry;
 use ringlog_storage::Store;
 use ringlog_storage::answer::{FenceScope, PartitionId, ReadBatches, ReadError, ReadId, StoreEvent, TimestampOffset};
 use ringlog_storage::batch::validate::Codecs;
-use ringlog_storage::io::{Io, IoId, IoResult};
+use ringlog_storage::io::{Io, IoErrorKind, IoId, IoResult};
 use ringlog_storage::types::{Nanos, TopicPartition};
 
 use crate::boot::BrokerEnd;
 use crate::controller::Controller;
 use crate::group::{Coordinators, retry_stalled};
 use crate::limits::ShardLimits;
+use crate::lines::{Lines, repeated};
 use crate::logging::Logging;
 use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
@@ -62,6 +63,7 @@ pub(crate) struct State {
     pub(crate) controller: Option<Controller>,
     /// On shard 0; others have what the broker was started with.
     pub(crate) logging: Logging,
+    pub(crate) lines: Lines,
     /// On shard 0.
     pub(crate) telemetry: Telemetry,
     /// Topics that are being made because a client named them.
@@ -108,6 +110,7 @@ impl State {
         sessions: FetchSessions,
         quota_usages: Usages,
         limits: &ShardLimits,
+        lines: Lines,
     ) -> Self {
         Self {
             image,
@@ -128,6 +131,7 @@ impl State {
             groups: Coordinators::default(),
             controller: None,
             logging: Logging::default(),
+            lines,
             telemetry: Telemetry::new(0),
             auto_creating: BTreeSet::new(),
             stopping: false,
@@ -215,46 +219,38 @@ impl State {
                 read_ended(self);
             }
             StoreEvent::Fenced { scope: FenceScope::Partition(partition), reason } => {
-                if let Some(slot) = self.table.get(partition) {
-                    tracing::error!(
-                        topic = %slot.topic,
-                        partition = slot.key.partition.get(),
-                        "a write of this partition failed, so it takes no more until the broker is restarted: {reason}"
-                    );
-                }
-                self.disk = Disk::Failed;
-                self.end_waits(partition);
+                self.fence_partition(partition, reason);
             }
-            StoreEvent::Fenced { scope: FenceScope::Directory, reason } => {
-                tracing::error!(
-                    "the journal or the checkpoint could not be written, so this shard takes no more records until the \
-                     broker is restarted: {reason}"
-                );
-                self.disk = Disk::Failed;
-                let partitions: Vec<_> = self.table.keys().map(|(_, id)| id).collect();
-                for partition in partitions {
-                    self.end_waits(partition);
-                }
-                // Nothing is written any more, the removals neither; they are made again after a restart.
-                for waiting in self.removals.values_mut().filter_map(|removal| removal.waiting.take()) {
-                    waiting.settle_one();
-                }
-            }
+            StoreEvent::Fenced { scope: FenceScope::Directory, reason } => self.fence_directory(reason),
             StoreEvent::SpaceExhausted => {
                 if self.disk == Disk::Good {
                     self.disk = Disk::Full;
                 }
-                tracing::error!("No space left on device: produce requests are refused until space returns");
+                repeated!(
+                    self.lines,
+                    Space,
+                    "space of the device",
+                    ERROR,
+                    "No space left on device: produce requests are refused with KAFKA_STORAGE_ERROR until space returns; \
+                     delete topics or records, lower retention.ms or retention.bytes, or give log.dirs a larger device"
+                );
             }
             StoreEvent::SpaceReturned => {
                 if self.disk == Disk::Full {
                     self.disk = Disk::Good;
                 }
-                tracing::info!("there is space on the device again: produce requests are accepted");
+                repeated!(
+                    self.lines,
+                    Space,
+                    "space of the device",
+                    INFO,
+                    "there is space on the device again: produce requests are accepted"
+                );
             }
             StoreEvent::RotFound { partition, from, next_good } => {
                 if let Some(slot) = self.table.get(partition) {
-                    tracing::error!(
+                    repeated!(
+                        self.lines, Rot, "damaged offsets", ERROR,
                         topic = %slot.topic,
                         partition = slot.key.partition.get(),
                         "offsets {from} to {next_good} are damaged on the disk; they cannot be read, the rest can"
@@ -268,6 +264,37 @@ impl State {
                 }
             }
             StoreEvent::Closed => self.closed = true,
+        }
+    }
+
+    fn fence_partition(&mut self, partition: PartitionId, reason: IoErrorKind) {
+        if let Some(slot) = self.table.get(partition) {
+            repeated!(
+                self.lines, PartitionFenced, "partitions whose writes failed", ERROR,
+                topic = %slot.topic,
+                partition = slot.key.partition.get(),
+                "a write of this partition failed, so it takes no more until the broker is restarted: {reason}; {}",
+                remedy(reason)
+            );
+        }
+        self.disk = Disk::Failed;
+        self.end_waits(partition);
+    }
+
+    fn fence_directory(&mut self, reason: IoErrorKind) {
+        tracing::error!(
+            "the journal or the checkpoint could not be written, so this shard takes no more records until the broker is \
+             restarted: {reason}; {}",
+            remedy(reason)
+        );
+        self.disk = Disk::Failed;
+        let partitions: Vec<_> = self.table.keys().map(|(_, id)| id).collect();
+        for partition in partitions {
+            self.end_waits(partition);
+        }
+        // Nothing is written any more, the removals neither; they are made again after a restart.
+        for waiting in self.removals.values_mut().filter_map(|removal| removal.waiting.take()) {
+            waiting.settle_one();
         }
     }
 
@@ -296,4 +323,22 @@ impl State {
         self.deletions.end(partition);
         self.wakes.extend(self.watched.ended(partition));
     }
+}
+
+/// What an operator can do about a write that failed.
+fn remedy(reason: IoErrorKind) -> &'static str {
+    match reason {
+        IoErrorKind::NoSpace => "give log.dirs more space",
+        _ if is_out_of_descriptors(reason) => {
+            "raise the limit of open files (ulimit -n, LimitNOFILE=), which a line of the start tells"
+        }
+        IoErrorKind::NotFound => "somebody has removed it from log.dirs; restore it from a backup",
+        IoErrorKind::ShortWrite | IoErrorKind::Other(_) => {
+            "look at the disk, and at what the kernel says of it (dmesg)"
+        }
+    }
+}
+
+fn is_out_of_descriptors(reason: IoErrorKind) -> bool {
+    matches!(reason, IoErrorKind::Other(errno) if crate::acceptor::OUT_OF_DESCRIPTORS.contains(&errno))
 }

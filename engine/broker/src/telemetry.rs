@@ -11,6 +11,7 @@ use ringlog_storage::types::Uuid;
 
 use crate::dispatch::Incoming;
 use crate::first::on_first_shard;
+use crate::lines::repeated;
 use crate::random::random_id;
 use crate::shard::Shard;
 
@@ -68,12 +69,22 @@ pub(crate) async fn push(
     });
     taken.await?;
     let measurements = read(shard, &request).map_err(|error| {
-        tracing::debug!(client_instance_id = %request.client_instance_id, "telemetry cannot be read: {error}");
+        repeated!(
+            shard.lines(), MalformedTelemetry, "metrics of clients that cannot be read", DEBUG,
+            client_instance_id = %request.client_instance_id,
+            client_id = client.client_id,
+            "metrics of a client cannot be read: {error}"
+        );
         ErrorCode::InvalidRecord
     })?;
     for measurement in measurements {
         let (instance, client) = (request.client_instance_id, &client.client_id);
-        tracing::info!(client_instance_id = %instance, client_id = ?client, "{measurement}");
+        repeated!(
+            shard.lines(), Measurement, "metrics of clients", INFO,
+            client_instance_id = %instance,
+            client_id = client,
+            "{measurement}"
+        );
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use ringlog_storage::types::{PartitionIndex, TopicPartition, Uuid};
 
 use crate::group::{self, GROUP_TOPIC, topics_deleted};
 use crate::limits::INTERNAL_SEGMENT_BYTES_MIN;
+use crate::lines::repeated;
 use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::table::{PartitionKey, Slot};
 use crate::settings::Settings;
@@ -29,11 +30,13 @@ pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) -> TakenFolde
     let removals = shard.with(|state| {
         let before = Arc::clone(&state.image);
         let removals = Rc::new(CommitCount::default());
+        let partitions_before = state.table.len();
         for change in image.topic_changes(&before, shard.settings().broker.node_id) {
             if let Some(gone) = change.before.filter(|before| change.now.is_none_or(|now| now.id != before.id)) {
                 close(state, gone, &removals);
             }
         }
+        tell_changes(state, partitions_before - state.table.len(), "closed");
         let known =
             |key: &PartitionKey| key.topic_id == Uuid::METADATA_TOPIC || image.topic_by_id(key.topic_id).is_some();
         let unknown: Vec<_> = state.store.unclaimed().filter(|(key, _)| !known(key)).collect();
@@ -57,12 +60,15 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
         }
         let before = Arc::clone(&state.image);
         let mut has_deletions = false;
+        let partitions_before = state.table.len();
         for change in image.topic_changes(&before, shard.settings().broker.node_id) {
             has_deletions |= change.before.is_some_and(|before| change.now.is_none_or(|now| now.id != before.id));
             if let Some(now) = change.now {
                 open(shard, state, &image, now, taken);
             }
         }
+        // Those that are gone were closed before.
+        tell_changes(state, state.table.len() - partitions_before, "opened as leader");
         if !image.has_quotas_of(&before) {
             shard.quotas().changed(&image);
         }
@@ -78,6 +84,7 @@ fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
     for (key, _) in partitions(topic) {
         state.table.forget_unopened(key);
         if let Some(id) = state.table.id(key) {
+            tell_state(topic, key, "closed");
             state.end_waits(id);
             if *topic.name == *GROUP_TOPIC {
                 state.groups.remove(key.partition);
@@ -109,20 +116,22 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
         let name = TopicPartition::new(Arc::clone(&topic.name), key.partition);
         if taken.contains(&name) {
             if state.table.note_unopened(key) {
-                tracing::error!(
-                    topic = %topic.name,
-                    partition = key.partition.get(),
-                    "the folder belongs to a deleted partition of a shard whose journal could not be written, so this one                      takes no records until the broker is restarted"
+                tell_not_opened(
+                    state,
+                    topic,
+                    key,
+                    "its folder belongs to a deleted partition of a shard whose journal could not be written",
                 );
             }
             continue;
         }
         let Some(id) = state.store.create_partition(name, key.topic_id, log.clone()) else {
-            tracing::error!(topic = %topic.name, partition = key.partition.get(), "the shard has too many partitions to open this one");
+            tell_not_opened(state, topic, key, "the shard has too many partitions; run more shards, or delete topics");
             continue;
         };
         state.table.forget_unopened(key);
         let (config, leader_epoch) = (Arc::clone(&config), partition.leader_epoch);
+        tell_state(topic, key, "opened as leader");
         let slot = Slot { key, topic: Arc::clone(&topic.name), config, leader_epoch, commits: Commits::default() };
         state.table.insert(id, slot);
         if *topic.name == *GROUP_TOPIC {
@@ -130,6 +139,44 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
             shard.reactor().spawn(group::load(shard.clone(), key, id));
         }
     }
+}
+
+/// [`STATE_CHANGE_LOGGER`](ringlog_cluster::config::STATE_CHANGE_LOGGER), as a path of modules.
+const STATE_CHANGES: &str = "state::change::logger";
+
+fn tell_state(topic: &TopicImage, key: PartitionKey, change: &str) {
+    let partition = topic.partitions.get(usize::try_from(key.partition.get()).unwrap_or(usize::MAX));
+    tracing::debug!(
+        target: STATE_CHANGES,
+        topic = &*topic.name,
+        topic_id = %topic.id,
+        partition = key.partition.get(),
+        leader_epoch = partition.map(|partition| partition.leader_epoch.get()),
+        "partition {change}"
+    );
+}
+
+/// Sums up what an image changed on this shard.
+fn tell_changes(state: &State, partitions: usize, change: &str) {
+    if partitions > 0 {
+        repeated!(
+            state.lines, PartitionsMoved, "changes of partitions", target: STATE_CHANGES, INFO,
+            partitions,
+            "partitions {change}"
+        );
+    }
+}
+
+fn tell_not_opened(state: &State, topic: &TopicImage, key: PartitionKey, reason: &str) {
+    repeated!(
+        state.lines,
+        PartitionNotOpened,
+        "partitions that are not opened",
+        ERROR,
+        topic = &*topic.name,
+        partition = key.partition.get(),
+        "the partition takes no records until the broker is restarted: {reason}"
+    );
 }
 
 fn partitions(topic: &TopicImage) -> impl Iterator<Item = (PartitionKey, &PartitionImage)> {

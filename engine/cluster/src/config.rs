@@ -26,7 +26,7 @@ pub use alteration::{
     ALTERATIONS_MAX, AlterError, AlterOperation, Alteration, ConfigChanges, ConfigTarget, alter_incrementally,
     alter_wholly, check_new_topic,
 };
-pub use broker_config::{Backend, BrokerConfig, TelemetryReceiver};
+pub use broker_config::{Backend, BrokerConfig, LogFormat, TelemetryReceiver};
 pub use client_metrics::{ALL_METRICS, ClientField, ClientSelector, ClientSubscription};
 pub use describe::{
     DescribedConfig, DescribedSynonym, describe_all_brokers, describe_broker, describe_client_metrics, describe_group,
@@ -40,7 +40,9 @@ pub use keys::{
 };
 pub use layers::{ConfigLayers, ConfigMap, ConfigSource};
 pub use listener::{Endpoint, Listener, ListenerError, SecurityProtocol, parse_listeners};
-pub use loggers::{LogLevel, LoggerError, Loggers, ROOT_LOGGER};
+pub use loggers::{
+    KAFKA_LOGGERS, KafkaLogger, LogLevel, LoggerError, Loggers, REQUEST_LOGGER, ROOT_LOGGER, STATE_CHANGE_LOGGER,
+};
 pub use properties::{BadEscape, PROPERTIES_BYTES_MAX, Property, parse_properties};
 pub use resource_type::ResourceType;
 pub use static_config::{ConfigError, ConfigWarning, Place, PropertiesFile, Setting, Sources, StaticConfig};

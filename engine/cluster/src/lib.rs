@@ -12,4 +12,5 @@ pub mod metadata;
 pub mod placement;
 pub mod producer_ids;
 pub mod quota;
+pub mod repeats;
 pub mod telemetry;

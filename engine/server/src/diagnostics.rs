@@ -1,17 +1,18 @@
 //! What the program says about itself on standard error: log lines, and the last words of a broken invariant.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::panic::{self, PanicHookInfo};
 
 use ringlog_broker::Logging;
-use ringlog_cluster::config::{LogLevel, Loggers, ROOT_LOGGER};
+use ringlog_cluster::config::{KAFKA_LOGGERS, LogLevel, Loggers, REQUEST_LOGGER};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::log;
 
 /// Names the variable that gives the level where the command line does not.
 const LEVEL_VARIABLE: &str = "RINGLOG_LOG";
@@ -35,6 +36,7 @@ fn parse_levels(text: &str) -> Result<Targets, String> {
 const LOGGERS: &[&str] = &[
     "ringlog",
     "ringlog.start",
+    "ringlog.start.report",
     "ringlog_broker",
     "ringlog_broker.acceptor",
     "ringlog_broker.boot",
@@ -42,9 +44,13 @@ const LOGGERS: &[&str] = &[
     "ringlog_broker.group",
     "ringlog_broker.group.coordinators",
     "ringlog_broker.group.load",
+    "ringlog_broker.handlers",
     "ringlog_broker.handlers.k35_describe_log_dirs",
     "ringlog_broker.logging",
+    "ringlog_broker.partition",
+    "ringlog_broker.partition.driver",
     "ringlog_broker.partition.recovery",
+    "ringlog_broker.quota",
     "ringlog_broker.state",
     "ringlog_broker.telemetry",
     "ringlog_broker.topic_creation",
@@ -57,11 +63,12 @@ pub(crate) fn install(arguments: &LogArguments) -> Logging {
     let of_environment = || std::env::var(LEVEL_VARIABLE).ok().and_then(|text| text.parse().ok());
     let levels = arguments.log_level.clone().or_else(of_environment);
     let levels = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer().event_format(log::Lines).with_writer(log::Sink);
     let loggers = loggers(&levels);
     let (levels, handle) = reload::Layer::new(targets(&loggers));
     tracing_subscriber::registry().with(lines).with(levels).init();
     panic::set_hook(Box::new(|panic| {
+        log::flush();
         say_last_words(panic);
         // In every build: a process that goes on without one of its shards answers nothing and holds the directory.
         std::process::abort();
@@ -72,17 +79,18 @@ pub(crate) fn install(arguments: &LogArguments) -> Logging {
     })
 }
 
-/// The loggers at the levels that were asked for.
+/// The loggers at the levels that were asked for. Requests are lines only for who asks for them by name, as with the
+/// configuration that Kafka comes with.
 fn loggers(levels: &Targets) -> Loggers {
     let root = levels.default_level().unwrap_or(LevelFilter::OFF);
-    let own: BTreeMap<_, _> = levels.iter().map(|(module, level)| (logger_of(module), level_of(level))).collect();
-    Loggers::new(LOGGERS, level_of(root), own)
+    let requests = (REQUEST_LOGGER.to_owned(), LogLevel::Warn);
+    let own = levels.iter().map(|(module, level)| (logger_of(module), level_of(level)));
+    Loggers::new(LOGGERS, KAFKA_LOGGERS, level_of(root), [requests].into_iter().chain(own))
 }
 
 /// What lets through what the loggers do. Every logger is named, because a name stands for all that begins with it.
 fn targets(loggers: &Loggers) -> Targets {
-    let levels = loggers.levels().into_iter().filter(|(name, _)| *name != ROOT_LOGGER);
-    let levels = levels.map(|(name, level)| (module_of(name), filter_of(level)));
+    let levels = loggers.in_force().map(|(name, level)| (module_of(name), filter_of(level)));
     Targets::new().with_default(filter_of(loggers.root())).with_targets(levels)
 }
 
@@ -117,10 +125,24 @@ fn filter_of(level: LogLevel) -> LevelFilter {
     }
 }
 
+/// Between errors that are told together, a line for each.
+const NEXT_ERROR: &str = "\nringlog: ";
+
 /// Joins errors into one that is printed as a line for each.
 pub(crate) fn several(errors: impl IntoIterator<Item: Display>) -> anyhow::Error {
     let lines: Vec<String> = errors.into_iter().map(|error| format!("{error:#}")).collect();
-    anyhow::anyhow!(lines.join("\nringlog: "))
+    anyhow::anyhow!(lines.join(NEXT_ERROR))
+}
+
+/// Says why the process ends, behind everything that it has logged.
+pub(crate) fn say_failure(error: &anyhow::Error) {
+    log::flush();
+    let text = format!("{error:#}");
+    for line in text.split(NEXT_ERROR) {
+        let line = log::last_words(line).unwrap_or_else(|| format!("ringlog: {line}\n"));
+        // There is nobody left to tell if standard error is closed too.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
 }
 
 fn say_last_words(panic: &PanicHookInfo<'_>) {
@@ -128,16 +150,18 @@ fn say_last_words(panic: &PanicHookInfo<'_>) {
     let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let place = panic.location().map_or_else(String::new, |location| format!(" at {location}"));
     let thread = std::thread::current();
-    let _ = writeln!(
-        io::stderr(),
-        "ringlog: stopped by a broken invariant in {}{place}: {}\nringlog: this is a fault of ringlog; what was \
-         acknowledged is on the disk, and the next start recovers it",
+    let what = format!(
+        "stopped by a broken invariant in {}{place}: {}",
         thread.name().unwrap_or("a thread"),
-        said.unwrap_or("no message"),
+        said.unwrap_or("no message")
     );
-    if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
-        let _ = writeln!(io::stderr(), "{}", std::backtrace::Backtrace::force_capture());
-    }
+    let whose = "this is a fault of ringlog; what was acknowledged is on the disk, and the next start recovers it";
+    let wants_backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let backtrace = wants_backtrace.then(std::backtrace::Backtrace::force_capture);
+    let backtrace = backtrace.map_or_else(String::new, |backtrace| format!("{backtrace}\n"));
+    let of_json = log::last_words(format!("{what}; {whose}\n{backtrace}").trim_end());
+    let words = of_json.unwrap_or_else(|| format!("ringlog: {what}\nringlog: {whose}\n{backtrace}"));
+    let _ = io::stderr().write_all(words.as_bytes());
 }
 
 #[cfg(test)]
@@ -155,7 +179,10 @@ mod tests {
             let inner = if is_own { module.to_owned() } else { format!("{module}::{stem}") };
             if path.is_dir() {
                 add_modules(&path, &inner, found);
-            } else if std::fs::read_to_string(&path).expect("source is text").contains("tracing::") {
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).expect("source is text");
+            if source.contains("tracing::") || source.contains("repeated!(") {
                 found.push(inner);
             }
         }
@@ -167,12 +194,40 @@ mod tests {
         let mut found = vec!["ringlog".to_owned(), "ringlog_broker".to_owned()];
         add_modules(&engine.join("broker/src"), "ringlog_broker", &mut found);
         add_modules(&engine.join("server/src"), "ringlog", &mut found);
-        // Of the command line only `start` is a broker; this module names the macros alone.
-        found.retain(|name| !name.starts_with("ringlog::") || name == "ringlog::start");
+        // Of the command line only `start` is a broker. The others name the macros alone, or write lines of a logger of Kafka's.
+        let of_others = ["ringlog_broker::lines", "ringlog_broker::request_log"];
+        found.retain(|name| !name.starts_with("ringlog::") || name.starts_with("ringlog::start"));
+        found.retain(|name| !of_others.contains(&name.as_str()));
         let mut found: Vec<_> = found.iter().map(|module| logger_of(module)).collect();
+        let stands_for = KAFKA_LOGGERS.iter().flat_map(|(_, stands_for)| *stands_for);
+        for name in stands_for.filter(|name| name.starts_with("ringlog")) {
+            let is_above = |module: &String| {
+                module.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            assert!(found.iter().any(is_above), "nothing is logged below {name}");
+            found.push((*name).to_owned());
+        }
         found.sort_unstable();
         found.dedup();
         assert_eq!(LOGGERS, found);
+    }
+
+    #[test]
+    fn requests_are_lines_only_for_who_names_their_logger() {
+        let enabled = |levels: &str| {
+            let targets = targets(&loggers(&levels.parse().expect("levels")));
+            let enabled = |target| targets.would_enable(target, &tracing::Level::DEBUG);
+            [
+                enabled("kafka::request::logger"),
+                enabled("state::change::logger"),
+                enabled("ringlog_broker::group::load"),
+            ]
+        };
+        assert_eq!(enabled("info"), [false; 3]);
+        assert_eq!(enabled("debug"), [false, true, true]);
+        assert_eq!(enabled("info,kafka.request.logger=debug"), [true, false, false]);
+        assert_eq!(enabled("info,kafka.coordinator.group=debug"), [false, false, true]);
+        assert_eq!(enabled("warn,kafka=debug"), [false, false, true]);
     }
 
     #[test]

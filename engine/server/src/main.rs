@@ -6,6 +6,7 @@ mod config;
 mod consume;
 mod diagnostics;
 mod group;
+mod log;
 mod offsets;
 mod output;
 mod produce;
@@ -14,7 +15,6 @@ mod session;
 mod start;
 mod topic;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -60,10 +60,12 @@ fn main() -> ExitCode {
         Command::Topic(arguments) => topic::run(arguments),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            log::flush();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            // There is nobody left to tell if standard error is closed too.
-            let _ = writeln!(std::io::stderr(), "ringlog: {error:#}");
+            diagnostics::say_failure(&error);
             ExitCode::FAILURE
         }
     }

@@ -4,22 +4,27 @@ mod addresses;
 mod control_group;
 mod cores;
 mod memory;
+mod report;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use ringlog_broker::{BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
-use ringlog_cluster::config::{Backend, BrokerConfig, ConfigLayers, Cores, PropertiesFile, Sources, StaticConfig};
+use ringlog_cluster::config::{
+    Backend, BrokerConfig, ConfigLayers, ConfigWarning, Cores, PropertiesFile, Sources, StaticConfig,
+};
 use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, launch};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::read_properties;
 use crate::diagnostics::several;
+use crate::log;
 
 /// The variable that containers name their cluster in.
 const CLUSTER_ID_VARIABLE: &str = "CLUSTER_ID";
@@ -43,6 +48,9 @@ pub(crate) struct Arguments {
     /// The cores to run a shard on each: all, a count, or numbers such as 0-3,6: ringlog.cores.
     #[arg(long, value_parser = parse_cores)]
     cores: Option<String>,
+    /// What a line of the log looks like: ringlog.log.format.
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormatArgument>,
     /// Where everything is kept: log.dirs.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
@@ -61,6 +69,14 @@ enum BackendArgument {
     Posix,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum LogFormatArgument {
+    /// For people.
+    Text,
+    /// An object for each line, for programs.
+    Json,
+}
+
 fn parse_cores(text: &str) -> Result<String, String> {
     let expected = || "expected all, a count, or numbers such as 0-3,6".to_owned();
     Cores::parse(text).map(|_| text.to_owned()).ok_or_else(expected)
@@ -68,24 +84,26 @@ fn parse_cores(text: &str) -> Result<String, String> {
 
 /// Performs the subcommand.
 pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> {
-    let (fixed, broker) = configure(&arguments)?;
+    let begun = Instant::now();
+    let (fixed, broker, warnings) = configure(&arguments)?;
+    log::start_writer(broker.log_format).context("the thread that writes the log cannot be started")?;
+    report::version(&broker);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let allowance = control_group::read();
     let available = core_affinity::get_core_ids().unwrap_or_default();
     let available: Vec<usize> = available.into_iter().map(|core| core.id).collect();
     let cores = cores::choose(&broker.cores, &available, allowance.cores).map_err(anyhow::Error::msg)?;
-    if let Some(allowed) = allowance.cores.filter(|_| broker.cores == Cores::All && cores.len() < available.len()) {
-        tracing::info!(
-            "{} shards on {} cores: the control group allows the time of {allowed}",
-            cores.len(),
-            available.len()
-        );
-    }
     let shard_memory_bytes = memory::shard_bytes(broker.memory_bytes, memory::available_bytes(&allowance), cores.len());
     let shard_memory_bytes = shard_memory_bytes.map_err(anyhow::Error::msg)?;
+    report::cores(&broker.cores, &cores, available.len(), allowance.cores);
+    report::memory(broker.memory_bytes, shard_memory_bytes, cores.len());
     let addresses = addresses::resolve(&broker.listeners)?;
     addresses::check_free(&broker.listeners, &addresses)?;
     let descriptors = raise_descriptors();
     let limits = limits(descriptors, cores.len());
+    report::descriptors(descriptors, files_of_shard(descriptors, cores.len()), limits.sockets);
     let (tell, told) = mpsc::channel();
     let listening = tell.clone();
     let start = Start {
@@ -122,8 +140,9 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
     for warning in shards.warnings() {
         tracing::warn!("{warning}");
     }
+    report::backend(shards.backend(), broker.backend);
     let running = format!("{}, {}, data in {}", shards.backend(), counted(cores.len()), shown(&broker.data_directory));
-    watch(&told, cores.len(), &broker, &running)?;
+    watch(&told, cores.len(), &broker, &running, begun)?;
     shards.join().map_err(|_| anyhow::anyhow!("a shard has panicked"))?;
     Ok(())
 }
@@ -137,11 +156,20 @@ enum News {
 }
 
 /// Waits until every shard has ended. The first one that could not start ends the process, whatever the others do.
-fn watch(told: &Receiver<News>, shards: usize, broker: &BrokerConfig, running: &str) -> anyhow::Result<()> {
+fn watch(
+    told: &Receiver<News>,
+    shards: usize,
+    broker: &BrokerConfig,
+    running: &str,
+    begun: Instant,
+) -> anyhow::Result<()> {
     let (mut ended, mut unclean) = (0, false);
     while ended < shards {
         match told.recv() {
             Ok(News::Listening(addresses)) => {
+                report::listeners(&broker.listeners, &addresses);
+                report::data_directory(&broker.data_directory);
+                report::ready(begun.elapsed());
                 // Those of the controller are for brokers.
                 let of_clients = broker.listeners.iter().zip(addresses).filter(|(listener, _)| !listener.is_controller);
                 let addresses: Vec<String> = of_clients.map(|(_, address)| address.to_string()).collect();
@@ -166,8 +194,8 @@ fn watch(told: &Receiver<News>, shards: usize, broker: &BrokerConfig, running: &
     Ok(())
 }
 
-/// Reads file, environment and command line. Every error is found; warnings are logged.
-fn configure(arguments: &Arguments) -> anyhow::Result<(Arc<StaticConfig>, Arc<BrokerConfig>)> {
+/// Reads file, environment and command line. Every error is found; warnings are for the log, whose format is among the settings.
+fn configure(arguments: &Arguments) -> anyhow::Result<(Arc<StaticConfig>, Arc<BrokerConfig>, Vec<ConfigWarning>)> {
     let file = arguments
         .config
         .as_deref()
@@ -182,12 +210,9 @@ fn configure(arguments: &Arguments) -> anyhow::Result<(Arc<StaticConfig>, Arc<Br
         set: &settings(arguments),
     };
     let (fixed, warnings) = StaticConfig::load(&sources).map_err(several)?;
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let broker = BrokerConfig::new(&ConfigLayers::of_start(&fixed), &hostname).map_err(several)?;
-    Ok((Arc::new(fixed), Arc::new(broker)))
+    Ok((Arc::new(fixed), Arc::new(broker), warnings))
 }
 
 /// The settings of the command line: those by name beat those of `--set`.
@@ -197,9 +222,14 @@ fn settings(arguments: &Arguments) -> Vec<String> {
         BackendArgument::Uring => "uring",
         BackendArgument::Posix => "posix",
     });
+    let log_format = arguments.log_format.map(|format| match format {
+        LogFormatArgument::Text => "text",
+        LogFormatArgument::Json => "json",
+    });
     let named = [
         ("ringlog.backend", backend),
         ("ringlog.cores", arguments.cores.as_deref()),
+        ("ringlog.log.format", log_format),
         ("log.dirs", arguments.data_dir.as_deref()),
     ];
     let named = named.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
@@ -270,9 +300,23 @@ mod tests {
 
     #[test]
     fn named_settings_beat_set() {
-        let arguments = parsed(&["--data-dir", "d", "--set", "log.dirs=e", "--cores", "0-1", "--backend", "posix"]);
+        let arguments = parsed(&[
+            "--data-dir",
+            "d",
+            "--set",
+            "log.dirs=e",
+            "--cores",
+            "0-1",
+            "--backend",
+            "posix",
+            "--log-format",
+            "json",
+        ]);
         let settings = settings(&arguments.expect("they are arguments"));
-        assert_eq!(settings, ["log.dirs=e", "ringlog.backend=posix", "ringlog.cores=0-1", "log.dirs=d"]);
+        assert_eq!(
+            settings,
+            ["log.dirs=e", "ringlog.backend=posix", "ringlog.cores=0-1", "ringlog.log.format=json", "log.dirs=d"]
+        );
         assert!(parsed(&["--cores", "none"]).is_err());
         assert!(parsed(&["--backend", "kqueue"]).is_err());
     }

@@ -197,6 +197,7 @@ impl Recovery {
             generation: self.generation_seen + 1,
             shards,
             partitions: self.states.into_values().map(|(_, state)| state).collect(),
+            journal_records: self.records_seen,
             news: self.news,
         })
     }

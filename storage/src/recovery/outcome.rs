@@ -95,6 +95,8 @@ pub struct Recovered {
     pub(super) generation: u64,
     pub(super) shards: BTreeMap<ShardId, ShardFiles>,
     pub(super) partitions: Vec<PartitionState>,
+    /// Records of journals that were read.
+    pub journal_records: u64,
     /// What an operator should know.
     pub news: Vec<RecoveryNews>,
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -14,6 +14,9 @@ use crate::folder::Folder;
 
 /// How long a start may take until its listening line: recovery included, on a machine that is busy.
 const START_MAX: Duration = Duration::from_mins(2);
+
+/// How long a line may take that something has caused already.
+const LINE_MAX: Duration = Duration::from_mins(1);
 
 /// Lines of the log that are kept for the report of a failure.
 const LOG_LINES_MAX: usize = 2000;
@@ -49,7 +52,30 @@ pub struct Broker {
 struct Process {
     child: Child,
     address: SocketAddr,
-    log: Arc<Mutex<VecDeque<String>>>,
+    log: Arc<Log>,
+}
+
+/// What a process has printed.
+#[derive(Debug, Default)]
+struct Log {
+    lines: Mutex<VecDeque<String>>,
+    /// Told of every line.
+    grown: Condvar,
+}
+
+impl Log {
+    fn push(&self, line: String) {
+        let mut lines = self.lines.lock().expect("no reader panics");
+        if lines.len() == LOG_LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+        self.grown.notify_all();
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().expect("no reader panics").iter().cloned().collect()
+    }
 }
 
 impl Broker {
@@ -91,7 +117,19 @@ impl Broker {
 
     /// What it has printed so far, on standard output and standard error, oldest first.
     pub fn log(&self) -> Vec<String> {
-        self.process.log.lock().expect("no reader panics").iter().cloned().collect()
+        self.process.log.lines()
+    }
+
+    /// Waits until it has printed a line that is what it should be, and answers the first one. Panics, with its log, if that
+    /// takes too long.
+    pub fn wait_for_line(&self, is_it: impl Fn(&str) -> bool) -> String {
+        let log = &self.process.log;
+        let lines = log.lines.lock().expect("no reader panics");
+        let is_missing = |lines: &mut VecDeque<String>| !lines.iter().any(|line| is_it(line));
+        let (lines, _) = log.grown.wait_timeout_while(lines, LINE_MAX, is_missing).expect("no reader panics");
+        let found = lines.iter().find(|line| is_it(line)).cloned();
+        drop(lines);
+        found.unwrap_or_else(|| panic!("no such line in {LINE_MAX:?}"))
     }
 
     /// Ends it with SIGKILL, as a crash would, and waits until it is gone.
@@ -146,7 +184,7 @@ impl Process {
         }
         command.args(&options.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
-        let log = Arc::new(Mutex::new(VecDeque::new()));
+        let log = Arc::new(Log::default());
         let (say, heard) = mpsc::channel();
         follow(child.stdout.take().expect("piped"), Arc::clone(&log), say.clone());
         follow(child.stderr.take().expect("piped"), Arc::clone(&log), say);
@@ -156,27 +194,21 @@ impl Process {
             Err(why) => {
                 drop(child.kill());
                 let status = child.wait().context("the process is ours")?;
-                let log: Vec<_> = log.lock().expect("no reader panics").iter().cloned().collect();
-                bail!("no listening line ({why}), {status}\n{}", log.join("\n"))
+                bail!("no listening line ({why}), {status}\n{}", log.lines().join("\n"))
             }
         }
     }
 }
 
 /// Copies what a broker prints into its log, line by line, and says when a line tells where it listens.
-fn follow(from: impl Read + Send + 'static, log: Arc<Mutex<VecDeque<String>>>, say: mpsc::Sender<SocketAddr>) {
+fn follow(from: impl Read + Send + 'static, log: Arc<Log>, say: mpsc::Sender<SocketAddr>) {
     std::thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n') {
             // A pipe that fails ends the log, as its end does.
             let Ok(line) = line else { break };
             let line = String::from_utf8_lossy(&line).into_owned();
             let address = listening(&line);
-            let mut lines = log.lock().expect("no reader panics");
-            if lines.len() == LOG_LINES_MAX {
-                lines.pop_front();
-            }
-            lines.push_back(line);
-            drop(lines);
+            log.push(line);
             if let Some(address) = address {
                 // Only the first one is waited for, and then it is in the log already.
                 let _ = say.send(address);

@@ -14,6 +14,7 @@ use ringlog_storage::batch::build::{BatchBuilder, Record};
 use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex};
 
 use super::{GROUP_TOPIC, GroupCall};
+use crate::lines::repeated;
 use crate::state::State;
 
 /// All coordinators of this shard.
@@ -263,7 +264,15 @@ fn write(state: &mut State, now: Now, partition: PartitionIndex, stalled: Stalle
             state.groups.has_stalled = true;
         }
         Err(error) => {
-            tracing::warn!(topic = GROUP_TOPIC, partition = partition.get(), "a decision was not written: {error}");
+            repeated!(
+                state.lines,
+                DecisionNotWritten,
+                "decisions of groups that were not written",
+                WARN,
+                topic = GROUP_TOPIC,
+                partition = partition.get(),
+                "a decision was not written, and its members ask again: {error}"
+            );
             undo(state, now, partition, stalled.decision, ErrorCode::CoordinatorNotAvailable);
         }
     }

@@ -11,6 +11,7 @@ use ringlog_storage::types::{BrokerId, PartitionIndex};
 
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::quota::decide_within_quota;
+use crate::topic_creation::{Change, Changer};
 
 /// From this version on the response has an error for changes beyond a quota (KIP-599).
 const STRICT_QUOTA_VERSION_MIN: i16 = 6;
@@ -20,6 +21,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let version = incoming.version();
     let shard = incoming.connection.shard().clone();
     let meter = incoming.meter.cloned();
+    let changer = Changer::of(incoming);
     let enforcement = if version >= STRICT_QUOTA_VERSION_MIN { Enforcement::Strict } else { Enforcement::Permissive };
     Ok(Handled::later(async move {
         let intent = if request.validate_only { Intent::ValidateOnly } else { Intent::Apply };
@@ -30,7 +32,13 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         .await;
         let topics = match results {
             Ok(results) => {
-                request.topics.into_iter().zip(results).map(|(topic, result)| answer(topic.name, result)).collect()
+                let answered = request.topics.into_iter().zip(results).map(|(topic, result)| {
+                    if result.is_ok() && intent == Intent::Apply {
+                        changer.tell(&topic.name, Change::Created);
+                    }
+                    answer(topic.name, result)
+                });
+                answered.collect()
             }
             Err(code) => {
                 let failed = |topic: CreatableTopic| CreatableTopicResult {

@@ -9,6 +9,7 @@ use ringlog_storage::types::Uuid;
 
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::quota::decide_within_quota;
+use crate::topic_creation::{Change, Changer};
 
 /// From this version on a topic may be named by its id.
 const TOPIC_ID_VERSION_MIN: i16 = 6;
@@ -21,6 +22,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let version = incoming.version();
     let shard = incoming.connection.shard().clone();
     let meter = incoming.meter.cloned();
+    let changer = Changer::of(incoming);
     let enforcement = if version >= STRICT_QUOTA_VERSION_MIN { Enforcement::Strict } else { Enforcement::Permissive };
     Ok(Handled::later(async move {
         let topics = topics(request, version);
@@ -36,10 +38,10 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
                 .map(|(topic, result)| {
                     result.map_or_else(
                         |error| failed(topic, error.code(), error.to_string()),
-                        |(name, topic_id)| DeletableTopicResult {
-                            name: Some(name),
-                            topic_id,
-                            ..DeletableTopicResult::default()
+                        |(name, topic_id)| {
+                            changer.tell(&name, Change::Deleted);
+                            let name = Some(name);
+                            DeletableTopicResult { name, topic_id, ..DeletableTopicResult::default() }
                         },
                     )
                 })

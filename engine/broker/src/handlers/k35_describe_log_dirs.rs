@@ -13,6 +13,7 @@ use ringlog_net::messages::describe_log_dirs::{
 use ringlog_storage::types::PartitionIndex;
 
 use crate::dispatch::{Handled, Incoming, respond};
+use crate::lines::repeated;
 use crate::message::{Call, Reply};
 use crate::partition::sizes::sizes;
 use crate::partition::table::PartitionKey;
@@ -113,7 +114,13 @@ fn result(
             }
         }
         (Err(error), _) | (_, Err(error)) => {
-            tracing::error!("the space of the data directory cannot be told: {error}");
+            repeated!(
+                shard.lines(),
+                SpaceUnknown,
+                "space of the data directory",
+                ERROR,
+                "the space of the data directory cannot be told: {error}"
+            );
             let error_code = ErrorCode::KafkaStorageError.code();
             DescribeLogDirsResult { error_code, log_dir, ..DescribeLogDirsResult::default() }
         }

@@ -18,6 +18,7 @@ pub(crate) async fn recover(
     settings: &Settings,
     shards: u16,
 ) -> Result<Vec<RecoveredShard>, RecoveryError> {
+    let began = reactor.now();
     let files = Rc::new(Files::new(reactor.clone(), settings));
     let mut recovery = Recovery::new(Millis::new(reactor.wall_clock_ms()));
     let (sender, mut results) = mpsc::unbounded();
@@ -42,6 +43,14 @@ pub(crate) async fn recover(
         recovery.io_done(id, result);
     }
     let recovered = recovery.finish()?;
+    let took = reactor.now() - began;
+    tracing::info!(
+        partitions = recovered.partitions().count(),
+        journal_records = recovered.journal_records,
+        news = recovered.news.len(),
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "the data directory is recovered"
+    );
     for news in &recovered.news {
         tell(news);
     }

@@ -80,6 +80,11 @@ impl Table {
         Some(slot)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = (PartitionKey, PartitionId)> {
         self.ids.iter().map(|(key, id)| (*key, *id))
     }

@@ -8,6 +8,7 @@ mod ending;
 mod fetching;
 mod floods;
 mod groups;
+mod logs;
 mod long_texts;
 mod memory;
 mod quotas;

@@ -76,6 +76,8 @@ pub struct BrokerConfig {
     pub cores: Cores,
     /// `ringlog.journal.bytes`.
     pub journal_bytes: i64,
+    /// `ringlog.log.format`.
+    pub log_format: LogFormat,
     /// `ringlog.memory`; `None` follows the machine.
     pub memory_bytes: Option<i64>,
 }
@@ -87,6 +89,16 @@ pub enum TelemetryReceiver {
     Off,
     /// Into the log.
     Log,
+}
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object for each line, for programs.
+    Json,
 }
 
 /// How the broker talks to the kernel.
@@ -171,6 +183,10 @@ impl BrokerConfig {
             commit_interval_us: layers.integer("ringlog.commit.interval.us"),
             cores: Cores::parse(&layers.text("ringlog.cores")).expect("the key accepts nothing else"),
             journal_bytes: layers.integer("ringlog.journal.bytes"),
+            log_format: match layers.text("ringlog.log.format").as_str() {
+                "json" => LogFormat::Json,
+                _ => LogFormat::Text,
+            },
             memory_bytes: match layers.value("ringlog.memory") {
                 Some(Value::Integer(bytes)) => Some(bytes),
                 _ => None,

@@ -8,6 +8,10 @@ use thiserror::Error;
 
 use super::alteration::{ALTERATIONS_MAX, AlterOperation, Alteration};
 
+mod kafka;
+
+pub use kafka::{KAFKA_LOGGERS, KafkaLogger, REQUEST_LOGGER, STATE_CHANGE_LOGGER};
+
 /// The name of the logger that all others inherit from; Kafka's.
 pub const ROOT_LOGGER: &str = "root";
 
@@ -93,20 +97,39 @@ impl LoggerError {
     }
 }
 
-/// The loggers of a broker. Their names are paths of modules, with dots as Java has them: Kafka's tools take no colons. One without a level of its own has that of the nearest one
-/// above it, at last that of the root.
+/// The loggers of a broker. Their names are paths of modules, with dots as Java has them: Kafka's tools take no colons. One
+/// without a level of its own has that of the nearest one above it, at last that of the root.
+///
+/// Beside them stand names of Kafka's, each for some of the loggers: who sets its level sets theirs, the later one wins, and
+/// its level is told as that of the first of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Loggers {
     names: BTreeSet<String>,
+    stand_ins: BTreeMap<&'static str, &'static [&'static str]>,
     root: LogLevel,
     own: BTreeMap<String, LogLevel>,
 }
 
 impl Loggers {
-    /// The loggers of these names. Those that are given a level are loggers too.
-    pub fn new(names: &[&str], root: LogLevel, own: BTreeMap<String, LogLevel>) -> Self {
-        let names = names.iter().map(|name| (*name).to_owned()).chain(own.keys().cloned()).collect();
-        Self { names, root, own }
+    /// The loggers of these names, and Kafka's names for them. Those that are given a level are loggers too.
+    pub fn new(
+        names: &[&str],
+        of_kafka: &'static [KafkaLogger],
+        root: LogLevel,
+        own: impl IntoIterator<Item = (String, LogLevel)>,
+    ) -> Self {
+        let (stand_ins, plain): (Vec<KafkaLogger>, Vec<KafkaLogger>) =
+            of_kafka.iter().partition(|(_, stands_for)| !stands_for.is_empty());
+        let plain = plain.iter().map(|(name, _)| name);
+        let names = names.iter().chain(plain).map(|name| (*name).to_owned()).collect();
+        let mut loggers = Self { names, stand_ins: stand_ins.into_iter().collect(), root, own: BTreeMap::new() };
+        for (name, level) in own {
+            if !loggers.stand_ins.contains_key(name.as_str()) {
+                loggers.names.insert(name.clone());
+            }
+            loggers.set(&name, Some(level));
+        }
+        loggers
     }
 
     /// The level of the root.
@@ -114,10 +137,18 @@ impl Loggers {
         self.root
     }
 
-    /// The level in force of each logger, by name, the root among them.
+    /// The level in force of each logger, by name, without the root and without names that stand for others.
+    pub fn in_force(&self) -> impl Iterator<Item = (&str, LogLevel)> {
+        self.names.iter().map(|name| (name.as_str(), self.level(name)))
+    }
+
+    /// The level in force behind each name that can be set, the root's among them.
     pub fn levels(&self) -> BTreeMap<&str, LogLevel> {
-        let named = self.names.iter().map(|name| (name.as_str(), self.level(name)));
-        named.chain([(ROOT_LOGGER, self.root)]).collect()
+        let stand_ins = self.stand_ins.iter().map(|(name, stands_for)| {
+            let first = stands_for.first().expect("a name that stands for no other is a logger");
+            (*name, self.level(first))
+        });
+        self.in_force().chain(stand_ins).chain([(ROOT_LOGGER, self.root)]).collect()
     }
 
     fn level(&self, name: &str) -> LogLevel {
@@ -129,6 +160,17 @@ impl Loggers {
             match name.rsplit_once('.') {
                 Some((above, _)) => name = above,
                 None => return self.root,
+            }
+        }
+    }
+
+    /// Gives a logger, or those that the name stands for, a level of their own, or takes it away.
+    fn set(&mut self, name: &str, level: Option<LogLevel>) {
+        let stands_for = self.stand_ins.get(name).copied();
+        for name in stands_for.unwrap_or(&[name]) {
+            match level {
+                Some(level) => drop(self.own.insert((*name).to_owned(), level)),
+                None => drop(self.own.remove(*name)),
             }
         }
     }
@@ -155,11 +197,12 @@ impl Loggers {
             return Err(LoggerError::NotAList(name()));
         }
         let is_root = alteration.key == ROOT_LOGGER;
-        if !is_root && !self.names.contains(&alteration.key) {
+        let is_known = self.names.contains(&alteration.key) || self.stand_ins.contains_key(alteration.key.as_str());
+        if !is_root && !is_known {
             return Err(LoggerError::Unknown(name()));
         }
         if alteration.operation == AlterOperation::Delete {
-            self.own.remove(&alteration.key);
+            self.set(&alteration.key, None);
             return if is_root { Err(LoggerError::RootStays) } else { Ok(()) };
         }
         let text = alteration.value.as_deref().ok_or_else(|| LoggerError::MissingLevel(name()))?;
@@ -168,7 +211,7 @@ impl Loggers {
         if is_root {
             self.root = level;
         } else {
-            self.own.insert(name(), level);
+            self.set(&alteration.key, Some(level));
         }
         Ok(())
     }
@@ -182,7 +225,7 @@ mod tests {
     const DELETE: AlterOperation = AlterOperation::Delete;
 
     fn loggers() -> Loggers {
-        Loggers::new(&["a", "a.b", "a.b.c", "ab"], LogLevel::Info, BTreeMap::from([("z".to_owned(), LogLevel::Error)]))
+        Loggers::new(&["a", "a.b", "a.b.c", "ab"], &[], LogLevel::Info, [("z".to_owned(), LogLevel::Error)])
     }
 
     fn told(loggers: &Loggers) -> String {
@@ -232,5 +275,41 @@ mod tests {
         check(&[("a", AlterOperation::Append, Some("DEBUG"))], request, list);
         check(&[("a", AlterOperation::Subtract, Some("DEBUG"))], request, list);
         check(&[("a", SET, Some("INFO")), ("a", DELETE, None)], request, "the logger a is named twice");
+    }
+
+    #[test]
+    fn names_of_kafka_stand_for_loggers() {
+        const OF_KAFKA: &[KafkaLogger] = &[("k.One", &["a.b"]), ("k.own", &[]), ("k.Two", &["a", "ab"])];
+        let own = [("k.Two".to_owned(), LogLevel::Warn), ("k.own".to_owned(), LogLevel::Error)];
+        let mut loggers = Loggers::new(&["a", "a.b", "ab"], OF_KAFKA, LogLevel::Info, own);
+        let mut alter = |steps: &[_], expected: &str| {
+            loggers = loggers.altered(&alterations(steps)).expect("it is granted");
+            assert_eq!(told(&loggers), expected, "{steps:?}");
+        };
+        alter(&[], "a=WARN a.b=WARN ab=WARN k.One=WARN k.Two=WARN k.own=ERROR root=INFO");
+        alter(
+            &[("k.One", SET, Some("DEBUG"))],
+            "a=WARN a.b=DEBUG ab=WARN k.One=DEBUG k.Two=WARN k.own=ERROR root=INFO",
+        );
+        alter(&[("k.Two", DELETE, None)], "a=INFO a.b=DEBUG ab=INFO k.One=DEBUG k.Two=INFO k.own=ERROR root=INFO");
+        alter(&[("a.b", SET, Some("TRACE"))], "a=INFO a.b=TRACE ab=INFO k.One=TRACE k.Two=INFO k.own=ERROR root=INFO");
+        alter(&[("k.own", DELETE, None)], "a=INFO a.b=TRACE ab=INFO k.One=TRACE k.Two=INFO k.own=INFO root=INFO");
+        let in_force: Vec<_> = loggers.in_force().map(|(name, _)| name).collect();
+        assert_eq!(in_force, ["a", "a.b", "ab", "k.own"]);
+        let error = loggers.altered(&alterations(&[("k", SET, Some("DEBUG"))])).expect_err("nobody is called so");
+        assert_eq!(error.code(), ErrorCode::InvalidConfig);
+    }
+
+    #[test]
+    fn the_table_names_each_logger_once_and_stands_for_loggers_alone() {
+        let names: BTreeSet<_> = KAFKA_LOGGERS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), KAFKA_LOGGERS.len());
+        assert!(KAFKA_LOGGERS.is_sorted_by_key(|(name, _)| *name), "as describe tells them");
+        for (name, stands_for) in KAFKA_LOGGERS {
+            let of_kafka = stands_for.iter().filter(|name| !name.starts_with("ringlog"));
+            for other in of_kafka {
+                assert!(KAFKA_LOGGERS.contains(&(other, &[])), "{name} stands for {other}, which is no logger");
+            }
+        }
     }
 }

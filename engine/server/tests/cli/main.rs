@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod groups;
+mod logs;
 mod members;
 mod records;
 mod refusals;

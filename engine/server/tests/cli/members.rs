@@ -32,14 +32,22 @@ const LEAVE: i16 = 5;
 const BEAT: i16 = 1;
 
 /// A connection that speaks one request at a time.
-pub(crate) struct Connection(TcpStream);
+pub(crate) struct Connection {
+    stream: TcpStream,
+    client_id: &'static str,
+}
 
 impl Connection {
-    /// Connects, and waits until a group has a coordinator that serves.
-    pub(crate) fn open(bootstrap: &str, group: &str) -> Self {
+    /// Connects, as a client that calls itself so.
+    pub(crate) fn plain(bootstrap: &str, client_id: &'static str) -> Self {
         let stream = TcpStream::connect(bootstrap).expect("the broker accepts");
         stream.set_read_timeout(Some(ANSWER_MAX)).expect("a timeout that is not zero");
-        let mut connection = Self(stream);
+        Self { stream, client_id }
+    }
+
+    /// Connects, and waits until a group has a coordinator that serves.
+    pub(crate) fn open(bootstrap: &str, group: &str) -> Self {
+        let mut connection = Self::plain(bootstrap, "cli-member");
         let request = FindCoordinatorRequest { key: group.to_owned(), ..Default::default() };
         while connection.ask(FIND, &request).error_code != 0 {}
         // Apache Kafka answers for a while before the coordinator has loaded.
@@ -48,26 +56,27 @@ impl Connection {
         connection
     }
 
-    fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
+    /// Sends a request and waits for its answer.
+    pub(crate) fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
         let mut w = Writer::new();
         w.i32(0);
         w.i16(R::KEY.code());
         w.i16(version);
         w.i32(7);
-        w.i16(10);
-        w.raw(b"cli-member");
+        w.i16(i16::try_from(self.client_id.len()).expect("a short name"));
+        w.raw(self.client_id.as_bytes());
         if R::KEY.request_header_version(version) == 2 {
             w.raw(&[0]);
         }
         request.encode(&mut w, version).expect("the version can say it");
         let length = i32::try_from(w.len() - 4).expect("a short request");
         w.patch_i32(0, length);
-        self.0.write_all(w.as_slice()).expect("the broker reads");
+        self.stream.write_all(w.as_slice()).expect("the broker reads");
         let mut length = [0; 4];
-        self.0.read_exact(&mut length).expect("an answer");
+        self.stream.read_exact(&mut length).expect("an answer");
         let length = usize::try_from(i32::from_be_bytes(length)).expect("a length is not negative");
         let mut frame = vec![0; length];
-        self.0.read_exact(&mut frame).expect("the whole answer");
+        self.stream.read_exact(&mut frame).expect("the whole answer");
         let mut reader = Reader::new(&frame);
         reader.i32().expect("a correlation id");
         if R::KEY.response_header_version(version) == 1 {

@@ -17,6 +17,8 @@ keys! {
     "ringlog.durability": String = "sync", OneOf(&["interval", "none", "sync"]), ClusterWide, Acts;
     /// Size of one shard's journal; recovery reads at most this much.
     "ringlog.journal.bytes": Bytes = "256MiB", AtLeast(16_777_216), ReadOnly, Acts;
+    /// What a line of the log looks like: `text` for people, `json` for programs.
+    "ringlog.log.format": String = "text", OneOf(&["json", "text"]), ReadOnly, Acts;
     /// Memory of the whole broker; `auto` follows the machine or its container.
     "ringlog.memory": Bytes = "auto", AutoOrBytes(67_108_864), ReadOnly, Acts;
     /// Where metrics go that clients push: `log`; with `off` clients are not told that they could.
