@@ -29,7 +29,7 @@ pub(crate) struct Checkpointing {
     not_before: Nanos,
     /// First sequence that the last checkpoint left to the journal.
     last_cut: u64,
-    /// Partitions that the checkpoint under way tells the names of.
+    /// Partitions of this store that the checkpoint under way tells of.
     named: Vec<PartitionKey>,
 }
 
@@ -62,7 +62,9 @@ impl Store {
         if self.checkpointing.is_idle() && self.clock >= self.checkpointing.not_before {
             let everything = self.commit.first_uncommitted(self.next_sequence);
             let full = self.commit.is_blocked() && !self.journal.is_starved() && !self.journal.is_making_file();
-            if full || self.commit.direct_bytes >= self.config.direct_bytes_per_checkpoint {
+            if self.handovers.want_checkpoint() {
+                self.begin_checkpoint(0);
+            } else if full || self.commit.direct_bytes >= self.config.direct_bytes_per_checkpoint {
                 self.begin_checkpoint(everything);
             } else if let Some(cut) = self.journal.cut_wanted() {
                 self.begin_checkpoint(cut.min(everything));
@@ -111,6 +113,8 @@ impl Store {
             self.checkpointing.named.push(partition.key);
         }
         partitions.extend(self.recovered.values().cloned());
+        self.checkpointing.named.extend(self.recovered.keys());
+        partitions.extend(self.handovers.released.values().cloned());
         let removed = self.removed_keys.iter().copied().collect();
         let checkpoint = Checkpoint { generation: self.generation, cut, drained_generation: 0, removed, partitions };
         let dir = self.journal.dir();
@@ -133,6 +137,7 @@ impl Store {
         let named = std::mem::take(&mut self.checkpointing.named);
         match result {
             Ok(()) => {
+                self.tell_adopted(&named);
                 for key in named {
                     if let Some(id) = self.by_key.get(&key).copied() {
                         self.known(id).journal_knows_name = true;
@@ -159,7 +164,7 @@ impl Store {
 }
 
 /// What the checkpoint says of a partition: only what is durable in its segments.
-fn state_of(partition: &Partition) -> PartitionState {
+pub(super) fn state_of(partition: &Partition) -> PartitionState {
     let durable = partition.normal(partition.durable);
     let mut producers = partition.producers.clone();
     producers.trim_end(durable.offset);
