@@ -376,7 +376,7 @@ pub enum StoreEvent {
     },
     /// A partition has left this store, or stays because it could not be brought into its segments.
     Released {
-        /// Which it was; the id may be given to another partition now, if it has left.
+        /// Which it is, or was.
         partition: PartitionId,
         /// What the store that takes it over has to know.
         result: Result<Handover, IoErrorKind>,

@@ -6,8 +6,8 @@ use ringlog_net::error::ErrorCode;
 
 use crate::config_resource::{Named, ResourceError, named};
 use crate::controller::decide;
-use crate::logging;
 use crate::shard::Shard;
+use crate::{logging, resize};
 
 /// Why a resource is not changed: the code, and words for people.
 pub(crate) type Failure = (ErrorCode, String);
@@ -20,7 +20,8 @@ pub(crate) enum Asked {
     Loggers(Vec<Alteration>),
 }
 
-/// Has the controller change every resource that was understood, and loggers change their levels. Answers code and words
+/// Has the controller change every resource that was understood, and loggers change their levels. Another number of shards is
+/// in use when this answers. Answers code and words
 /// in the order of the request.
 pub(crate) async fn alter(
     shard: &Shard,
@@ -34,8 +35,15 @@ pub(crate) async fn alter(
         Asked::Loggers(_) => None,
     });
     let of_cluster: Vec<_> = of_cluster.collect();
+    let changes_shards = !validate_only
+        && of_cluster
+            .iter()
+            .any(|changes: &AlterConfigs| changes.alterations.iter().any(|one| one.key == "ringlog.shards"));
     let of_loggers = asked.iter().flatten().filter(|asked| matches!(asked, Asked::Loggers(_))).count();
     let decided = decide(shard, move |metadata, _| metadata.alter_configs(&of_cluster, mode, intent)).await;
+    if changes_shards && decided.is_ok() {
+        resize::settled(shard).await;
+    }
     let mut decided = decided.map(Vec::into_iter);
     let mut told = Vec::with_capacity(asked.len());
     for asked in asked {

@@ -351,6 +351,7 @@ impl Connection {
                 CloseReason::PeerClosed
                 | CloseReason::SocketFailed(_)
                 | CloseReason::ShuttingDown
+                | CloseReason::ShardUnused
                 | CloseReason::Idle(_),
             )
             | None => {

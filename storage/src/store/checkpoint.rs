@@ -114,7 +114,8 @@ impl Store {
         }
         partitions.extend(self.recovered.values().cloned());
         self.checkpointing.named.extend(self.recovered.keys());
-        partitions.extend(self.handovers.released.values().cloned());
+        self.checkpointing.named.extend(self.handovers.released().map(|state| state.key));
+        partitions.extend(self.handovers.released().cloned());
         let removed = self.removed_keys.iter().copied().collect();
         let checkpoint = Checkpoint { generation: self.generation, cut, drained_generation: 0, removed, partitions };
         let dir = self.journal.dir();

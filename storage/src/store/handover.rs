@@ -32,7 +32,7 @@ pub(crate) struct Handovers {
     /// On their way out of this store.
     leaving: BTreeSet<PartitionId>,
     /// Let go of, and told by the checkpoints of this store as long as no other one's does.
-    pub(super) released: BTreeMap<PartitionKey, PartitionState>,
+    released: BTreeMap<PartitionKey, (PartitionId, PartitionState)>,
     /// Taken over, and not in a checkpoint of this store yet.
     adopted: BTreeSet<PartitionKey>,
 }
@@ -41,6 +41,11 @@ impl Handovers {
     /// Whether a checkpoint is to be written for their sake.
     pub(super) fn want_checkpoint(&self) -> bool {
         !self.adopted.is_empty()
+    }
+
+    /// What the checkpoints of this store tell although it has let go of it.
+    pub(super) fn released(&self) -> impl Iterator<Item = &PartitionState> {
+        self.released.values().map(|(_, state)| state)
     }
 
     /// Whether the journal or a checkpoint of this store may tell the name of a partition that it has taken up.
@@ -71,15 +76,20 @@ impl Store {
         let key = state.key;
         assert!(!self.by_key.contains_key(&key), "a partition is in one store at a time");
         // From an earlier time here, which the store that gives it has taken over.
-        self.handovers.released.remove(&key);
+        self.forget_released(key);
         self.handovers.adopted.insert(key);
         self.recovered.insert(key, state);
         self.stirred = true;
     }
 
-    /// Another store's checkpoint tells of a partition that this one has let go of.
+    /// Another store's checkpoint tells of a partition that this one has let go of. Its id may be another one's from now on.
     pub fn forget_released(&mut self, key: PartitionKey) {
-        self.handovers.released.remove(&key);
+        self.free.extend(self.handovers.released.remove(&key).map(|(id, _)| id));
+    }
+
+    /// Whether the partition has left this store, with everything that was appended to it committed, and is not forgotten.
+    pub fn has_released(&self, id: PartitionId) -> bool {
+        !self.handovers.released.is_empty() && self.handovers.released.values().any(|(released, _)| *released == id)
     }
 
     /// Takes partitions further on their way out.
@@ -120,8 +130,7 @@ impl Store {
         if partition.unwritten_noted {
             self.writeback.forget_unwritten(id);
         }
-        self.free.push(id);
-        self.handovers.released.insert(state.key, state.clone());
+        self.handovers.released.insert(state.key, (id, state.clone()));
         self.end_release(id, Ok(Handover(state)));
     }
 

@@ -171,6 +171,19 @@ pub(crate) fn expire(state: &mut State, now: Nanos, wall_clock: Millis) {
     }
 }
 
+/// What waits for room in this partition never gets any here: the partition leaves the shard.
+pub(crate) fn refuse_deferred(state: &mut State, key: PartitionKey, wall_clock: Millis) {
+    for deferred in std::mem::take(&mut state.deferred.0) {
+        if deferred.item.key != key {
+            state.deferred.0.push_back(deferred);
+            continue;
+        }
+        note_refused(state, &deferred.item, wall_clock);
+        deferred.request.entries.borrow_mut()[deferred.index] = Entry::Failed(ErrorCode::NotLeaderOrFollower.into());
+        deferred.request.count.settle_one();
+    }
+}
+
 /// What comes next of the batch's producer must not take its place.
 fn note_refused(state: &mut State, item: &AppendItem, wall_clock: Millis) {
     let Some(id) = state.table.id(item.key) else { return };
@@ -265,11 +278,13 @@ fn outcome(state: &State, entry: Entry, uncommitted: ErrorCode) -> AppendOutcome
         Entry::Deferred => unreachable!("a deferred batch counts as open"),
         Entry::Failed(failure) => Err(failure),
         Entry::Appended(id, appended) => {
-            let Some(offsets) = state.store.partition(id) else {
-                return Err(ErrorCode::UnknownTopicOrPartition.into());
-            };
-            if !appended.committed && offsets.high_watermark <= appended.last_offset {
-                return Err(uncommitted.into());
+            match state.store.partition(id) {
+                Some(offsets) if !appended.committed && offsets.high_watermark <= appended.last_offset => {
+                    return Err(uncommitted.into());
+                }
+                // All that a partition had is committed when it leaves the shard.
+                None if !state.store.has_released(id) => return Err(ErrorCode::UnknownTopicOrPartition.into()),
+                _ => {}
             }
             let Appended { base_offset, log_append_time, log_start, .. } = appended;
             Ok(Committed { base_offset, log_append_time, log_start })

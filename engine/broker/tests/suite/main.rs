@@ -11,6 +11,7 @@ mod groups;
 mod long_texts;
 mod memory;
 mod quotas;
+mod resizing;
 mod telemetry;
 mod timeouts;
 
