@@ -6,6 +6,7 @@ use ringlog_net::error::ErrorCode;
 
 use crate::config_resource::{Named, ResourceError, named};
 use crate::controller::decide;
+use crate::resize::SHARDS_KEY;
 use crate::shard::Shard;
 use crate::{logging, resize};
 
@@ -36,9 +37,7 @@ pub(crate) async fn alter(
     });
     let of_cluster: Vec<_> = of_cluster.collect();
     let changes_shards = !validate_only
-        && of_cluster
-            .iter()
-            .any(|changes: &AlterConfigs| changes.alterations.iter().any(|one| one.key == "ringlog.shards"));
+        && of_cluster.iter().any(|changes: &AlterConfigs| changes.alterations.iter().any(|one| one.key == SHARDS_KEY));
     let of_loggers = asked.iter().flatten().filter(|asked| matches!(asked, Asked::Loggers(_))).count();
     let decided = decide(shard, move |metadata, _| metadata.alter_configs(&of_cluster, mode, intent)).await;
     if changes_shards && decided.is_ok() {
@@ -85,7 +84,22 @@ pub(crate) fn asked(
         resource => Ok(resource),
     });
     match resource.map_err(|error| (error.code(), error.to_string()))? {
-        Named::Cluster(resource) => Ok(Asked::Cluster(AlterConfigs { resource, alterations })),
+        Named::Cluster(resource) => {
+            check_shards(shard, &alterations)?;
+            Ok(Asked::Cluster(AlterConfigs { resource, alterations }))
+        }
         Named::Loggers(_) => Ok(Asked::Loggers(alterations)),
     }
+}
+
+/// A broker cannot have more shards in use than it has.
+fn check_shards(shard: &Shard, alterations: &[Alteration]) -> Result<(), Failure> {
+    let asked = alterations.iter().filter(|alteration| alteration.key == SHARDS_KEY);
+    let asked = asked.filter_map(|alteration| alteration.value.as_deref()?.trim().parse::<usize>().ok());
+    let Some(asked) = asked.max().filter(|asked| *asked > shard.count()) else { return Ok(()) };
+    let there = shard.count();
+    Err((
+        ErrorCode::InvalidConfig,
+        format!("{SHARDS_KEY}={asked}: expected 0 to {there}; this broker has {there} shards (ringlog.cores)"),
+    ))
 }

@@ -21,6 +21,8 @@ use crate::moves;
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 
+/// How many shards are to be in use.
+pub(crate) const SHARDS_KEY: &str = "ringlog.shards";
 /// Partitions that move at a time.
 const MOVED_AT_ONCE_MAX: usize = 64;
 /// How long requests for them may wait: a disk that brings nothing to its end in this time keeps its partitions where they
@@ -58,7 +60,7 @@ pub(crate) async fn settled(shard: &Shard) {
 /// What the configuration says, as far as there are shards.
 fn wanted(shard: &Shard) -> u16 {
     let (settings, image) = (shard.settings(), shard.with(|state| Arc::clone(&state.image)));
-    let wanted = image.layers(settings.broker.node_id, &settings.fixed).integer("ringlog.shards");
+    let wanted = image.layers(settings.broker.node_id, &settings.fixed).integer(SHARDS_KEY);
     let shards = u16::try_from(shard.count()).expect("there are fewer shards than cores can be numbered");
     u16::try_from(wanted).ok().filter(|wanted| *wanted > 0).map_or(shards, |wanted| wanted.min(shards))
 }
