@@ -9,7 +9,7 @@ use ringlog_storage::answer::PartitionId;
 use ringlog_storage::io::IoErrorKind;
 
 use crate::group;
-use crate::partition::append::refuse_deferred;
+use crate::partition::append::{note_gone, refuse_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
@@ -92,6 +92,7 @@ pub(crate) fn released(state: &mut State, id: PartitionId, result: Result<Handov
         && state.moves.leaving.remove(&id)
     {
         state.table.remove(id);
+        note_gone(state, id);
         state.moves.left.push(handover);
         state.moves.count.settle_one();
     }

@@ -62,12 +62,12 @@ impl Store {
         if self.checkpointing.is_idle() && self.clock >= self.checkpointing.not_before {
             let everything = self.commit.first_uncommitted(self.next_sequence);
             let full = self.commit.is_blocked() && !self.journal.is_starved() && !self.journal.is_making_file();
-            if self.handovers.want_checkpoint() {
-                self.begin_checkpoint(0);
-            } else if full || self.commit.direct_bytes >= self.config.direct_bytes_per_checkpoint {
+            if full || self.commit.direct_bytes >= self.config.direct_bytes_per_checkpoint {
                 self.begin_checkpoint(everything);
             } else if let Some(cut) = self.journal.cut_wanted() {
                 self.begin_checkpoint(cut.min(everything));
+            } else if self.handovers.want_checkpoint() {
+                self.begin_checkpoint(0);
             }
         }
         if let State::Flushing(cut) = self.checkpointing.state {
@@ -83,7 +83,7 @@ impl Store {
 
     /// When a checkpoint that is wanted may be tried again.
     pub(super) fn checkpoint_deadline(&self) -> Option<Nanos> {
-        let wanted = self.commit.is_blocked() || self.phase == Phase::Closing;
+        let wanted = self.commit.is_blocked() || self.phase == Phase::Closing || self.handovers.want_checkpoint();
         let later = self.checkpointing.not_before > self.clock;
         (wanted && later && self.checkpointing.is_idle()).then_some(self.checkpointing.not_before)
     }
@@ -116,7 +116,8 @@ impl Store {
         self.checkpointing.named.extend(self.recovered.keys());
         self.checkpointing.named.extend(self.handovers.released().map(|state| state.key));
         partitions.extend(self.handovers.released().cloned());
-        let removed = self.removed_keys.iter().copied().collect();
+        let removed: Vec<_> = self.removed_keys.iter().copied().collect();
+        self.checkpointing.named.extend(&removed);
         let checkpoint = Checkpoint { generation: self.generation, cut, drained_generation: 0, removed, partitions };
         let dir = self.journal.dir();
         let mut script = vec![
@@ -138,7 +139,7 @@ impl Store {
         let named = std::mem::take(&mut self.checkpointing.named);
         match result {
             Ok(()) => {
-                self.tell_adopted(&named);
+                let has_told = self.tell_adopted(&named);
                 for key in named {
                     if let Some(id) = self.by_key.get(&key).copied() {
                         self.known(id).journal_knows_name = true;
@@ -146,7 +147,7 @@ impl Store {
                 }
                 self.journal.release_before(cut, self.next_sequence);
                 self.commit.unblock();
-                if cut <= self.checkpointing.last_cut {
+                if cut <= self.checkpointing.last_cut && !has_told {
                     // A fenced partition keeps its records in the journal: no use in trying again at once.
                     self.checkpointing.not_before = wait;
                 }

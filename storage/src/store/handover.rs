@@ -87,11 +87,6 @@ impl Store {
         self.free.extend(self.handovers.released.remove(&key).map(|(id, _)| id));
     }
 
-    /// Whether the partition has left this store, with everything that was appended to it committed, and is not forgotten.
-    pub fn has_released(&self, id: PartitionId) -> bool {
-        !self.handovers.released.is_empty() && self.handovers.released.values().any(|(released, _)| *released == id)
-    }
-
     /// Takes partitions further on their way out.
     pub(super) fn advance_handovers(&mut self) {
         if self.handovers.leaving.is_empty() {
@@ -139,11 +134,13 @@ impl Store {
         self.events.push_back(StoreEvent::Released { partition: id, result });
     }
 
-    /// A checkpoint tells of these partitions.
-    pub(super) fn tell_adopted(&mut self, told: &[PartitionKey]) {
+    /// A checkpoint tells of these partitions, or that they are removed. Answers whether one of them was taken over.
+    pub(super) fn tell_adopted(&mut self, told: &[PartitionKey]) -> bool {
+        let before = self.events.len();
         for key in told.iter().filter(|key| self.handovers.adopted.remove(key)) {
             self.events.push_back(StoreEvent::Adopted { key: *key });
         }
+        self.events.len() > before
     }
 }
 

@@ -44,6 +44,13 @@ pub(crate) struct Committed {
     pub log_start: Offset,
 }
 
+impl From<Appended> for Committed {
+    fn from(appended: Appended) -> Self {
+        let Appended { base_offset, log_append_time, log_start, .. } = appended;
+        Self { base_offset, log_append_time, log_start }
+    }
+}
+
 /// Why a batch was not appended, or may not be kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct AppendFailure {
@@ -82,6 +89,8 @@ enum Entry {
     Deferred,
     Failed(AppendFailure),
     Appended(PartitionId, Appended),
+    /// It is committed, and its partition has gone to another shard.
+    Gone(Appended),
 }
 
 /// Batches for which the store had no room, in the order of their arrival; what arrives later waits behind them. Their
@@ -168,6 +177,19 @@ pub(crate) fn expire(state: &mut State, now: Nanos, wall_clock: Millis) {
         }
         note_refused(state, &deferred.item, wall_clock);
         deferred.request.entries.borrow_mut()[deferred.index] = Entry::Failed(ErrorCode::RequestTimedOut.into());
+    }
+}
+
+/// A partition has gone to another shard, with everything committed: requests that wait for batches of others too know that.
+pub(crate) fn note_gone(state: &State, id: PartitionId) {
+    for (_, request) in &state.appends.0 {
+        for entry in request.entries.borrow_mut().iter_mut() {
+            if let Entry::Appended(of, appended) = entry
+                && *of == id
+            {
+                *entry = Entry::Gone(*appended);
+            }
+        }
     }
 }
 
@@ -277,17 +299,15 @@ fn outcome(state: &State, entry: Entry, uncommitted: ErrorCode) -> AppendOutcome
     match entry {
         Entry::Deferred => unreachable!("a deferred batch counts as open"),
         Entry::Failed(failure) => Err(failure),
+        Entry::Gone(appended) => Ok(appended.into()),
         Entry::Appended(id, appended) => {
-            match state.store.partition(id) {
-                Some(offsets) if !appended.committed && offsets.high_watermark <= appended.last_offset => {
-                    return Err(uncommitted.into());
-                }
-                // All that a partition had is committed when it leaves the shard.
-                None if !state.store.has_released(id) => return Err(ErrorCode::UnknownTopicOrPartition.into()),
-                _ => {}
+            let Some(offsets) = state.store.partition(id) else {
+                return Err(ErrorCode::UnknownTopicOrPartition.into());
+            };
+            if !appended.committed && offsets.high_watermark <= appended.last_offset {
+                return Err(uncommitted.into());
             }
-            let Appended { base_offset, log_append_time, log_start, .. } = appended;
-            Ok(Committed { base_offset, log_append_time, log_start })
+            Ok(appended.into())
         }
     }
 }
