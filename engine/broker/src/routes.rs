@@ -107,3 +107,45 @@ impl Routes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringlog_storage::types::{PartitionIndex, Uuid};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    const KEY: PartitionKey = PartitionKey { topic_id: Uuid::from_u128(7), partition: PartitionIndex::new(0) };
+
+    fn holding() -> Arc<Placement> {
+        let mut placement = Placement::new(2);
+        placement.hold([KEY]);
+        Arc::new(placement)
+    }
+
+    #[test]
+    fn a_request_for_a_partition_on_its_way_waits_until_it_has_moved() {
+        let (routes, mut context) = (Routes::new(2), Context::from_waker(Waker::noop()));
+        assert!(pin!(routes.change(holding())).poll(&mut context).is_ready());
+        let mut waits = pin!(routes.begin(|placement| placement.is_held(KEY)));
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        let other = PartitionKey { partition: PartitionIndex::new(1), ..KEY };
+        assert!(pin!(routes.begin(|placement| placement.is_held(other))).poll(&mut context).is_ready());
+        assert!(pin!(routes.change(Arc::new(Placement::new(3)))).poll(&mut context).is_ready());
+        assert!(waits.poll(&mut context).is_ready());
+        assert_eq!(routes.placement().in_use(), 3);
+    }
+
+    #[test]
+    fn a_placement_is_in_force_when_what_was_sent_by_the_one_before_is_in_its_place() {
+        let (routes, mut context) = (Routes::new(2), Context::from_waker(Waker::noop()));
+        let Poll::Ready(before) = pin!(routes.begin(|_| false)).poll(&mut context) else { panic!("nothing is held") };
+        let mut change = pin!(routes.change(holding()));
+        assert!(change.as_mut().poll(&mut context).is_pending());
+        // What is sent by the new one is not waited for.
+        let Poll::Ready(after) = pin!(routes.begin(|_| false)).poll(&mut context) else { panic!("it holds another") };
+        drop(before);
+        assert!(change.poll(&mut context).is_ready());
+        drop(after);
+    }
+}
