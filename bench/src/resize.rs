@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
+use ringlog_net::messages::ApiKey;
 use ringlog_net::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
-use ringlog_net::messages::ApiKey;
 use ringlog_reactor::Instant;
 use ringlog_storage::batch::{BatchBuilder, Record};
 use ringlog_storage::types::{Millis, Uuid};
