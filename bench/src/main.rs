@@ -27,6 +27,7 @@ mod ranges;
 mod reactor;
 mod report;
 mod requests;
+mod resize;
 mod scene;
 mod size;
 mod usage;
@@ -134,6 +135,8 @@ enum Command {
     Compare(compare::Arguments),
     /// The same work on one core, two, and so on.
     Cores(cores::Arguments),
+    /// Latencies while the number of shards changes.
+    Resize(resize::Arguments),
     /// The reactor alone, on both backends, beside glommio: echo and durable append.
     Reactor(reactor::Arguments),
     /// The servers of `reactor`.
@@ -174,7 +177,7 @@ fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
         Command::Gate(arguments) => return gate::run(&setup, arguments),
         Command::Machine | Command::Size => {}
         // With many cores, the load shares one where there is no other.
-        Command::Cores(_) => setup.check_cores()?,
+        Command::Cores(_) | Command::Resize(_) => setup.check_cores()?,
         _ => setup.check_cores_apart()?,
     }
     let facts = machine::Facts::read(&broker::folder(&setup)?)?;
@@ -195,6 +198,7 @@ fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
         Command::Groups(arguments) => groups::run(&setup, arguments),
         Command::Load(arguments) => workload::run(&setup, &arguments, &facts),
         Command::Cores(arguments) => cores::run(&setup, &arguments, &facts),
+        Command::Resize(arguments) => resize::run(&setup, &arguments),
         Command::Compare(arguments) => compare::run(&setup, &arguments, &facts),
         Command::Reactor(arguments) => reactor::run(&setup, &arguments),
         Command::Gate(_) | Command::Scene(_) | Command::ReactorServe(_) | Command::CleanUp => {

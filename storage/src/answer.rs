@@ -4,6 +4,8 @@ use ringlog_buffer::Slice;
 
 use crate::batch::{BatchHeader, BatchView, HEADER_BYTES, Produced};
 use crate::io::IoErrorKind;
+use crate::journal::format::PartitionKey;
+use crate::store::Handover;
 use crate::types::{LeaderEpoch, Millis, Offset, ProducerEpoch, ProducerId, Sequence};
 
 /// A partition within its store; given by `create_partition` and reused after `remove_partition`.
@@ -371,6 +373,18 @@ pub enum StoreEvent {
     Removed {
         /// Which it was; the id may be given to another partition now.
         partition: PartitionId,
+    },
+    /// A partition has left this store, or stays because it could not be brought into its segments.
+    Released {
+        /// Which it is, or was.
+        partition: PartitionId,
+        /// What the store that takes it over has to know.
+        result: Result<Handover, IoErrorKind>,
+    },
+    /// A checkpoint of this store tells of a partition that it has taken over: the one that let go of it may forget it.
+    Adopted {
+        /// Which.
+        key: PartitionKey,
     },
     /// `shutdown` is complete. On a sound disk everything is in its segment, the journal is empty, the checkpoint is clean;
     /// on one that has failed or is full nothing is under way any more, and the next start recovers.

@@ -30,4 +30,4 @@ pub mod types;
 pub use journal::format::PartitionKey;
 pub use log::partition::RotRange;
 pub use recovery::{Recovered, RecoveredShard, Recovery, RecoveryError, RecoveryNews};
-pub use store::{Maintained, Store};
+pub use store::{Handover, Maintained, Store};

@@ -4,6 +4,7 @@
 //! there once, in order, byte for byte; what was not may be there, as long as nothing before it is missing.
 
 mod faults;
+mod handovers;
 mod model;
 mod removals;
 
@@ -479,6 +480,10 @@ fn live(seed: u64, shape: Shape) {
 
 fn work(world: &mut World, shards: u16) {
     let partition = u32::try_from(world.dice.below(u64::from(world.shape.partitions))).expect("small");
+    work_on(world, shards, partition);
+}
+
+fn work_on(world: &mut World, shards: u16, partition: u32) {
     match world.dice.below(20) {
         0..=5 => {
             let bytes = match world.dice.below(12) {

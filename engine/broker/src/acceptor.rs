@@ -4,11 +4,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use ringlog_cluster::config::BrokerConfig;
+use ringlog_net::conn::CloseReason;
+use ringlog_net::header::ServedApis;
 use ringlog_reactor::{ListenOptions, Listener, Reactor};
 
 use crate::clock::Clock;
@@ -27,6 +31,10 @@ const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// `EMFILE` and `ENFILE`: this process, or the whole machine, has too many open files.
 pub(crate) const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
+
+/// Connections of a shard that is taken out of use which end at a time, and the time from some to the next.
+const LEFT_AT_ONCE_MAX: usize = 64;
+const LEAVE_PAUSE: Duration = Duration::from_millis(5);
 
 /// The connections of one shard.
 #[derive(Debug, Default)]
@@ -68,20 +76,55 @@ pub(crate) async fn listen(reactor: &Reactor, config: &BrokerConfig, address: So
     reactor.listen(address, ListenOptions { reuse_port: true, backlog }).await
 }
 
-/// Accepts until the shard stops.
+/// Accepts while the shard is in use, until it stops. Other shards listen on the port, so it is not lost meanwhile.
 pub(crate) async fn accept(shard: Shard, listener: Listener, index: usize, connections: Rc<Connections>) {
-    let apis = Arc::new(served_apis());
+    let (apis, address) = (Arc::new(served_apis()), listener.local_addr());
+    let mut listener = Some(listener);
     loop {
-        match listener.accept().await {
+        match listener {
+            Some(open) => accept_while_in_use(&shard, &open, index, &apis, &connections).await,
+            None => shard.reactor().sleep(ACCEPT_PAUSE).await,
+        }
+        shard.until_used(true).await;
+        if shard.with(|state| state.stopping) {
+            return;
+        }
+        listener = match listen(shard.reactor(), &shard.settings().broker, address).await {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                repeated!(
+                    shard.lines(),
+                    AcceptFailed,
+                    "ports that could not be listened on",
+                    ERROR,
+                    "listening on {address} again failed and is tried again: {error}"
+                );
+                None
+            }
+        };
+    }
+}
+
+async fn accept_while_in_use(
+    shard: &Shard,
+    listener: &Listener,
+    index: usize,
+    apis: &Arc<ServedApis>,
+    connections: &Connections,
+) {
+    loop {
+        let (accepted, unused) = (pin!(listener.accept()), pin!(shard.until_used(false)));
+        let Either::Left((accepted, _)) = select(accepted, unused).await else { return };
+        match accepted {
             Ok((socket, peer)) => {
                 if shard.with(|state| state.stopping) {
                     return;
                 }
-                let connection = Connection::start(&shard, socket, peer, index, Arc::clone(&apis));
+                let connection = Connection::start(shard, socket, peer, index, Arc::clone(apis));
                 connections.insert(&connection);
             }
             Err(error) => {
-                accept_failed(&shard, &error);
+                accept_failed(shard, &error);
                 shard.reactor().sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -103,6 +146,23 @@ fn accept_failed(shard: &Shard, error: &io::Error) {
         ERROR,
         "accepting a connection failed and is tried again: {error}{remedy}"
     );
+}
+
+/// Ends the connections of a shard that is taken out of use, some at a time, each when its requests are answered: their
+/// clients come back to other shards.
+pub(crate) async fn leave(shard: Shard, connections: Rc<Connections>) {
+    loop {
+        shard.until_used(false).await;
+        let live = connections.live();
+        if live.is_empty() {
+            shard.until_used(true).await;
+            continue;
+        }
+        for connection in live.iter().take(LEFT_AT_ONCE_MAX) {
+            connection.close(CloseReason::ShardUnused);
+        }
+        shard.reactor().sleep(LEAVE_PAUSE).await;
+    }
 }
 
 /// Looks at everything that time changes: closes connections whose time has come, tells what the log has left out, and whether

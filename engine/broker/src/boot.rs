@@ -33,7 +33,7 @@ use crate::random::random_id;
 use crate::settings::{Settings, StoreSizes};
 use crate::shard::Shard;
 use crate::state::State;
-use crate::{group, jobs, mesh_loop};
+use crate::{group, jobs, mesh_loop, resize};
 
 /// Told the addresses that clients are served at.
 pub type OnListening = Arc<dyn Fn(&[SocketAddr]) + Send + Sync>;
@@ -179,6 +179,7 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     for other in 1..mesh.shards() {
         shard.post(other, Message::Serve);
     }
+    reactor.spawn(resize::follow(shard.clone()));
     shard.serving().ring();
     (start.on_listening)(&addresses);
     let signal = reactor.clone();
@@ -258,6 +259,7 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
         reactor.spawn(acceptor::accept(shard.clone(), listener, index, Rc::clone(&connections)));
     }
     reactor.spawn(acceptor::watch(shard.clone(), listener_count, Rc::clone(&connections)));
+    reactor.spawn(acceptor::leave(shard.clone(), Rc::clone(&connections)));
     reactor.spawn(group::run_timers(shard.clone()));
     reactor.spawn(jobs::maintain(shard.clone()));
     reactor.spawn(jobs::expire_appends(shard.clone()));

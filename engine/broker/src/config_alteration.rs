@@ -6,8 +6,9 @@ use ringlog_net::error::ErrorCode;
 
 use crate::config_resource::{Named, ResourceError, named};
 use crate::controller::decide;
-use crate::logging;
+use crate::resize::SHARDS_KEY;
 use crate::shard::Shard;
+use crate::{logging, resize};
 
 /// Why a resource is not changed: the code, and words for people.
 pub(crate) type Failure = (ErrorCode, String);
@@ -20,7 +21,8 @@ pub(crate) enum Asked {
     Loggers(Vec<Alteration>),
 }
 
-/// Has the controller change every resource that was understood, and loggers change their levels. Answers code and words
+/// Has the controller change every resource that was understood, and loggers change their levels. Another number of shards is
+/// in use when this answers. Answers code and words
 /// in the order of the request.
 pub(crate) async fn alter(
     shard: &Shard,
@@ -34,8 +36,13 @@ pub(crate) async fn alter(
         Asked::Loggers(_) => None,
     });
     let of_cluster: Vec<_> = of_cluster.collect();
+    let changes_shards = !validate_only
+        && of_cluster.iter().any(|changes: &AlterConfigs| changes.alterations.iter().any(|one| one.key == SHARDS_KEY));
     let of_loggers = asked.iter().flatten().filter(|asked| matches!(asked, Asked::Loggers(_))).count();
     let decided = decide(shard, move |metadata, _| metadata.alter_configs(&of_cluster, mode, intent)).await;
+    if changes_shards && decided.is_ok() {
+        resize::settled(shard).await;
+    }
     let mut decided = decided.map(Vec::into_iter);
     let mut told = Vec::with_capacity(asked.len());
     for asked in asked {
@@ -77,7 +84,22 @@ pub(crate) fn asked(
         resource => Ok(resource),
     });
     match resource.map_err(|error| (error.code(), error.to_string()))? {
-        Named::Cluster(resource) => Ok(Asked::Cluster(AlterConfigs { resource, alterations })),
+        Named::Cluster(resource) => {
+            check_shards(shard, &alterations)?;
+            Ok(Asked::Cluster(AlterConfigs { resource, alterations }))
+        }
         Named::Loggers(_) => Ok(Asked::Loggers(alterations)),
     }
+}
+
+/// A broker cannot have more shards in use than it has.
+fn check_shards(shard: &Shard, alterations: &[Alteration]) -> Result<(), Failure> {
+    let asked = alterations.iter().filter(|alteration| alteration.key == SHARDS_KEY);
+    let asked = asked.filter_map(|alteration| alteration.value.as_deref()?.trim().parse::<usize>().ok());
+    let Some(asked) = asked.max().filter(|asked| *asked > shard.count()) else { return Ok(()) };
+    let there = shard.count();
+    Err((
+        ErrorCode::InvalidConfig,
+        format!("{SHARDS_KEY}={asked}: expected 0 to {there}; this broker has {there} shards (ringlog.cores)"),
+    ))
 }

@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -236,11 +237,47 @@ pub(crate) struct Publications {
     bell: Event,
     /// The offset of the image that every shard has.
     in_force: Cell<Offset>,
+    /// Whose turn it is to change what shards open and close: the publisher's, or of who moves partitions.
+    turns: Turns,
+}
+
+/// At most one has its turn; others wait in line.
+#[derive(Debug, Default)]
+struct Turns {
+    is_taken: Cell<bool>,
+    line: RefCell<VecDeque<oneshot::Sender<()>>>,
+}
+
+/// It is somebody's turn for as long as this is kept.
+pub(crate) struct Turn<'a>(&'a Turns);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.is_taken.set(false);
+        // Who gave up waiting does not take it.
+        while let Some(next) = self.0.line.borrow_mut().pop_front()
+            && next.send(()).is_err()
+        {}
+    }
+}
+
+impl Publications {
+    /// Waits until nobody changes what shards open and close.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        while self.turns.is_taken.replace(true) {
+            let (sender, left) = oneshot::channel();
+            self.turns.line.borrow_mut().push_back(sender);
+            // Either way it looks again.
+            let _ = left.await;
+        }
+        Turn(&self.turns)
+    }
 }
 
 impl Default for Publications {
     fn default() -> Self {
-        Self { waiting: RefCell::default(), bell: Event::default(), in_force: Cell::new(Offset::UNKNOWN) }
+        let (waiting, bell, turns) = (RefCell::default(), Event::default(), Turns::default());
+        Self { waiting, bell, in_force: Cell::new(Offset::UNKNOWN), turns }
     }
 }
 
@@ -254,11 +291,15 @@ async fn publish(publications: &Publications, image: Arc<Image>) {
 
 /// Has the image that the broker starts with put in force everywhere.
 pub(crate) async fn publish_first(shard: &Shard, image: Arc<Image>) {
-    let publications = shard.with(|state| {
+    publish(&publications(shard), image).await;
+}
+
+/// What puts images in force. On shard 0 only.
+pub(crate) fn publications(shard: &Shard) -> Rc<Publications> {
+    shard.with(|state| {
         let controller = state.controller.as_ref().expect("shard 0 has the controller");
         Rc::clone(&controller.publications)
-    });
-    publish(&publications, image).await;
+    })
 }
 
 /// Puts images in force, one after the other. Of those that wait, the newest is enough: it has what the others have.
@@ -267,7 +308,9 @@ async fn run_publisher(shard: Shard, publications: Rc<Publications>) {
         publications.bell.wait().await;
         let waiting = publications.waiting.take();
         let Some(newest) = waiting.iter().map(|(image, _)| image).max_by_key(|image| image.offset()) else { continue };
+        let turn = publications.turn().await;
         put_in_force(&shard, newest).await;
+        drop(turn);
         publications.in_force.set(newest.offset());
         for (_, sender) in waiting {
             // Who asked may have given up.
@@ -293,7 +336,11 @@ async fn put_in_force(shard: &Shard, image: &Arc<Image>) {
 }
 
 /// Has every shard do something, this one included, and waits for all of them. Answers what this one and the others did.
-async fn everywhere<T>(shard: &Shard, call: impl Fn() -> Call, here: impl Future<Output = T>) -> (T, Vec<Reply>) {
+pub(crate) async fn everywhere<T>(
+    shard: &Shard,
+    call: impl Fn() -> Call,
+    here: impl Future<Output = T>,
+) -> (T, Vec<Reply>) {
     let mut calls = Vec::with_capacity(shard.count());
     for other in 1..shard.count() {
         calls.push(shard.call(other, call()).await);

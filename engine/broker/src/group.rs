@@ -106,6 +106,7 @@ pub(crate) async fn ask_all(shard: &Shard, caller: &Caller, request: &GroupReque
 }
 
 async fn ask_coordinator(shard: &Shard, log: PartitionKey, caller: Caller, request: GroupRequest) -> Asked {
+    let _sending = shard.begin_sending(&[log]).await;
     let owner = shard.owner(log);
     let (ticket, asked) = shard.group_waits().begin(shard.index());
     let call = GroupCall { partition: log.partition, ticket, caller, request };

@@ -6,7 +6,7 @@ use crate::message::{Call, CallId, Message, Reply};
 use crate::partition::watch::Watcher;
 use crate::partition::{append, deletion, lookup, producers, read, sizes};
 use crate::shard::Shard;
-use crate::topology;
+use crate::{moves, resize, topology};
 
 /// Takes messages in order, for ever. Each is begun at once: appends of one shard land in the order in which it sent
 /// them. What has to wait goes on in a task of its own.
@@ -21,6 +21,7 @@ pub(crate) async fn serve(shard: Shard) {
             Message::Group(call) => group::serve(&shard, *call),
             Message::GroupAnswer(answer) => shard.group_waits().answered(*answer),
             Message::Wake(watch) => shard.with(|state| state.watches.wake(watch)),
+            Message::Adopted(key) => shard.with(|state| state.store.forget_released(key)),
             Message::Unwatch(watch) => shard.with(|state| state.watched.remove(Watcher { shard: from, watch })),
         }
     }
@@ -70,6 +71,32 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
         Call::Install(image, taken) => {
             topology::install(shard, image, &taken);
             Reply::Done
+        }
+        Call::Place(placement, givers) => {
+            let placed = resize::put_in_force(shard.clone(), placement, givers);
+            later(shard, from, id, async move {
+                placed.await;
+                Reply::Done
+            });
+            return;
+        }
+        Call::Fence => Reply::Done,
+        Call::Release(keys, time_max) => {
+            let released = moves::release(shard.clone(), keys, time_max);
+            later(shard, from, id, async move { Reply::Released(released.await) });
+            return;
+        }
+        Call::Adopt(giver, handovers) => {
+            moves::adopt(shard, giver, handovers);
+            Reply::Done
+        }
+        Call::Resized => {
+            let waiting = shard.clone();
+            later(shard, from, id, async move {
+                resize::settled(&waiting).await;
+                Reply::Done
+            });
+            return;
         }
         Call::Drain => {
             shard.stopping().ring();

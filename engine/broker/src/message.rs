@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use ringlog_cluster::group::Answer;
 use ringlog_cluster::image::Image;
+use ringlog_cluster::placement::Placement;
 use ringlog_cluster::quota::Charge;
 use ringlog_net::error::ErrorCode;
+use ringlog_storage::Handover;
 use ringlog_storage::answer::PartitionOffsets;
 
 use crate::boot::Boot;
@@ -56,6 +58,8 @@ pub(crate) enum Message {
     Wake(WatchId),
     /// The fetch no longer waits.
     Unwatch(WatchId),
+    /// A checkpoint of the sender tells of a partition that the receiver has let go of.
+    Adopted(PartitionKey),
 }
 
 /// Names a call among those that one shard has under way.
@@ -92,6 +96,17 @@ pub(crate) enum Call {
     Close(Arc<Image>),
     /// Use this image from now on; the reply comes when the shard does.
     Install(Arc<Image>, Arc<TakenFolders>),
+    /// Send requests by this placement; the reply comes when those that were sent by the one before are with the shards that
+    /// are to let go of partitions.
+    Place(Arc<Placement>, Arc<[usize]>),
+    /// Answer when everything has been taken up that was sent before.
+    Fence,
+    /// Let go of partitions; the reply comes when all of them have left, or when this time is over.
+    Release(Vec<PartitionKey>, Duration),
+    /// Take partitions over from this shard.
+    Adopt(usize, Vec<Handover>),
+    /// Answer when as many shards are in use as the configuration says. Only shard 0 takes it.
+    Resized,
     /// Stop serving clients; the reply comes when their connections have ended.
     Drain,
     /// Close the store. Every shard has drained, so nobody asks it for anything any more.
@@ -125,6 +140,8 @@ pub(crate) enum Reply {
     First(Found),
     /// Of [`Call::Close`]: removed partitions whose folders are not free.
     Closed(TakenFolders),
-    /// Of [`Call::Install`], [`Call::Drain`] and [`Call::Shutdown`].
+    /// Of [`Call::Release`]: those that have left.
+    Released(Vec<Handover>),
+    /// Of calls that are answered when it is done.
     Done,
 }

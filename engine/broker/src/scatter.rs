@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use ringlog_cluster::placement::Placement;
+
 use crate::message::{Call, Reply};
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
@@ -27,6 +29,8 @@ pub(crate) async fn scatter<I, T, F>(
 where
     F: Future<Output = Vec<Result<T, ErrorCode>>>,
 {
+    let is_held = |placement: &Placement| items.iter().flatten().any(|(key, _)| placement.is_held(*key));
+    let sending = shard.begin_sending_any(is_held).await;
     let mut places = Vec::with_capacity(items.len());
     let mut groups: Vec<Vec<I>> = (0..shard.count()).map(|_| Vec::new()).collect();
     for item in items {
@@ -45,6 +49,7 @@ where
     if !mine.is_empty() {
         gathered[shard.index()] = here(mine).await.into_iter();
     }
+    drop(sending);
     for (owner, call) in calls {
         gathered[owner] = outcomes(call.reply().await).into_iter();
     }

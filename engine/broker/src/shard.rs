@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use ringlog_cluster::group::Now;
-use ringlog_cluster::placement::placement;
+use ringlog_cluster::placement::Placement;
 use ringlog_net::conn::SpareChunks;
 use ringlog_reactor::{Mesh, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
@@ -22,6 +22,7 @@ use crate::message::{Call, CallId, Message, Reply, ShardMessage};
 use crate::partition::table::PartitionKey;
 use crate::quota::Quotas;
 use crate::requests::Requests;
+use crate::routes::{Routes, Sending};
 use crate::settings::Settings;
 use crate::state::State;
 
@@ -42,10 +43,12 @@ struct Inner {
     requests: Requests,
     quotas: Quotas,
     lines: Lines,
+    routes: Routes,
     /// What there was no room for in the mesh, by destination.
     unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
     group_bell: Event,
+    resize_bell: Event,
     serving: Event,
     stopping: Event,
     drained: Event,
@@ -75,6 +78,7 @@ impl Shard {
         let answers = Answers::new(settings.answer_bytes_max);
         let quotas = Quotas::new(settings.broker.quota_windows);
         let lines = state.lines.clone();
+        let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
         Self(Rc::new(Inner {
             reactor,
             mesh,
@@ -88,9 +92,11 @@ impl Shard {
             requests: Requests::new(limits.requests),
             quotas,
             lines,
+            routes: Routes::new(shards),
             unsent,
             driver_bell: Event::default(),
             group_bell: Event::default(),
+            resize_bell: Event::default(),
             serving: Event::default(),
             stopping: Event::default(),
             drained: Event::default(),
@@ -106,6 +112,7 @@ impl Shard {
         let result = act(&mut state);
         let store_has_work = state.settle(|| self.both_clocks());
         let wakes = state.take_wakes();
+        let adopted = state.moves.take_adopted();
         let (answers, group_timers_moved) = state.groups.take_output();
         drop(state);
         if store_has_work {
@@ -116,6 +123,9 @@ impl Shard {
         }
         for watcher in wakes {
             self.post(watcher.shard, Message::Wake(watcher.watch));
+        }
+        for (from, key) in adopted {
+            self.post(from, Message::Adopted(key));
         }
         for answer in answers {
             self.post(answer.ticket.shard, Message::GroupAnswer(Box::new(answer)));
@@ -224,8 +234,32 @@ impl Shard {
 
     /// The shard that owns a partition.
     pub(crate) fn owner(&self, key: PartitionKey) -> usize {
-        let shards = u16::try_from(self.count()).expect("there are fewer shards than cores can be numbered");
-        placement(key.topic_id, key.partition, shards).index()
+        self.0.routes.owner(key)
+    }
+
+    /// Begins to send a request for these partitions to the shards that own them, once none of them is on its way from one
+    /// shard to another. What is answered is to be kept until the request has its place with all of them.
+    pub(crate) async fn begin_sending(&self, keys: &[PartitionKey]) -> Sending {
+        self.0.routes.begin(|placement| keys.iter().any(|key| placement.is_held(*key))).await
+    }
+
+    /// The same for partitions that are told only if somebody wants to know.
+    pub(crate) async fn begin_sending_any(&self, waits: impl Fn(&Placement) -> bool) -> Sending {
+        self.0.routes.begin(waits).await
+    }
+
+    /// Waits until the shard is one of those in use, or is not any more.
+    pub(crate) async fn until_used(&self, used: bool) {
+        self.0.routes.until(|placement| (self.index() < usize::from(placement.in_use())) == used).await;
+    }
+
+    /// Rings when the number of shards in use may have to change. On shard 0.
+    pub(crate) fn resize_bell(&self) -> &Event {
+        &self.0.resize_bell
+    }
+
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.0.routes
     }
 
     /// Sends a call. When this returns the call is in its place in the line to that shard; the reply comes later.
@@ -251,7 +285,8 @@ impl Shard {
             match message {
                 Message::Wake(watch) => self.0.state.borrow().watches.wake(watch),
                 Message::GroupAnswer(answer) => self.0.group_waits.answered(*answer),
-                other => unreachable!("a shard posts wakes and answers alone to itself: {other:?}"),
+                Message::Adopted(key) => self.0.state.borrow_mut().store.forget_released(key),
+                other => unreachable!("a shard posts nothing else to itself: {other:?}"),
             }
             return;
         }

@@ -23,6 +23,7 @@ use crate::group::{Coordinators, retry_stalled};
 use crate::limits::ShardLimits;
 use crate::lines::{Lines, repeated};
 use crate::logging::Logging;
+use crate::moves::{Moves, released};
 use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::deletion::Deletions;
@@ -70,6 +71,10 @@ pub(crate) struct State {
     pub(crate) auto_creating: BTreeSet<String>,
     /// The broker stops: no new connections.
     pub(crate) stopping: bool,
+    /// Partitions on their way from and to other shards.
+    pub(crate) moves: Moves,
+    /// On shard 0: who waits until as many shards are in use as the configuration says.
+    pub(crate) resize_waits: Vec<oneshot::Sender<()>>,
     /// Removed partitions whose folders are not free yet.
     removals: BTreeMap<PartitionId, Removal>,
     wakes: Vec<Watcher>,
@@ -135,6 +140,8 @@ impl State {
             telemetry: Telemetry::new(0),
             auto_creating: BTreeSet::new(),
             stopping: false,
+            moves: Moves::default(),
+            resize_waits: Vec::new(),
             removals: BTreeMap::new(),
             wakes: Vec::new(),
             closed: false,
@@ -160,6 +167,11 @@ impl State {
     /// Wakes a fetch.
     pub(crate) fn wake(&mut self, watcher: Watcher) {
         self.wakes.push(watcher);
+    }
+
+    /// Whoever waits for more of the partition looks again.
+    pub(crate) fn wake_watchers(&mut self, partition: PartitionId) {
+        self.wakes.extend(self.watched.ended(partition));
     }
 
     /// The fetches to wake because of what was handed on.
@@ -263,6 +275,8 @@ impl State {
                     waiting.settle_one();
                 }
             }
+            StoreEvent::Released { partition, result } => released(self, partition, result),
+            StoreEvent::Adopted { key } => self.moves.adopted(key),
             StoreEvent::Closed => self.closed = true,
         }
     }
@@ -321,7 +335,7 @@ impl State {
             }
         }
         self.deletions.end(partition);
-        self.wakes.extend(self.watched.ended(partition));
+        self.wake_watchers(partition);
     }
 }
 

@@ -77,12 +77,13 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
             topics_deleted(state);
         }
     });
+    shard.resize_bell().ring();
 }
 
 /// Closes the partitions of a topic that is gone. Those of other shards are not in the table.
 fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
     for (key, _) in partitions(topic) {
-        state.table.forget_unopened(key);
+        state.table.forget_unserved(key);
         if let Some(id) = state.table.id(key) {
             tell_state(topic, key, "closed");
             state.end_waits(id);
@@ -102,9 +103,7 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
     if mine.peek().is_none() {
         return;
     }
-    let settings = shard.settings();
-    let config = Arc::new(image.topic_config(&topic.name, settings.broker.node_id, &settings.fixed));
-    let log = if topic.is_internal() { internal_log_config(&config, settings) } else { log_config(&config, settings) };
+    let (config, log) = configs(shard, image, topic);
     for (key, partition) in mine {
         if let Some(id) = state.table.id(key) {
             let slot = state.table.get_mut(id).expect("every id of the table has its slot");
@@ -113,8 +112,7 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
             state.store.set_config(id, log.clone());
             continue;
         }
-        let name = TopicPartition::new(Arc::clone(&topic.name), key.partition);
-        if taken.contains(&name) {
+        if taken.contains(&TopicPartition::new(Arc::clone(&topic.name), key.partition)) {
             if state.table.note_unopened(key) {
                 tell_not_opened(
                     state,
@@ -125,19 +123,47 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
             }
             continue;
         }
-        let Some(id) = state.store.create_partition(name, key.topic_id, log.clone()) else {
-            tell_not_opened(state, topic, key, "the shard has too many partitions; run more shards, or delete topics");
-            continue;
-        };
-        state.table.forget_unopened(key);
-        let (config, leader_epoch) = (Arc::clone(&config), partition.leader_epoch);
-        tell_state(topic, key, "opened as leader");
-        let slot = Slot { key, topic: Arc::clone(&topic.name), config, leader_epoch, commits: Commits::default() };
-        state.table.insert(id, slot);
-        if *topic.name == *GROUP_TOPIC {
-            state.groups.add(key.partition, id);
-            shard.reactor().spawn(group::load(shard.clone(), key, id));
-        }
+        open_one(shard, state, topic, key, partition, (Arc::clone(&config), log.clone()));
+    }
+}
+
+/// Opens a partition that this shard has taken over from another.
+pub(crate) fn open_adopted(shard: &Shard, state: &mut State, key: PartitionKey) {
+    let image = Arc::clone(&state.image);
+    let topic = image.topic_by_id(key.topic_id).expect("no topic is deleted while its partitions move");
+    let partition = topic.partition(key.partition).expect("a topic keeps its partitions");
+    open_one(shard, state, topic, key, partition, configs(shard, &image, topic));
+}
+
+/// What the topic asks of batches, and of its logs.
+fn configs(shard: &Shard, image: &Image, topic: &TopicImage) -> (Arc<TopicConfig>, LogConfig) {
+    let settings = shard.settings();
+    let config = Arc::new(image.topic_config(&topic.name, settings.broker.node_id, &settings.fixed));
+    let log = if topic.is_internal() { internal_log_config(&config, settings) } else { log_config(&config, settings) };
+    (config, log)
+}
+
+fn open_one(
+    shard: &Shard,
+    state: &mut State,
+    topic: &TopicImage,
+    key: PartitionKey,
+    partition: &PartitionImage,
+    (config, log): (Arc<TopicConfig>, LogConfig),
+) {
+    let name = TopicPartition::new(Arc::clone(&topic.name), key.partition);
+    let Some(id) = state.store.create_partition(name, key.topic_id, log) else {
+        tell_not_opened(state, topic, key, "the shard has too many partitions; run more shards, or delete topics");
+        return;
+    };
+    state.table.forget_unserved(key);
+    tell_state(topic, key, "opened as leader");
+    let leader_epoch = partition.leader_epoch;
+    let slot = Slot { key, topic: Arc::clone(&topic.name), config, leader_epoch, commits: Commits::default() };
+    state.table.insert(id, slot);
+    if *topic.name == *GROUP_TOPIC {
+        state.groups.add(key.partition, id);
+        shard.reactor().spawn(group::load(shard.clone(), key, id));
     }
 }
 

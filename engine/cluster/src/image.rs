@@ -15,7 +15,6 @@ use imbl::OrdMap;
 use ringlog_storage::types::{BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerId, Uuid};
 
 use crate::config::{ConfigLayers, ConfigMap, Endpoint, SecurityProtocol, StaticConfig, TopicConfig};
-use crate::placement::placement;
 
 pub use changes::TopicChange;
 pub(crate) use quotas::quota_record;
@@ -289,11 +288,6 @@ impl TopicImage {
     /// The partition of this number.
     pub fn partition(&self, index: PartitionIndex) -> Option<&PartitionImage> {
         self.partitions.get(usize::try_from(index.get()).ok()?)
-    }
-
-    /// Which shard of a broker with so many shards owns the partition of this number.
-    pub fn shard(&self, index: PartitionIndex, shard_count: u16) -> ringlog_storage::types::ShardId {
-        placement(self.id, index, shard_count)
     }
 
     /// Whether it belongs to the brokers: clients are told, and cannot write to it as they please.

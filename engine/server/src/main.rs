@@ -4,6 +4,7 @@
 mod cluster;
 mod config;
 mod consume;
+mod cores;
 mod diagnostics;
 mod group;
 mod log;
@@ -37,6 +38,8 @@ enum Command {
     Config(config::Arguments),
     /// Read records from a topic.
     Consume(consume::Arguments),
+    /// Tell and change how many of a broker's cores own partitions and take connections.
+    Cores(cores::Arguments),
     /// List and describe groups, tell how far they are behind, reset their offsets, delete them.
     Group(group::Arguments),
     /// Write lines as records to a topic.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Cluster(arguments) => cluster::run(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Consume(arguments) => consume::run(arguments),
+        Command::Cores(arguments) => cores::run(arguments),
         Command::Group(arguments) => group::run(arguments),
         Command::Produce(arguments) => produce::run(arguments),
         Command::Start(arguments) => start::run(arguments, logging),

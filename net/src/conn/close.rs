@@ -115,4 +115,7 @@ pub enum CloseReason {
     /// The broker stops.
     #[error("the broker is shutting down")]
     ShuttingDown,
+    /// The connection's shard is one of those that are not used any more: the client comes back to another.
+    #[error("the shard of the connection is taken out of use (ringlog.shards)")]
+    ShardUnused,
 }

@@ -312,7 +312,8 @@ impl Recovery {
         }
     }
 
-    /// Of every partition the newest word counts. What shards wrote before the last recovery, that has taken up.
+    /// Of every partition the newest word counts: of two shards that had it one after the other, that which reaches further.
+    /// What shards wrote before the last recovery, that has taken up.
     fn merge_checkpoints(&mut self) {
         let recovered = self.base.generation;
         self.generation_seen = recovered.max(self.base.drained_generation);
@@ -325,8 +326,9 @@ impl Recovery {
             self.generation_seen = self.generation_seen.max(checkpoint.generation);
             removed.append(&mut checkpoint.removed);
             for state in std::mem::take(&mut checkpoint.partitions) {
-                let found = (checkpoint.generation, state.durable.offset);
-                let known = self.states.get(&state.key).map(|(known, state)| (*known, state.durable.offset));
+                let reach = |state: &PartitionState| (state.durable.offset, state.log_start);
+                let found = (checkpoint.generation, reach(&state));
+                let known = self.states.get(&state.key).map(|(known, state)| (*known, reach(state)));
                 if known.is_none_or(|known| known < found) {
                     self.states.insert(state.key, (checkpoint.generation, state));
                 }

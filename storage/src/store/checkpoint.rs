@@ -29,7 +29,7 @@ pub(crate) struct Checkpointing {
     not_before: Nanos,
     /// First sequence that the last checkpoint left to the journal.
     last_cut: u64,
-    /// Partitions that the checkpoint under way tells the names of.
+    /// Partitions of this store that the checkpoint under way tells of.
     named: Vec<PartitionKey>,
 }
 
@@ -66,6 +66,8 @@ impl Store {
                 self.begin_checkpoint(everything);
             } else if let Some(cut) = self.journal.cut_wanted() {
                 self.begin_checkpoint(cut.min(everything));
+            } else if self.handovers.want_checkpoint() {
+                self.begin_checkpoint(0);
             }
         }
         if let State::Flushing(cut) = self.checkpointing.state {
@@ -81,7 +83,7 @@ impl Store {
 
     /// When a checkpoint that is wanted may be tried again.
     pub(super) fn checkpoint_deadline(&self) -> Option<Nanos> {
-        let wanted = self.commit.is_blocked() || self.phase == Phase::Closing;
+        let wanted = self.commit.is_blocked() || self.phase == Phase::Closing || self.handovers.want_checkpoint();
         let later = self.checkpointing.not_before > self.clock;
         (wanted && later && self.checkpointing.is_idle()).then_some(self.checkpointing.not_before)
     }
@@ -111,7 +113,11 @@ impl Store {
             self.checkpointing.named.push(partition.key);
         }
         partitions.extend(self.recovered.values().cloned());
-        let removed = self.removed_keys.iter().copied().collect();
+        self.checkpointing.named.extend(self.recovered.keys());
+        self.checkpointing.named.extend(self.handovers.released().map(|state| state.key));
+        partitions.extend(self.handovers.released().cloned());
+        let removed: Vec<_> = self.removed_keys.iter().copied().collect();
+        self.checkpointing.named.extend(&removed);
         let checkpoint = Checkpoint { generation: self.generation, cut, drained_generation: 0, removed, partitions };
         let dir = self.journal.dir();
         let mut script = vec![
@@ -133,6 +139,7 @@ impl Store {
         let named = std::mem::take(&mut self.checkpointing.named);
         match result {
             Ok(()) => {
+                let has_told = self.tell_adopted(&named);
                 for key in named {
                     if let Some(id) = self.by_key.get(&key).copied() {
                         self.known(id).journal_knows_name = true;
@@ -140,7 +147,7 @@ impl Store {
                 }
                 self.journal.release_before(cut, self.next_sequence);
                 self.commit.unblock();
-                if cut <= self.checkpointing.last_cut {
+                if cut <= self.checkpointing.last_cut && !has_told {
                     // A fenced partition keeps its records in the journal: no use in trying again at once.
                     self.checkpointing.not_before = wait;
                 }
@@ -159,7 +166,7 @@ impl Store {
 }
 
 /// What the checkpoint says of a partition: only what is durable in its segments.
-fn state_of(partition: &Partition) -> PartitionState {
+pub(super) fn state_of(partition: &Partition) -> PartitionState {
     let durable = partition.normal(partition.durable);
     let mut producers = partition.producers.clone();
     producers.trim_end(durable.offset);

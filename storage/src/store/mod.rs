@@ -7,11 +7,13 @@
 //! - `writeback` brings journaled batches into the segments and seals them; `prepare` makes their files, and `sync`
 //!   syncs many partitions at a time;
 //! - `checkpoint` notes how far the segments are durable, and thereby frees the journal;
+//! - `handover` lets a partition go to the store of another shard;
 //! - `read` and `lookup` answer from memory, or plan reads of the disk.
 
 mod append;
 mod checkpoint;
 mod commit;
+mod handover;
 mod lookup;
 mod maintenance;
 mod partitions;
@@ -28,6 +30,8 @@ use std::sync::Arc;
 
 pub(crate) use self::checkpoint::Checkpointing;
 pub(crate) use self::commit::Commit;
+pub use self::handover::Handover;
+pub(crate) use self::handover::Handovers;
 pub use self::maintenance::Maintained;
 pub(crate) use self::read::Reads;
 use self::sync::{SyncMember, Syncs};
@@ -140,6 +144,7 @@ pub struct Store {
     lazy: BTreeSet<(Nanos, PartitionId)>,
     /// Removed files and folders, by the time when they are deleted.
     deletions: BTreeSet<(Nanos, maintenance::Doomed)>,
+    handovers: Handovers,
 }
 
 impl Store {
@@ -195,6 +200,7 @@ impl Store {
             removed_keys: BTreeSet::new(),
             lazy: BTreeSet::new(),
             deletions: BTreeSet::new(),
+            handovers: Handovers::default(),
             config,
         }
     }
@@ -213,6 +219,7 @@ impl Store {
             self.queue_lazy();
             self.start_commit();
             self.probe_space();
+            self.advance_handovers();
             self.advance_closing();
             self.advance_checkpoint();
             self.advance_writeback();

@@ -110,7 +110,7 @@ impl Store {
             queued: false,
             lazy_due: None,
             recovered: known,
-            journal_knows_name: known,
+            journal_knows_name: known && !self.handovers.is_untold(key),
             records_since_flush: 0,
             fenced: None,
             removing: false,

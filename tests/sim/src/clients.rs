@@ -6,6 +6,7 @@ pub(crate) mod deletion;
 pub(crate) mod member;
 pub(crate) mod producer;
 pub(crate) mod reader;
+pub(crate) mod resizer;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;

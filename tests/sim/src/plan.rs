@@ -12,7 +12,7 @@ use crate::clients::member::{BOTH, MemberPlan, Protocol};
 use crate::clients::producer::Manner;
 
 /// Most shards of a broker.
-const SHARDS_MAX: u64 = 4;
+pub(crate) const SHARDS_MAX: u64 = 4;
 /// Turns after which a run is taken for endless.
 const STEPS_MAX: u64 = 1_000_000;
 const KIB: u64 = 1024;
@@ -48,10 +48,13 @@ pub(crate) struct Plan {
     pub(crate) admins: Vec<u32>,
     pub(crate) members: Vec<MemberPlan>,
     pub(crate) troubles: Vec<Trouble>,
+    /// How often the number of shards changes while the broker runs.
+    pub(crate) resizes: u32,
 }
 
 impl Plan {
-    pub(crate) fn new(random: &mut Random) -> Self {
+    /// `apart` decides what came later: so the rest is as it was for the same seed.
+    pub(crate) fn new(random: &mut Random, apart: &mut Random) -> Self {
         let producers = (0..random.between(1, 3)).map(|_| manner(random)).collect();
         let readers = (0..random.between(1, 2)).map(|_| small(random, 10, 60)).collect();
         let admins = (0..random.below(2)).map(|_| small(random, 5, 20)).collect();
@@ -68,12 +71,13 @@ impl Plan {
             admins,
             members,
             troubles: troubles(random),
+            resizes: if apart.chance(300) { small(apart, 1, 12) } else { 0 },
         }
     }
 
-    /// Whether nothing in this run makes the broker or the network slow.
+    /// Whether nothing in this run makes the broker or the network slow, or has requests wait for partitions that move.
     pub(crate) fn is_calm(&self) -> bool {
-        self.troubles.is_empty()
+        self.troubles.is_empty() && self.resizes == 0
     }
 }
 

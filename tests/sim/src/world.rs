@@ -21,6 +21,7 @@ use crate::clients::auditor::Auditor;
 use crate::clients::member::{Member, SESSION_TIMEOUT};
 use crate::clients::producer::Producer;
 use crate::clients::reader::Reader;
+use crate::clients::resizer::Resizer;
 use crate::clients::{Client, Shared};
 use crate::ledger::{Kind, Ledger};
 use crate::plan::{Plan, Trouble, shards};
@@ -40,6 +41,8 @@ type Ends = Rc<RefCell<Vec<Result<BrokerEnd, StartError>>>>;
 pub(crate) struct World {
     sim: Sim,
     random: Random,
+    /// For what came later, so that the rest is as it was for the same seed.
+    apart: Random,
     plan: Plan,
     shared: Rc<Shared>,
     node: Node,
@@ -58,7 +61,8 @@ impl World {
     /// Starts the broker and makes the topics that stay.
     pub(crate) fn new(seed: u64, traces: bool) -> Self {
         let mut random = Random::new(seed ^ 0x5157_5349_4d31);
-        let plan = Plan::new(&mut random);
+        let mut apart = Random::new(seed ^ 0x5245_5349_5a45);
+        let plan = Plan::new(&mut random, &mut apart);
         if traces {
             eprintln!("{plan:#?}");
         }
@@ -77,6 +81,7 @@ impl World {
         let mut world = Self {
             sim,
             random,
+            apart,
             plan,
             shared,
             node,
@@ -134,7 +139,15 @@ impl World {
     where
         F: Future<Output = ()> + 'static,
     {
-        let (number, seed, shared) = (self.clients.len(), self.random.next_u64(), Rc::clone(&self.shared));
+        let seed = self.random.next_u64();
+        self.spawn_with(seed, name, main);
+    }
+
+    fn spawn_with<F>(&mut self, seed: u64, name: &str, main: impl FnOnce(Client) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let (number, shared) = (self.clients.len(), Rc::clone(&self.shared));
         let client = self.sim.spawn_client(name, |reactor| main(Client::new(number, reactor, &shared, seed)));
         self.clients.push(client);
     }
@@ -153,6 +166,10 @@ impl World {
             let name = |index| Kind::ALL[self.random.index(Kind::ALL.len())].name(1 + admin * NAMES_PER_ADMIN + index);
             let names = (0..NAMES_PER_ADMIN).map(name).collect();
             self.spawn("admin", |client| Admin::new(client, names, changes).run());
+        }
+        if self.plan.resizes > 0 {
+            let (seed, resizes) = (self.apart.next_u64(), self.plan.resizes);
+            self.spawn_with(seed, "resizer", |client| Resizer::new(client, resizes).run());
         }
     }
 

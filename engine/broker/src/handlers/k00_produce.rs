@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ringlog_buffer::Slice;
+use ringlog_cluster::placement::Placement;
 use ringlog_net::conn::{CloseReason, Response};
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::produce::{BatchIndexAndErrorMessage, PartitionProduceResponse};
@@ -33,12 +34,14 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let view = ProduceView::decode(&body, version).map_err(|error| incoming.malformed(error))?;
     let shard = incoming.connection.shard().clone();
     let acks = view.acks;
+    let sending = shard.begin_sending_any(|placement| is_held(&shard, placement, &view)).await;
     let plan = match refusal(&view) {
         Some(code) => Plan::refuse(&view, code),
         None => Plan::new(&shard, &view, &body, version),
     };
     let wait_max = Duration::from_millis(u64::try_from(view.timeout_ms).unwrap_or(0)).max(WAIT_MIN);
     let begun = plan.begin(&shard, wait_max).await;
+    drop(sending);
     let meter = incoming.meter.cloned();
     Ok(Handled::later(async move {
         let outcomes = begun.outcomes().await;
@@ -62,6 +65,18 @@ fn refusal(view: &ProduceView<'_>) -> Option<ErrorCode> {
     }
     // No transactional id has been given out by this broker, so none can be known.
     view.transactional_id.is_some().then_some(ErrorCode::InvalidProducerIdMapping)
+}
+
+/// Whether a partition of the request is on its way to another shard.
+fn is_held(shard: &Shard, placement: &Placement, view: &ProduceView<'_>) -> bool {
+    let image = shard.with(|state| state.image.clone());
+    view.topics.iter().any(|topic| {
+        let found = find_topic(&image, topic.topic);
+        topic.partitions.iter().any(|partition| {
+            let key = found.and_then(|found| find_partition(found, partition.index));
+            key.is_ok_and(|key| placement.is_held(key))
+        })
+    })
 }
 
 /// The request, split by the shards that own its partitions.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringlog_cluster::fetch_session::PartitionKey;
+use ringlog_cluster::placement::Placement;
 use ringlog_net::conn::{CloseReason, Response};
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::fetch::{EpochEndOffset, PartitionData};
@@ -116,6 +117,8 @@ impl Fetch {
 
     /// One look at every partition, in the order of the request.
     async fn read(&self, plan: &Plan, bytes_max: usize, wait: &mut Wait) -> Vec<ReadOutcome> {
+        let is_held = |placement: &Placement| plan.items().flatten().any(|item| placement.is_held(item.key));
+        let sending = self.shard.begin_sending_any(is_held).await;
         let mut here = Vec::new();
         let mut there: BTreeMap<usize, Vec<ReadItem>> = BTreeMap::new();
         let mut place = |item: Result<ReadItem, ErrorCode>| {
@@ -134,6 +137,7 @@ impl Fetch {
             wait.watched_at(owner);
             calls.push((owner, self.shard.call(owner, Call::Read(ReadCall { items, bytes_max, watch })).await));
         }
+        drop(sending);
         let mut here = match here {
             Some(begun) => begun.outcomes().await,
             None => Vec::new(),

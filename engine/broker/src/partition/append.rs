@@ -44,6 +44,13 @@ pub(crate) struct Committed {
     pub log_start: Offset,
 }
 
+impl From<Appended> for Committed {
+    fn from(appended: Appended) -> Self {
+        let Appended { base_offset, log_append_time, log_start, .. } = appended;
+        Self { base_offset, log_append_time, log_start }
+    }
+}
+
 /// Why a batch was not appended, or may not be kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct AppendFailure {
@@ -82,6 +89,8 @@ enum Entry {
     Deferred,
     Failed(AppendFailure),
     Appended(PartitionId, Appended),
+    /// It is committed, and its partition has gone to another shard.
+    Gone(Appended),
 }
 
 /// Batches for which the store had no room, in the order of their arrival; what arrives later waits behind them. Their
@@ -168,6 +177,32 @@ pub(crate) fn expire(state: &mut State, now: Nanos, wall_clock: Millis) {
         }
         note_refused(state, &deferred.item, wall_clock);
         deferred.request.entries.borrow_mut()[deferred.index] = Entry::Failed(ErrorCode::RequestTimedOut.into());
+    }
+}
+
+/// A partition has gone to another shard, with everything committed: requests that wait for batches of others too know that.
+pub(crate) fn note_gone(state: &State, id: PartitionId) {
+    for (_, request) in &state.appends.0 {
+        for entry in request.entries.borrow_mut().iter_mut() {
+            if let Entry::Appended(of, appended) = entry
+                && *of == id
+            {
+                *entry = Entry::Gone(*appended);
+            }
+        }
+    }
+}
+
+/// What waits for room in this partition never gets any here: the partition leaves the shard.
+pub(crate) fn refuse_deferred(state: &mut State, key: PartitionKey, wall_clock: Millis) {
+    for deferred in std::mem::take(&mut state.deferred.0) {
+        if deferred.item.key != key {
+            state.deferred.0.push_back(deferred);
+            continue;
+        }
+        note_refused(state, &deferred.item, wall_clock);
+        deferred.request.entries.borrow_mut()[deferred.index] = Entry::Failed(ErrorCode::NotLeaderOrFollower.into());
+        deferred.request.count.settle_one();
     }
 }
 
@@ -264,6 +299,7 @@ fn outcome(state: &State, entry: Entry, uncommitted: ErrorCode) -> AppendOutcome
     match entry {
         Entry::Deferred => unreachable!("a deferred batch counts as open"),
         Entry::Failed(failure) => Err(failure),
+        Entry::Gone(appended) => Ok(appended.into()),
         Entry::Appended(id, appended) => {
             let Some(offsets) = state.store.partition(id) else {
                 return Err(ErrorCode::UnknownTopicOrPartition.into());
@@ -271,8 +307,7 @@ fn outcome(state: &State, entry: Entry, uncommitted: ErrorCode) -> AppendOutcome
             if !appended.committed && offsets.high_watermark <= appended.last_offset {
                 return Err(uncommitted.into());
             }
-            let Appended { base_offset, log_append_time, log_start, .. } = appended;
-            Ok(Committed { base_offset, log_append_time, log_start })
+            Ok(appended.into())
         }
     }
 }

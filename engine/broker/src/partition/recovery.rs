@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use futures_channel::mpsc;
 use futures_util::StreamExt as _;
-use ringlog_cluster::placement::placement;
+use ringlog_cluster::placement::Placement;
 use ringlog_reactor::Reactor;
 use ringlog_storage::types::{Millis, PartitionIndex, TopicPartition};
 use ringlog_storage::{RecoveredShard, Recovery, RecoveryError, RecoveryNews};
@@ -54,7 +54,8 @@ pub(crate) async fn recover(
     for news in &recovered.news {
         tell(news);
     }
-    Ok(recovered.into_shards(shards, |key| placement(key.topic_id, key.partition, shards)))
+    let placement = Placement::new(shards);
+    Ok(recovered.into_shards(shards, |key| placement.owner(key)))
 }
 
 fn tell(news: &RecoveryNews) {

@@ -1,6 +1,6 @@
 //! The partitions that this shard owns: what they are called, what their topic asks of a batch, and who waits for them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ringlog_cluster::config::TopicConfig;
 use ringlog_net::error::ErrorCode;
@@ -35,8 +35,8 @@ impl Slot {
 pub(crate) struct Table {
     ids: BTreeMap<PartitionKey, PartitionId>,
     slots: BTreeMap<PartitionId, Slot>,
-    /// Those that there are, and that could not be opened.
-    unopened: BTreeSet<PartitionKey>,
+    /// Those that there are and that are not served here, with what their clients are told.
+    unserved: BTreeMap<PartitionKey, ErrorCode>,
 }
 
 impl Table {
@@ -46,19 +46,33 @@ impl Table {
 
     /// The partition, or what a client is told that wants it.
     pub(crate) fn find(&self, key: PartitionKey) -> Result<PartitionId, ErrorCode> {
-        self.id(key).ok_or_else(|| {
-            if self.unopened.contains(&key) { ErrorCode::KafkaStorageError } else { ErrorCode::UnknownTopicOrPartition }
-        })
+        self.id(key).ok_or_else(|| self.unserved.get(&key).copied().unwrap_or(ErrorCode::UnknownTopicOrPartition))
     }
 
     /// Notes that a partition could not be opened. Answers whether that is new.
     pub(crate) fn note_unopened(&mut self, key: PartitionKey) -> bool {
-        self.unopened.insert(key)
+        self.unserved.insert(key, ErrorCode::KafkaStorageError) != Some(ErrorCode::KafkaStorageError)
     }
 
     /// The partition is no more, or may be opened by now.
-    pub(crate) fn forget_unopened(&mut self, key: PartitionKey) {
-        self.unopened.remove(&key);
+    pub(crate) fn forget_unserved(&mut self, key: PartitionKey) {
+        self.unserved.remove(&key);
+    }
+
+    /// The partition goes to another shard: it is not found here any more. Its slot is there until it has gone.
+    pub(crate) fn leave(&mut self, id: PartitionId) -> &Slot {
+        let slot = self.slots.get(&id).expect("a partition that is found has its slot");
+        self.ids.remove(&slot.key);
+        self.unserved.insert(slot.key, ErrorCode::NotLeaderOrFollower);
+        slot
+    }
+
+    /// It does not go after all.
+    pub(crate) fn stay(&mut self, id: PartitionId) -> &Slot {
+        let slot = self.slots.get(&id).expect("it has not gone");
+        self.unserved.remove(&slot.key);
+        self.ids.insert(slot.key, id);
+        slot
     }
 
     pub(crate) fn get(&self, id: PartitionId) -> Option<&Slot> {

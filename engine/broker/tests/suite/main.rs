@@ -12,6 +12,7 @@ mod logs;
 mod long_texts;
 mod memory;
 mod quotas;
+mod resizing;
 mod telemetry;
 mod timeouts;
 

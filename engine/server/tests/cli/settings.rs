@@ -5,7 +5,7 @@ use std::process::Output;
 use ringlog_kit::broker::{Broker, Options};
 use serde_json::Value;
 
-use crate::{printed, refusal, ringlog};
+use crate::{printed, refusal, ringlog, ringlog_reading};
 
 fn run(broker: &Broker, words: &[&str]) -> Output {
     ringlog(&[words, &["-b", &broker.bootstrap()]].concat())
@@ -147,4 +147,23 @@ fn settings_that_cannot_be_told_or_changed_are_refused() {
         let output = run(&broker, &[&["config"], words].concat());
         assert_eq!(output.status.code(), Some(2), "{words:?}: {output:?}");
     }
+}
+
+#[test]
+fn cores_are_taken_out_of_use_and_used_again() {
+    let broker = Broker::start(Options::default().set("node.id", "7").set("ringlog.cores", "2"));
+    printed(&run(&broker, &["topic", "create", "greetings", "-p", "6"]));
+    let in_use = |words: &[&str]| json(&broker, words)["in_use"].as_u64();
+    assert_eq!(in_use(&["cores", "show"]), Some(0));
+    for count in [1, 2, 1] {
+        let sent = ringlog_reading(&["produce", "greetings", "-b", &broker.bootstrap()], b"one\ntwo\nthree\n");
+        printed(&sent);
+        assert_eq!(in_use(&["cores", "set", &count.to_string()]), Some(count));
+    }
+    let read = run(&broker, &["consume", "greetings", "--from-beginning", "-e"]);
+    assert_eq!(printed(&read).lines().count(), 9, "{read:?}");
+    let table = run(&broker, &["cores", "show"]);
+    assert!(printed(&table).contains("7       2      1"), "{table:?}");
+    let refused = refusal(&run(&broker, &["cores", "set", "9"]));
+    assert!(refused.contains("expected 0 to 2"), "{refused}");
 }

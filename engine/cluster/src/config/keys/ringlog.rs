@@ -1,7 +1,7 @@
 //! What this broker has and Kafka has not.
 
 use crate::config::key::Effect::Acts;
-use crate::config::key::Scope::{ClusterWide, ReadOnly};
+use crate::config::key::Scope::{ClusterWide, PerBroker, ReadOnly};
 use crate::config::key::Valid::{AtLeast, AutoOrBytes, Between, Cores, OneOf};
 
 use super::keys;
@@ -21,6 +21,8 @@ keys! {
     "ringlog.log.format": String = "text", OneOf(&["json", "text"]), ReadOnly, Acts;
     /// Memory of the whole broker; `auto` follows the machine or its container.
     "ringlog.memory": Bytes = "auto", AutoOrBytes(67_108_864), ReadOnly, Acts;
+    /// How many of the shards own partitions and take connections, those of the first of `ringlog.cores`; 0: all.
+    "ringlog.shards": Int = "0", AtLeast(0), PerBroker, Acts;
     /// Where metrics go that clients push: `log`; with `off` clients are not told that they could.
     "ringlog.telemetry": String = "off", OneOf(&["log", "off"]), ReadOnly, Acts;
 }

@@ -1,0 +1,111 @@
+//! Partitions on their way from one shard to another: how this one lets them go, and takes others over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringlog_storage::Handover;
+use ringlog_storage::answer::PartitionId;
+use ringlog_storage::io::IoErrorKind;
+
+use crate::group;
+use crate::partition::append::{note_gone, refuse_deferred};
+use crate::partition::commit::CommitCount;
+use crate::partition::table::PartitionKey;
+use crate::shard::Shard;
+use crate::state::State;
+use crate::topology;
+
+/// What this shard knows of partitions on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    /// Those that are to leave, and have not.
+    leaving: BTreeSet<PartitionId>,
+    /// Those that have.
+    left: Vec<Handover>,
+    /// Counts those that are to leave.
+    count: Rc<CommitCount>,
+    /// Those that were taken over, from these shards, which keep what they know of them until a checkpoint of this one does.
+    taken: BTreeMap<PartitionKey, usize>,
+    /// What those shards may forget.
+    adopted: Vec<(usize, PartitionKey)>,
+}
+
+impl Moves {
+    /// Partitions that shards may forget.
+    pub(crate) fn take_adopted(&mut self) -> Vec<(usize, PartitionKey)> {
+        std::mem::take(&mut self.adopted)
+    }
+
+    /// A checkpoint of this shard tells of the partition.
+    pub(crate) fn adopted(&mut self, key: PartitionKey) {
+        self.adopted.extend(self.taken.remove(&key).map(|from| (from, key)));
+    }
+}
+
+/// Lets partitions of this shard go, and answers those that have left when all have, or when `time_max` is over. From now on
+/// nobody may send requests for them here.
+pub(crate) async fn release(shard: Shard, keys: Vec<PartitionKey>, time_max: Duration) -> Vec<Handover> {
+    let count = shard.with(|state| {
+        for id in keys.iter().filter_map(|key| state.table.id(*key)).collect::<Vec<_>>() {
+            begin_to_leave(state, id, &shard);
+        }
+        Rc::clone(&state.moves.count)
+    });
+    // What has not left by then stays.
+    let _ = shard.reactor().timeout(count.settled(), time_max).await;
+    shard.with(|state| {
+        for id in std::mem::take(&mut state.moves.leaving) {
+            state.store.keep_partition(id);
+            state.moves.count.settle_one();
+            stay(state, id, &shard);
+        }
+        std::mem::take(&mut state.moves.left)
+    })
+}
+
+fn begin_to_leave(state: &mut State, id: PartitionId, shard: &Shard) {
+    let slot = state.table.leave(id);
+    let (key, is_group_log) = (slot.key, slot.is_group_log());
+    if is_group_log {
+        state.groups.remove(key.partition);
+    }
+    refuse_deferred(state, key, shard.wall_clock());
+    state.wake_watchers(id);
+    state.moves.leaving.insert(id);
+    state.moves.count.begin();
+    state.store.release_partition(id);
+}
+
+fn stay(state: &mut State, id: PartitionId, shard: &Shard) {
+    let slot = state.table.stay(id);
+    let (key, is_group_log) = (slot.key, slot.is_group_log());
+    if is_group_log {
+        state.groups.add(key.partition, id);
+        shard.reactor().spawn(group::load(shard.clone(), key, id));
+    }
+}
+
+/// The store has let go of a partition, or cannot because its disk has failed.
+pub(crate) fn released(state: &mut State, id: PartitionId, result: Result<Handover, IoErrorKind>) {
+    if let Ok(handover) = result
+        && state.moves.leaving.remove(&id)
+    {
+        state.table.remove(id);
+        note_gone(state, id);
+        state.moves.left.push(handover);
+        state.moves.count.settle_one();
+    }
+}
+
+/// Takes over what the shard `from` has let go of.
+pub(crate) fn adopt(shard: &Shard, from: usize, handovers: Vec<Handover>) {
+    shard.with(|state| {
+        for handover in handovers {
+            let key = handover.key();
+            state.moves.taken.insert(key, from);
+            state.store.adopt_partition(handover);
+            topology::open_adopted(shard, state, key);
+        }
+    });
+}

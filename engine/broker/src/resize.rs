@@ -1,0 +1,193 @@
+//! Changes how many shards own partitions while the broker runs (`ringlog.shards`). On shard 0.
+//!
+//! Partitions move some at a time. Requests for them wait until those that were sent before are where they were sent, the
+//! shard that had them has brought them into their segments and let go of them, and the other has taken them over. No other
+//! change of the metadata is put in force meanwhile, so that every shard opens and closes what all of them think that it owns.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use ringlog_cluster::image::Image;
+use ringlog_cluster::placement::Placement;
+use ringlog_storage::Handover;
+use ringlog_storage::types::{PartitionIndex, ShardId};
+
+use crate::calls::PendingCall;
+use crate::controller::{everywhere, publications};
+use crate::message::{Call, Reply};
+use crate::moves;
+use crate::partition::table::PartitionKey;
+use crate::shard::Shard;
+
+/// How many shards are to be in use.
+pub(crate) const SHARDS_KEY: &str = "ringlog.shards";
+/// Partitions that move at a time.
+const MOVED_AT_ONCE_MAX: usize = 64;
+/// How long requests for them may wait: a disk that brings nothing to its end in this time keeps its partitions where they
+/// are.
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Has as many shards in use as the configuration says, whenever that changes.
+pub(crate) async fn follow(shard: Shard) {
+    loop {
+        let wanted = wanted(&shard);
+        if wanted != shard.routes().placement().in_use() {
+            resize(&shard, wanted).await;
+        }
+        for waiting in shard.with(|state| std::mem::take(&mut state.resize_waits)) {
+            // Who asked may have given up.
+            let _ = waiting.send(());
+        }
+        shard.resize_bell().wait().await;
+    }
+}
+
+/// Waits until as many shards are in use as the configuration says, or have been tried to be.
+pub(crate) async fn settled(shard: &Shard) {
+    if shard.index() != 0 {
+        shard.call(0, Call::Resized).await.reply().await;
+        return;
+    }
+    let (sender, settled) = oneshot::channel();
+    shard.with(|state| state.resize_waits.push(sender));
+    shard.resize_bell().ring();
+    // It is dropped when the broker stops.
+    let _ = settled.await;
+}
+
+/// What the configuration says, as far as there are shards.
+fn wanted(shard: &Shard) -> u16 {
+    let (settings, image) = (shard.settings(), shard.with(|state| Arc::clone(&state.image)));
+    let wanted = image.layers(settings.broker.node_id, &settings.fixed).integer(SHARDS_KEY);
+    let shards = u16::try_from(shard.count()).expect("there are fewer shards than cores can be numbered");
+    u16::try_from(wanted).ok().filter(|wanted| *wanted > 0).map_or(shards, |wanted| wanted.min(shards))
+}
+
+/// Has the first `shards` shards own all partitions.
+async fn resize(shard: &Shard, shards: u16) {
+    let began = shard.now();
+    let mut placement = Placement::clone(&shard.routes().placement());
+    let publications = publications(shard);
+    {
+        let _turn = publications.turn().await;
+        let image = shard.with(|state| Arc::clone(&state.image));
+        placement.change(shards, partitions(&image));
+        place(shard, &placement, &[]).await;
+    }
+    let to_move: Vec<_> = placement.to_move().collect();
+    let mut moved = 0;
+    for some in to_move.chunks(MOVED_AT_ONCE_MAX) {
+        let _turn = publications.turn().await;
+        moved += move_some(shard, &mut placement, some).await;
+    }
+    {
+        // Topics may have been deleted meanwhile.
+        let _turn = publications.turn().await;
+        let image = shard.with(|state| Arc::clone(&state.image));
+        let gone: Vec<_> = placement.to_move().map(|(key, _)| key).filter(|key| !exists(&image, *key)).collect();
+        placement.arrived(gone);
+        place(shard, &placement, &[]).await;
+    }
+    let stayed = placement.to_move().count();
+    let took_ms = shard.now().since(began).as_millis();
+    if stayed == 0 {
+        tracing::info!("{shards} shards own all partitions: {moved} were moved in {took_ms} ms");
+    } else {
+        tracing::warn!(
+            "{moved} partitions were moved to {shards} shards; the disk did not let go of {stayed}, which stay"
+        );
+    }
+}
+
+/// Moves these partitions, and answers how many have moved.
+async fn move_some(shard: &Shard, placement: &mut Placement, some: &[(PartitionKey, ShardId)]) -> usize {
+    let image = shard.with(|state| Arc::clone(&state.image));
+    let mut leaving: BTreeMap<usize, Vec<PartitionKey>> = BTreeMap::new();
+    for (key, from) in some.iter().filter(|(key, _)| exists(&image, *key)) {
+        leaving.entry(from.index()).or_default().push(*key);
+    }
+    placement.hold(leaving.values().flatten().copied());
+    let givers: Vec<usize> = leaving.keys().copied().collect();
+    place(shard, placement, &givers).await;
+    let left = release(shard, leaving).await;
+    let mut taken: BTreeMap<(usize, usize), Vec<Handover>> = BTreeMap::new();
+    let mut arrived = Vec::new();
+    for (from, handover) in left {
+        let key = handover.key();
+        arrived.push(key);
+        taken.entry((from, placement.destination(key).index())).or_default().push(handover);
+    }
+    adopt(shard, taken).await;
+    placement.arrived(arrived.iter().copied());
+    placement.let_go();
+    place(shard, placement, &[]).await;
+    arrived.len()
+}
+
+async fn release(shard: &Shard, leaving: BTreeMap<usize, Vec<PartitionKey>>) -> Vec<(usize, Handover)> {
+    let (mut here, mut calls) = (None, Vec::new());
+    for (from, keys) in leaving {
+        if from == shard.index() {
+            here = Some(moves::release(shard.clone(), keys, RELEASE_TIME_MAX));
+        } else {
+            calls.push((from, shard.call(from, Call::Release(keys, RELEASE_TIME_MAX)).await));
+        }
+    }
+    let mut left = Vec::new();
+    if let Some(here) = here {
+        left.extend(here.await.into_iter().map(|handover| (shard.index(), handover)));
+    }
+    for (from, call) in calls {
+        match call.reply().await {
+            Reply::Released(handovers) => left.extend(handovers.into_iter().map(|handover| (from, handover))),
+            other => unreachable!("a shard that lets go answers what has left, not {other:?}"),
+        }
+    }
+    left
+}
+
+async fn adopt(shard: &Shard, taken: BTreeMap<(usize, usize), Vec<Handover>>) {
+    let mut calls: Vec<PendingCall> = Vec::new();
+    for ((from, to), handovers) in taken {
+        if to == shard.index() {
+            moves::adopt(shard, from, handovers);
+        } else {
+            calls.push(shard.call(to, Call::Adopt(from, handovers)).await);
+        }
+    }
+    for call in calls {
+        call.reply().await;
+    }
+}
+
+/// Puts a placement in force everywhere. When this returns, what was sent by the one before is with the `givers`.
+async fn place(shard: &Shard, placement: &Placement, givers: &[usize]) {
+    let (placement, givers): (Arc<Placement>, Arc<[usize]>) = (Arc::new(placement.clone()), givers.into());
+    let here = put_in_force(shard.clone(), Arc::clone(&placement), Arc::clone(&givers));
+    everywhere(shard, || Call::Place(Arc::clone(&placement), Arc::clone(&givers)), here).await;
+}
+
+/// Sends by a placement from now on. Ends when what was sent by the one before is with the `givers`.
+pub(crate) async fn put_in_force(shard: Shard, placement: Arc<Placement>, givers: Arc<[usize]>) {
+    shard.routes().change(placement).await;
+    let mut fences = Vec::new();
+    for giver in givers.iter().filter(|giver| **giver != shard.index()) {
+        fences.push(shard.call(*giver, Call::Fence).await);
+    }
+    for fence in fences {
+        fence.reply().await;
+    }
+}
+
+fn partitions(image: &Image) -> impl Iterator<Item = PartitionKey> {
+    image.topics().flat_map(|topic| {
+        let keys = (0..).zip(&topic.partitions).map(|(index, _)| PartitionIndex::new(index));
+        keys.map(|partition| PartitionKey { topic_id: topic.id, partition })
+    })
+}
+
+fn exists(image: &Image, key: PartitionKey) -> bool {
+    image.topic_by_id(key.topic_id).is_some_and(|topic| topic.partition(key.partition).is_some())
+}

@@ -1,0 +1,162 @@
+//! Worlds in which partitions go from store to store while they are written to. Whenever the process ends, everything
+//! committed is there once, whichever store had it.
+
+use std::collections::BTreeMap;
+
+use super::{Shape, World, for_seeds, key, work_on};
+use crate::answer::StoreEvent;
+use crate::store::Handover;
+use crate::types::{Offset, TopicPartition};
+
+/// Partitions between two stores.
+#[derive(Default)]
+struct Moves {
+    /// On their way out, and where to.
+    leaving: BTreeMap<u32, usize>,
+    /// Let go of.
+    between: Vec<(u32, usize, Handover)>,
+    /// Taken over, and by whom they may be forgotten when a checkpoint has them.
+    taken: BTreeMap<u32, usize>,
+    done: u64,
+}
+
+/// Up to where records were deleted, as far as that was told to survive.
+type Deleted = BTreeMap<u32, Offset>;
+
+fn delete_records(world: &mut World, partition: u32) {
+    let (shard, id) = world.ids[&partition];
+    let offsets = world.stores[shard].partition(id).expect("open");
+    let span = u64::try_from(offsets.high_watermark.since(offsets.log_start)).expect("it is not before");
+    let ahead = i64::try_from(world.dice.below(span + 1)).expect("small");
+    let before = offsets.log_start.checked_add(ahead).expect("small");
+    world.stores[shard].delete_records(id, before).expect("the log has it");
+    let model = world.models.entry(partition).or_default();
+    // Recovery does not read what is deleted, so a producer that wrote nothing since may be unknown then.
+    model.log.iter_mut().filter(|stored| stored.last < before).for_each(|stored| stored.may_be_forgotten = true);
+}
+
+impl Moves {
+    fn is_open(&self, partition: u32) -> bool {
+        !self.leaving.contains_key(&partition) && self.between.iter().all(|(of, ..)| *of != partition)
+    }
+
+    fn begin(&mut self, world: &mut World, partition: u32) {
+        let (from, id) = world.ids[&partition];
+        let to = world.dice.index(world.stores.len());
+        // As the broker does it: one move of a partition is over before the next begins.
+        if to != from && self.is_open(partition) && !self.taken.contains_key(&partition) {
+            world.stores[from].release_partition(id);
+            self.leaving.insert(partition, to);
+        }
+    }
+
+    fn take_events(&mut self, world: &mut World, deleted: &mut Deleted) {
+        for (shard, event) in std::mem::take(&mut world.events) {
+            match event {
+                StoreEvent::Released { partition, result } => {
+                    let number = world.ids.iter().find(|(_, place)| **place == (shard, partition)).map(|(of, _)| *of);
+                    let number = number.expect("it was open");
+                    let to = self.leaving.remove(&number).expect("it was to leave");
+                    let handover = result.expect("the disk does not fail");
+                    assert_eq!(handover.key(), key(number));
+                    world.ids.remove(&number);
+                    self.between.push((number, to, handover));
+                    self.taken.insert(number, shard);
+                }
+                StoreEvent::Adopted { key: told } => {
+                    let number = u32::try_from(told.partition.get()).expect("small");
+                    let from = self.taken.remove(&number).expect("it was taken over");
+                    world.stores[from].forget_released(told);
+                    self.done += 1;
+                }
+                StoreEvent::RecordsDeleted { partition, log_start } => {
+                    let number = world.ids.iter().find(|(_, place)| **place == (shard, partition)).map(|(of, _)| *of);
+                    let start = deleted.entry(number.expect("it is open")).or_insert(Offset::ZERO);
+                    *start = (*start).max(log_start);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn take_over(&mut self, world: &mut World) {
+        let Some((number, to, handover)) = self.between.pop() else { return };
+        world.stores[to].adopt_partition(handover);
+        let name = TopicPartition::new(format!("topic{number}"), key(number).partition);
+        let config = world.log_config();
+        let id = world.stores[to].create_partition(name, key(number).topic_id, config).expect("there is room");
+        world.ids.insert(number, (to, id));
+        let offsets = world.stores[to].partition(id).expect("it was just opened");
+        let end = world.models[&number].log.last().map_or(Offset::ZERO, |stored| stored.last.next());
+        assert_eq!((offsets.high_watermark, offsets.log_end), (end, end), "it goes on where it ended");
+    }
+}
+
+fn work(world: &mut World, moves: &mut Moves, deleted: &mut Deleted, shards: u16) {
+    let partition = u32::try_from(world.dice.below(u64::from(world.shape.partitions))).expect("small");
+    match world.dice.below(30) {
+        0 if moves.is_open(partition) => moves.begin(world, partition),
+        1..=4 => moves.take_over(world),
+        5 if moves.is_open(partition) && world.dice.one_in(3) => delete_records(world, partition),
+        _ if moves.is_open(partition) => work_on(world, shards, partition),
+        _ => {
+            let shard = world.dice.index(usize::from(shards));
+            world.step(shard);
+        }
+    }
+    moves.take_events(world, deleted);
+}
+
+fn live(seed: u64, shape: Shape) -> u64 {
+    let mut world = World::new(seed, shape);
+    let (mut done, mut deleted) = (0, Deleted::default());
+    for _ in 0..2 + world.dice.below(4) {
+        let shards = 2 + u16::try_from(world.dice.below(2)).expect("small");
+        world.start(shards);
+        check_deleted(&world, &deleted);
+        world.events.clear();
+        let mut moves = Moves::default();
+        for _ in 0..world.dice.below(1200) {
+            work(&mut world, &mut moves, &mut deleted, shards);
+        }
+        done += moves.done;
+        match world.dice.below(5) {
+            0 => {
+                while !moves.between.is_empty() {
+                    moves.take_over(&mut world);
+                }
+                world.shut_down();
+            }
+            1 => world.crash(false),
+            _ => world.crash(true),
+        }
+    }
+    world.start(1);
+    check_deleted(&world, &deleted);
+    done
+}
+
+fn check_deleted(world: &World, deleted: &Deleted) {
+    for (partition, log_start) in deleted {
+        let (shard, id) = world.ids[partition];
+        let offsets = world.stores[shard].partition(id).expect("open");
+        assert!(offsets.log_start >= *log_start, "partition {partition}: deleted records are back");
+    }
+}
+
+#[test]
+fn what_is_committed_survives_while_partitions_move() {
+    for_seeds(700_000, 300, |seed| {
+        let segment_bytes = if seed.is_multiple_of(2) { 64 << 10 } else { 1 << 20 };
+        live(
+            seed,
+            Shape { partitions: 1 + u32::try_from(seed % 4).expect("small"), segment_bytes, ..Shape::default() },
+        );
+    });
+}
+
+#[test]
+fn partitions_do_move_in_these_worlds() {
+    let done: u64 = (700_000..700_020).map(|seed| live(seed, Shape::default())).sum();
+    assert!(done > 100, "{done} moves ended");
+}

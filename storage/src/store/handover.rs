@@ -1,0 +1,164 @@
+//! A partition's way from the store of one shard to that of another, while both run.
+//!
+//! The giving store brings all of it into its segments, lets go of its files, and tells what it knows of it. The taking
+//! store goes on from there at once. Until a checkpoint of the taking store tells of the partition those of the giving
+//! store do: so at any time some checkpoint, and the journals written since, have all of it. Where two checkpoints tell of
+//! it recovery believes the one that reaches further.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Purpose, Store, index};
+use crate::answer::{PartitionId, StoreEvent};
+use crate::checkpoint::PartitionState;
+use crate::io::{IoErrorKind, IoOp};
+use crate::journal::format::PartitionKey;
+use crate::log::partition::{Busy, Flush, Partition};
+use crate::log::segment::Seal;
+
+/// All that a store knew of a partition when it let go of it.
+#[derive(Debug)]
+pub struct Handover(PartitionState);
+
+impl Handover {
+    /// Which partition it is.
+    pub fn key(&self) -> PartitionKey {
+        self.0.key
+    }
+}
+
+/// Partitions that are given and taken.
+#[derive(Debug, Default)]
+pub(crate) struct Handovers {
+    /// On their way out of this store.
+    leaving: BTreeSet<PartitionId>,
+    /// Let go of, and told by the checkpoints of this store as long as no other one's does.
+    released: BTreeMap<PartitionKey, (PartitionId, PartitionState)>,
+    /// Taken over, and not in a checkpoint of this store yet.
+    adopted: BTreeSet<PartitionKey>,
+}
+
+impl Handovers {
+    /// Whether a checkpoint is to be written for their sake.
+    pub(super) fn want_checkpoint(&self) -> bool {
+        !self.adopted.is_empty()
+    }
+
+    /// What the checkpoints of this store tell although it has let go of it.
+    pub(super) fn released(&self) -> impl Iterator<Item = &PartitionState> {
+        self.released.values().map(|(_, state)| state)
+    }
+
+    /// Whether the journal or a checkpoint of this store may tell the name of a partition that it has taken up.
+    pub(super) fn is_untold(&self, key: PartitionKey) -> bool {
+        self.adopted.contains(&key)
+    }
+}
+
+impl Store {
+    /// Begins to let go of a partition: commits what was appended, brings it into the segments, and then tells
+    /// [`StoreEvent::Released`]. Nothing more is to be appended or read meanwhile. What is told may be waited for without
+    /// end while the device is full; [`keep_partition`](Self::keep_partition) ends that.
+    pub fn release_partition(&mut self, id: PartitionId) {
+        if self.get(id).is_some_and(|partition| !partition.removing) {
+            self.stirred = true;
+            self.handovers.leaving.insert(id);
+        }
+    }
+
+    /// The partition stays, unless [`StoreEvent::Released`] was told already.
+    pub fn keep_partition(&mut self, id: PartitionId) {
+        self.handovers.leaving.remove(&id);
+    }
+
+    /// Takes a partition over from another store, to be opened with [`create_partition`](Self::create_partition).
+    /// [`StoreEvent::Adopted`] tells when a checkpoint has it.
+    pub fn adopt_partition(&mut self, Handover(state): Handover) {
+        let key = state.key;
+        assert!(!self.by_key.contains_key(&key), "a partition is in one store at a time");
+        // From an earlier time here, which the store that gives it has taken over.
+        self.forget_released(key);
+        self.handovers.adopted.insert(key);
+        self.recovered.insert(key, state);
+        self.stirred = true;
+    }
+
+    /// Another store's checkpoint tells of a partition that this one has let go of. Its id may be another one's from now on.
+    pub fn forget_released(&mut self, key: PartitionKey) {
+        self.free.extend(self.handovers.released.remove(&key).map(|(id, _)| id));
+    }
+
+    /// Takes partitions further on their way out.
+    pub(super) fn advance_handovers(&mut self) {
+        if self.handovers.leaving.is_empty() {
+            return;
+        }
+        for id in self.handovers.leaving.clone() {
+            let fenced = self.fenced;
+            let Some(partition) = self.get(id).filter(|partition| !partition.removing) else {
+                self.handovers.leaving.remove(&id);
+                continue;
+            };
+            if let Some(reason) = fenced.or(partition.fenced) {
+                self.end_release(id, Err(reason));
+            } else if partition.has_uncommitted() {
+                self.queue_commit(id);
+            } else if is_at_rest(partition) {
+                self.release(id);
+            } else if is_unsynced(partition) && partition.flush == Flush::None && partition.busy == Busy::Idle {
+                self.request_sync(id);
+            }
+        }
+    }
+
+    fn release(&mut self, id: PartitionId) {
+        let mut partition = self.partitions[index(id)].take().expect("looked up before");
+        let state = super::checkpoint::state_of(&partition);
+        for segment in &mut partition.segments {
+            segment.tail.clear(&mut self.tail_memory);
+            self.queue.start(IoOp::Close { file: segment.file.clone() }, Purpose::Delete);
+        }
+        self.by_key.remove(&partition.key);
+        self.by_dir.remove(&partition.dir);
+        if partition.is_evictable {
+            self.evictable.retain(|other| *other != id);
+        }
+        if partition.unwritten_noted {
+            self.writeback.forget_unwritten(id);
+        }
+        self.handovers.released.insert(state.key, (id, state.clone()));
+        self.end_release(id, Ok(Handover(state)));
+    }
+
+    fn end_release(&mut self, id: PartitionId, result: Result<Handover, IoErrorKind>) {
+        self.handovers.leaving.remove(&id);
+        self.events.push_back(StoreEvent::Released { partition: id, result });
+    }
+
+    /// A checkpoint tells of these partitions, or that they are removed. Answers whether one of them was taken over.
+    pub(super) fn tell_adopted(&mut self, told: &[PartitionKey]) -> bool {
+        let before = self.events.len();
+        for key in told.iter().filter(|key| self.handovers.adopted.remove(key)) {
+            self.events.push_back(StoreEvent::Adopted { key: *key });
+        }
+        self.events.len() > before
+    }
+}
+
+/// Whether something of it is not durable in its segments.
+fn is_unsynced(partition: &Partition) -> bool {
+    partition.journaled_since.is_some() || partition.normal(partition.durable) != partition.normal(partition.end)
+}
+
+/// Whether all of it is in its segments, and nothing is out for it.
+fn is_at_rest(partition: &Partition) -> bool {
+    let is_quiet = partition.operations == 0
+        && partition.busy == Busy::Idle
+        && partition.flush == Flush::None
+        && !partition.data_syncing
+        && !partition.room_wanted
+        && !partition.queued;
+    is_quiet
+        && !is_unsynced(partition)
+        && partition.unsealed == 0
+        && partition.segments.iter().all(|segment| segment.seal != Seal::Sealing)
+}
