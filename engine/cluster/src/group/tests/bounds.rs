@@ -214,12 +214,12 @@ fn a_classic_group_takes_in_whom_it_has_room_for() {
     request.protocols[0].metadata = vec![0; 1 << 20];
     let mut tickets = Vec::new();
     for member in 0..4 {
-        tickets.push(world.send(3, GroupRequest::Join(request.clone(), member)));
+        tickets.push(world.send(3, GroupRequest::Join(request.clone(), (1 << 90) + member)));
     }
     let refused = tickets.pop().expect("there are some");
     assert_eq!(world.refused(refused), ErrorCode::GroupMaxSizeReached);
     // It is told the same when it asks for an id first.
-    let refused = world.send(NEWEST, GroupRequest::Join(request.clone(), 9));
+    let refused = world.send(NEWEST, GroupRequest::Join(request.clone(), 1 << 91));
     assert_eq!(world.refused(refused), ErrorCode::GroupMaxSizeReached);
     // Smaller ones still have room, and so have those that are in.
     let first = world.joined(tickets[0]).member_id;
