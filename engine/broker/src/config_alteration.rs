@@ -1,12 +1,11 @@
 //! Changes of configuration that a request asks for, whichever of the two kinds of request that is.
 
-use ringlog_cluster::config::Alteration;
+use ringlog_cluster::config::{Alteration, SHARDS_KEY};
 use ringlog_cluster::metadata::{AlterConfigs, AlterMode, Intent};
 use ringlog_net::error::ErrorCode;
 
 use crate::config_resource::{Named, ResourceError, named};
 use crate::controller::decide;
-use crate::resize::SHARDS_KEY;
 use crate::shard::Shard;
 use crate::{logging, resize};
 

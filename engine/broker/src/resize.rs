@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
+use ringlog_cluster::config::shards_in_use;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::placement::Placement;
 use ringlog_storage::Handover;
@@ -21,8 +22,6 @@ use crate::moves;
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 
-/// How many shards are to be in use.
-pub(crate) const SHARDS_KEY: &str = "ringlog.shards";
 /// Partitions that move at a time.
 const MOVED_AT_ONCE_MAX: usize = 64;
 /// How long requests for them may wait: a disk that brings nothing to its end in this time keeps its partitions where they
@@ -60,9 +59,8 @@ pub(crate) async fn settled(shard: &Shard) {
 /// What the configuration says, as far as there are shards.
 fn wanted(shard: &Shard) -> u16 {
     let (settings, image) = (shard.settings(), shard.with(|state| Arc::clone(&state.image)));
-    let wanted = image.layers(settings.broker.node_id, &settings.fixed).integer(SHARDS_KEY);
     let shards = u16::try_from(shard.count()).expect("there are fewer shards than cores can be numbered");
-    u16::try_from(wanted).ok().filter(|wanted| *wanted > 0).map_or(shards, |wanted| wanted.min(shards))
+    shards_in_use(&image.layers(settings.broker.node_id, &settings.fixed), shards)
 }
 
 /// Has the first `shards` shards own all partitions.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use ringlog_cluster::config::{AlterOperation, ResourceType};
+use ringlog_cluster::config::{AlterOperation, ResourceType, SHARDS_KEY};
 use ringlog_net::client::ClientConfig;
 use serde::Serialize;
 
@@ -10,9 +10,8 @@ use crate::output::{self, Form, table};
 use crate::resource::{self, Config, change};
 use crate::session::{self, AutoCreate, ClusterArguments, Session};
 
-/// The cores that a broker was started on, and how many of their shards are in use.
+/// The cores that a broker was started on.
 const CORES_KEY: &str = "ringlog.cores";
-const SHARDS_KEY: &str = "ringlog.shards";
 
 /// Tell and change how many of a broker's cores own partitions and take connections.
 #[derive(Clone, Debug, clap::Args)]

@@ -82,6 +82,15 @@ pub struct BrokerConfig {
     pub memory_bytes: Option<i64>,
 }
 
+/// How many shards are to be in use; may change while the broker runs.
+pub const SHARDS_KEY: &str = "ringlog.shards";
+
+/// How many shards are to be in use of so many that there are.
+pub fn shards_in_use(layers: &ConfigLayers<'_>, there: u16) -> u16 {
+    let wanted = u16::try_from(layers.integer(SHARDS_KEY)).unwrap_or(u16::MAX);
+    if wanted == 0 { there } else { wanted.min(there) }
+}
+
 /// Where metrics of clients go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TelemetryReceiver {
