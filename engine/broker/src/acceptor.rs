@@ -12,6 +12,7 @@ use ringlog_cluster::config::BrokerConfig;
 use ringlog_reactor::{ListenOptions, Listener, Reactor};
 
 use crate::connection::Connection;
+use crate::connection_limits::{Admission, admit};
 use crate::dispatch::served_apis;
 use crate::shard::Shard;
 
@@ -26,12 +27,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The connections of one shard.
 #[derive(Debug, Default)]
-pub(crate) struct Connections {
+pub(crate) struct OpenConnections {
     open: RefCell<BTreeMap<u64, Weak<Connection>>>,
     next: RefCell<u64>,
 }
 
-impl Connections {
+impl OpenConnections {
     fn insert(&self, connection: &Rc<Connection>) {
         let mut next = self.next.borrow_mut();
         self.open.borrow_mut().insert(*next, Rc::downgrade(connection));
@@ -65,16 +66,19 @@ pub(crate) async fn listen(reactor: &Reactor, config: &BrokerConfig, address: So
 }
 
 /// Accepts until the shard stops.
-pub(crate) async fn accept(shard: Shard, listener: Listener, index: usize, connections: Rc<Connections>) {
+pub(crate) async fn accept(shard: Shard, listener: Listener, index: usize) {
     let apis = Arc::new(served_apis());
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
+                let admission = admit(&shard, socket, peer, index).await;
                 if shard.with(|state| state.stopping) {
                     return;
                 }
-                let connection = Connection::start(&shard, socket, peer, index, Arc::clone(&apis));
-                connections.insert(&connection);
+                if let Admission::Served(socket, counts) = admission {
+                    let connection = Connection::start(&shard, socket, peer, index, Arc::clone(&apis), counts);
+                    shard.connections().insert(&connection);
+                }
             }
             Err(error) => {
                 tracing::error!("accepting connections fails and is tried again: {error}");
@@ -85,11 +89,11 @@ pub(crate) async fn accept(shard: Shard, listener: Listener, index: usize, conne
 }
 
 /// Closes connections whose time has come.
-pub(crate) async fn watch_idle(shard: Shard, connections: Rc<Connections>) {
+pub(crate) async fn watch_idle(shard: Shard) {
     loop {
         shard.reactor().sleep(IDLE_CHECK_INTERVAL).await;
         let now = shard.now();
-        for connection in connections.live() {
+        for connection in shard.connections().live() {
             connection.handle_timeout(now);
         }
     }

@@ -16,6 +16,7 @@ mod calls;
 mod config_alteration;
 mod config_resource;
 mod connection;
+mod connection_limits;
 mod controller;
 mod directory;
 mod dispatch;

@@ -11,8 +11,10 @@ use ringlog_net::conn::SpareChunks;
 use ringlog_reactor::{Mesh, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
 
+use crate::acceptor::OpenConnections;
 use crate::answers::Answers;
 use crate::calls::{Calls, PendingCall};
+use crate::connection_limits::{self, ConnectionGate};
 use crate::event::Event;
 use crate::group::Waits;
 use crate::limits::ShardLimits;
@@ -40,6 +42,8 @@ struct Inner {
     group_waits: Waits,
     requests: Requests,
     quotas: Quotas,
+    connections: OpenConnections,
+    connection_gate: ConnectionGate,
     /// What there was no room for in the mesh, by destination.
     unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
@@ -72,6 +76,7 @@ impl Shard {
         let frames = FrameMemory::new(settings.frame_bytes_max);
         let answers = Answers::new(settings.answer_bytes_max);
         let quotas = Quotas::new(settings.broker.quota_windows);
+        let connection_gate = ConnectionGate::new(connection_limits::limits(&settings, &state.image));
         Self(Rc::new(Inner {
             reactor,
             mesh,
@@ -84,6 +89,8 @@ impl Shard {
             group_waits: Waits::default(),
             requests: Requests::new(limits.requests),
             quotas,
+            connections: OpenConnections::default(),
+            connection_gate,
             unsent,
             driver_bell: Event::default(),
             group_bell: Event::default(),
@@ -147,6 +154,16 @@ impl Shard {
     /// The client quotas that are set.
     pub(crate) fn quotas(&self) -> &Quotas {
         &self.0.quotas
+    }
+
+    /// Its connections.
+    pub(crate) fn connections(&self) -> &OpenConnections {
+        &self.0.connections
+    }
+
+    /// The limits of connections.
+    pub(crate) fn connection_gate(&self) -> &ConnectionGate {
+        &self.0.connection_gate
     }
 
     /// Requests of its clients that group coordinators have.
