@@ -450,6 +450,11 @@ impl Conn {
         Some(pieces)
     }
 
+    /// When something was last received or sent.
+    pub fn active_at(&self) -> Nanos {
+        self.active_at
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called. Earlier calls do no harm.
     pub fn next_deadline(&self) -> Option<Nanos> {
         if self.closing.is_some() {

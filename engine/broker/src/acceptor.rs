@@ -17,6 +17,7 @@ use ringlog_reactor::{ListenOptions, Listener, Reactor};
 
 use crate::clock::Clock;
 use crate::connection::Connection;
+use crate::connection_limits::{Admission, admit};
 use crate::dispatch::served_apis;
 use crate::lines::repeated;
 use crate::shard::Shard;
@@ -38,12 +39,12 @@ const LEAVE_PAUSE: Duration = Duration::from_millis(5);
 
 /// The connections of one shard.
 #[derive(Debug, Default)]
-pub(crate) struct Connections {
+pub(crate) struct OpenConnections {
     open: RefCell<BTreeMap<u64, Weak<Connection>>>,
     next: RefCell<u64>,
 }
 
-impl Connections {
+impl OpenConnections {
     fn insert(&self, connection: &Rc<Connection>) {
         let mut next = self.next.borrow_mut();
         self.open.borrow_mut().insert(*next, Rc::downgrade(connection));
@@ -77,12 +78,12 @@ pub(crate) async fn listen(reactor: &Reactor, config: &BrokerConfig, address: So
 }
 
 /// Accepts while the shard is in use, until it stops. Other shards listen on the port, so it is not lost meanwhile.
-pub(crate) async fn accept(shard: Shard, listener: Listener, index: usize, connections: Rc<Connections>) {
+pub(crate) async fn accept(shard: Shard, listener: Listener, index: usize) {
     let (apis, address) = (Arc::new(served_apis()), listener.local_addr());
     let mut listener = Some(listener);
     loop {
         match listener {
-            Some(open) => accept_while_in_use(&shard, &open, index, &apis, &connections).await,
+            Some(open) => accept_while_in_use(&shard, &open, index, &apis).await,
             None => shard.reactor().sleep(ACCEPT_PAUSE).await,
         }
         shard.until_used(true).await;
@@ -105,23 +106,20 @@ pub(crate) async fn accept(shard: Shard, listener: Listener, index: usize, conne
     }
 }
 
-async fn accept_while_in_use(
-    shard: &Shard,
-    listener: &Listener,
-    index: usize,
-    apis: &Arc<ServedApis>,
-    connections: &Connections,
-) {
+async fn accept_while_in_use(shard: &Shard, listener: &Listener, index: usize, apis: &Arc<ServedApis>) {
     loop {
         let (accepted, unused) = (pin!(listener.accept()), pin!(shard.until_used(false)));
         let Either::Left((accepted, _)) = select(accepted, unused).await else { return };
         match accepted {
             Ok((socket, peer)) => {
+                let admission = admit(shard, socket, peer, index).await;
                 if shard.with(|state| state.stopping) {
                     return;
                 }
-                let connection = Connection::start(shard, socket, peer, index, Arc::clone(apis));
-                connections.insert(&connection);
+                if let Admission::Served(socket, counts) = admission {
+                    let connection = Connection::start(shard, socket, peer, index, Arc::clone(apis), counts);
+                    shard.connections().insert(&connection);
+                }
             }
             Err(error) => {
                 accept_failed(shard, &error);
@@ -150,10 +148,10 @@ fn accept_failed(shard: &Shard, error: &io::Error) {
 
 /// Ends the connections of a shard that is taken out of use, some at a time, each when its requests are answered: their
 /// clients come back to other shards.
-pub(crate) async fn leave(shard: Shard, connections: Rc<Connections>) {
+pub(crate) async fn leave(shard: Shard) {
     loop {
         shard.until_used(false).await;
-        let live = connections.live();
+        let live = shard.connections().live();
         if live.is_empty() {
             shard.until_used(true).await;
             continue;
@@ -167,12 +165,12 @@ pub(crate) async fn leave(shard: Shard, connections: Rc<Connections>) {
 
 /// Looks at everything that time changes: closes connections whose time has come, tells what the log has left out, and whether
 /// a clock was set.
-pub(crate) async fn watch(shard: Shard, listeners: usize, connections: Rc<Connections>) {
+pub(crate) async fn watch(shard: Shard, listeners: usize) {
     let mut clock = Clock::new(shard.both_clocks());
     loop {
         shard.reactor().sleep(CHECK_INTERVAL).await;
         let now = shard.now();
-        let live = connections.live();
+        let live = shard.connections().live();
         for connection in &live {
             connection.handle_timeout(now);
         }

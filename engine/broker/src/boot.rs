@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlog_cluster::config::{BrokerConfig, StaticConfig};
+use ringlog_cluster::connections::Connections;
 use ringlog_cluster::fetch_session::FetchSessions;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::quota::Usages;
@@ -19,7 +20,7 @@ use ringlog_net::conn::CloseReason;
 use ringlog_reactor::{Listener, Mesh, Reactor};
 use ringlog_storage::{RecoveredShard, RecoveryError, Store};
 
-use crate::acceptor::{self, Connections};
+use crate::acceptor;
 use crate::controller::{self, ControllerError};
 use crate::directory::{self, DirectoryError};
 use crate::limits::ShardLimits;
@@ -33,7 +34,7 @@ use crate::random::random_id;
 use crate::settings::{Settings, StoreSizes};
 use crate::shard::Shard;
 use crate::state::State;
-use crate::{group, jobs, mesh_loop, resize};
+use crate::{connection_limits, group, jobs, mesh_loop, resize};
 
 /// Told the addresses that clients are served at.
 pub type OnListening = Arc<dyn Fn(&[SocketAddr]) + Send + Sync>;
@@ -241,7 +242,11 @@ fn begin(
     let limits = ShardLimits::new(reactor.limits(), mesh.shards());
     let usages = Usages::new(settings.broker.quota_windows, settings.broker.controller_quota_windows);
     let lines = Lines::new(reactor.clone());
-    let state = State::new(image, store, FetchSessions::new(sessions), usages, &limits, lines);
+    let mut state = State::new(image, store, FetchSessions::new(sessions), usages, &limits, lines);
+    if mesh.index() == 0 {
+        let limits = connection_limits::limits(&settings, &state.image);
+        state.connections = Some(Connections::new(limits, settings.broker.quota_windows, mesh.shards()));
+    }
     let shard = Shard::new(reactor.clone(), mesh.clone(), settings, &limits, state);
     reactor.spawn(driver::drive(shard.clone(), Rc::clone(files)));
     reactor.spawn(mesh_loop::serve(shard.clone()));
@@ -252,14 +257,17 @@ fn begin(
 /// closes the store.
 async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     let reactor = shard.reactor();
-    let connections = Rc::new(Connections::default());
     shard.serving().wait().await;
     let listener_count = listeners.len();
     for (index, listener) in listeners.into_iter().enumerate() {
-        reactor.spawn(acceptor::accept(shard.clone(), listener, index, Rc::clone(&connections)));
+        reactor.spawn(acceptor::accept(shard.clone(), listener, index));
     }
-    reactor.spawn(acceptor::watch(shard.clone(), listener_count, Rc::clone(&connections)));
-    reactor.spawn(acceptor::leave(shard.clone(), Rc::clone(&connections)));
+    reactor.spawn(connection_limits::tell(shard.clone()));
+    if shard.index() == 0 {
+        reactor.spawn(connection_limits::answer(shard.clone()));
+    }
+    reactor.spawn(acceptor::watch(shard.clone(), listener_count));
+    reactor.spawn(acceptor::leave(shard.clone()));
     reactor.spawn(group::run_timers(shard.clone()));
     reactor.spawn(jobs::maintain(shard.clone()));
     reactor.spawn(jobs::expire_appends(shard.clone()));
@@ -268,10 +276,10 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
         state.stopping = true;
         group::stop(state);
     });
-    for connection in connections.live() {
+    for connection in shard.connections().live() {
         connection.close(CloseReason::ShuttingDown);
     }
-    connections.drained(shard).await;
+    shard.connections().drained(shard).await;
     shard.drained().ring();
     shard.closing().wait().await;
     shard.with(|state| state.store.shutdown());

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use ringlog_buffer::Slice;
+use ringlog_cluster::connections::Origin;
 use ringlog_net::conn::{CloseReason, Conn, Pace, Request, Response, Want};
 use ringlog_net::header::ServedApis;
 use ringlog_reactor::Socket;
@@ -60,6 +61,8 @@ pub(crate) struct Connection {
     client_id: OnceCell<Arc<str>>,
     /// Index of the listener that it came in through.
     pub(crate) listener: usize,
+    /// Where it came in, if it counts.
+    counts: Cell<Option<Origin>>,
     /// What the client has told of its software, if somebody wants to know.
     software: RefCell<Option<Box<Software>>>,
     /// Something may be ready to be sent.
@@ -84,6 +87,7 @@ impl Connection {
         peer: SocketAddr,
         listener: usize,
         apis: Arc<ServedApis>,
+        counts: Option<Origin>,
     ) -> Rc<Self> {
         let limits = shard.settings().connection;
         let conn = RefCell::new(Conn::new(limits, apis, shard.spare_chunks(), shard.now()));
@@ -95,6 +99,7 @@ impl Connection {
             peer,
             client_id: OnceCell::new(),
             listener,
+            counts: Cell::new(counts),
             software: RefCell::default(),
             writer_bell: Event::default(),
             room_bell: Event::default(),
@@ -112,6 +117,23 @@ impl Connection {
     /// The shard that serves it.
     pub(crate) fn shard(&self) -> &Shard {
         &self.shard
+    }
+
+    /// Whether limits count it.
+    pub(crate) fn counts(&self) -> bool {
+        self.counts.get().is_some()
+    }
+
+    /// Lets it count. Answers whether it did not before.
+    pub(crate) fn begin_to_count(&self, origin: Origin) -> bool {
+        let is_new = !self.counts();
+        self.counts.set(Some(origin));
+        is_new
+    }
+
+    /// When something was last received or sent.
+    pub(crate) fn active_at(&self) -> Nanos {
+        self.conn.borrow().active_at()
     }
 
     /// What the client has told of its software.
@@ -402,6 +424,7 @@ impl Connection {
                 tracing::debug!(peer = %self.peer, client_id = self.client_id(), reason, "connection ended");
             }
             Some(why @ Why::FrameTooLarge { .. }) => told!(self, TooLarge, "requests that are too large", WARN, why),
+            Some(why @ Why::MadeRoom) => told!(self, MadeRoom, "connections that made room for others", INFO, why),
             Some(why @ Why::MemoryExhausted { .. }) => {
                 told!(self, MemoryExhausted, "requests without memory", WARN, why);
             }
@@ -425,5 +448,8 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.shard.answers().recount(self.answer_bytes.get(), 0);
+        if let Some(origin) = self.counts.get() {
+            self.shard.connection_gate().ended(origin);
+        }
     }
 }

@@ -17,6 +17,7 @@ mod clock;
 mod config_alteration;
 mod config_resource;
 mod connection;
+mod connection_limits;
 mod controller;
 mod directory;
 mod dispatch;

@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     ClockJump,
     DecisionNotWritten,
     LevelsChanged,
+    MadeRoom,
     Malformed,
     MalformedTelemetry,
     Measurement,

@@ -1,5 +1,6 @@
 //! Serves what other shards ask for.
 
+use crate::connection_limits;
 use crate::controller;
 use crate::group;
 use crate::message::{Call, CallId, Message, Reply};
@@ -22,6 +23,8 @@ pub(crate) async fn serve(shard: Shard) {
             Message::GroupAnswer(answer) => shard.group_waits().answered(*answer),
             Message::Wake(watch) => shard.with(|state| state.watches.wake(watch)),
             Message::Adopted(key) => shard.with(|state| state.store.forget_released(key)),
+            Message::Connections(notes) => connection_limits::take(&shard, notes),
+            Message::MakeRoom(count) => connection_limits::make_room(&shard, count),
             Message::Unwatch(watch) => shard.with(|state| state.watched.remove(Watcher { shard: from, watch })),
         }
     }
@@ -49,6 +52,11 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
         Call::Charge(charges) => {
             let now = shard.now();
             Reply::Throttle(shard.with(|state| state.quota_usages.record(&charges, now)))
+        }
+        Call::Connect(origin) => {
+            let verdict = connection_limits::ask(shard, origin);
+            later(shard, from, id, async move { Reply::Verdict(verdict.await) });
+            return;
         }
         Call::MetadataLog => Reply::MetadataLog(shard.with(|state| controller::offsets(state))),
         Call::Delete(items, wait_max) => {

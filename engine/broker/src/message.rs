@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringlog_cluster::connections::{Origin, Verdict};
 use ringlog_cluster::group::Answer;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::placement::Placement;
@@ -12,6 +13,7 @@ use ringlog_storage::Handover;
 use ringlog_storage::answer::PartitionOffsets;
 
 use crate::boot::Boot;
+use crate::connection_limits::Note;
 use crate::controller::{Command, CommandReply};
 use crate::first::{Errand, Found};
 use crate::group::GroupCall;
@@ -60,6 +62,10 @@ pub(crate) enum Message {
     Unwatch(WatchId),
     /// A checkpoint of the sender tells of a partition that the receiver has let go of.
     Adopted(PartitionKey),
+    /// Connections of the sender that begin to count, or have ended. Only shard 0 takes it.
+    Connections(Vec<Note>),
+    /// End so many connections: there are more than there may be.
+    MakeRoom(u32),
 }
 
 /// Names a call among those that one shard has under way.
@@ -85,6 +91,8 @@ pub(crate) enum Call {
     Delete(Vec<DeleteItem>, Duration),
     /// Count what a request uses of client quotas that the receiver owns.
     Charge(Vec<Charge>),
+    /// Let a connection in; the reply comes when the limits allow for it. Only shard 0 takes it.
+    Connect(Origin),
     /// Tell the offsets of the metadata log. Only shard 0 takes it.
     MetadataLog,
     /// Change the metadata. Only shard 0 takes it.
@@ -132,6 +140,8 @@ pub(crate) enum Reply {
     Delete(Vec<DeleteOutcome>),
     /// Of [`Call::Charge`]: how long the client is throttled.
     Throttle(Duration),
+    /// Of [`Call::Connect`].
+    Verdict(Verdict),
     /// Of [`Call::MetadataLog`].
     MetadataLog(Result<PartitionOffsets, ErrorCode>),
     /// Of [`Call::Command`].

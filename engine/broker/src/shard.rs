@@ -11,8 +11,10 @@ use ringlog_net::conn::SpareChunks;
 use ringlog_reactor::{Mesh, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
 
+use crate::acceptor::OpenConnections;
 use crate::answers::Answers;
 use crate::calls::{Calls, PendingCall};
+use crate::connection_limits::{self, ConnectionGate};
 use crate::event::Event;
 use crate::group::Waits;
 use crate::limits::ShardLimits;
@@ -44,6 +46,8 @@ struct Inner {
     quotas: Quotas,
     lines: Lines,
     routes: Routes,
+    connections: OpenConnections,
+    connection_gate: ConnectionGate,
     /// What there was no room for in the mesh, by destination.
     unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
@@ -79,6 +83,7 @@ impl Shard {
         let quotas = Quotas::new(settings.broker.quota_windows);
         let lines = state.lines.clone();
         let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
+        let connection_gate = ConnectionGate::new(connection_limits::limits(&settings, &state.image));
         Self(Rc::new(Inner {
             reactor,
             mesh,
@@ -93,6 +98,8 @@ impl Shard {
             quotas,
             lines,
             routes: Routes::new(shards),
+            connections: OpenConnections::default(),
+            connection_gate,
             unsent,
             driver_bell: Event::default(),
             group_bell: Event::default(),
@@ -166,6 +173,16 @@ impl Shard {
     /// What may be in the log again and again.
     pub(crate) fn lines(&self) -> &Lines {
         &self.0.lines
+    }
+
+    /// Its connections.
+    pub(crate) fn connections(&self) -> &OpenConnections {
+        &self.0.connections
+    }
+
+    /// The limits of connections.
+    pub(crate) fn connection_gate(&self) -> &ConnectionGate {
+        &self.0.connection_gate
     }
 
     /// Requests of its clients that group coordinators have.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
+use ringlog_cluster::connections::Connections;
 use ringlog_cluster::fetch_session::FetchSessions;
 use ringlog_cluster::group::Now;
 use ringlog_cluster::image::Image;
@@ -18,6 +19,7 @@ use ringlog_storage::io::{Io, IoErrorKind, IoId, IoResult};
 use ringlog_storage::types::{Nanos, TopicPartition};
 
 use crate::boot::BrokerEnd;
+use crate::connection_limits::Asking;
 use crate::controller::Controller;
 use crate::group::{Coordinators, retry_stalled};
 use crate::limits::ShardLimits;
@@ -60,6 +62,8 @@ pub(crate) struct State {
     pub(crate) quota_usages: Usages,
     /// Of the groups of this shard.
     pub(crate) groups: Coordinators,
+    /// The connections of all shards. On shard 0.
+    pub(crate) connections: Option<Connections<Asking>>,
     /// On shard 0.
     pub(crate) controller: Option<Controller>,
     /// On shard 0; others have what the broker was started with.
@@ -134,6 +138,7 @@ impl State {
             producer_id_waits: Vec::new(),
             quota_usages,
             groups: Coordinators::default(),
+            connections: None,
             controller: None,
             logging: Logging::default(),
             lines,

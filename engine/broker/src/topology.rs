@@ -10,6 +10,7 @@ use ringlog_cluster::image::{Image, PartitionImage, TopicImage};
 use ringlog_storage::config::{Durability as LogDurability, LogConfig};
 use ringlog_storage::types::{PartitionIndex, TopicPartition, Uuid};
 
+use crate::connection_limits;
 use crate::group::{self, GROUP_TOPIC, topics_deleted};
 use crate::limits::INTERNAL_SEGMENT_BYTES_MIN;
 use crate::lines::repeated;
@@ -72,6 +73,7 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
         if !image.has_quotas_of(&before) {
             shard.quotas().changed(&image);
         }
+        connection_limits::install(shard, state, &image, &before);
         state.image = image;
         if has_deletions {
             topics_deleted(state);

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod connections;
 pub mod coordinator;
 pub mod expression;
 pub mod fetch_session;

@@ -21,6 +21,7 @@ use ringlog_storage::types::ShardId;
 use crate::image::{Image, QuotaEntity, QuotaName};
 
 pub use mutations::{Enforcement, MutationQuota};
+pub(crate) use rate::Rate;
 pub use usages::{TRACKED_MAX, Usages};
 
 /// Names of a scope are told apart by so many bytes: a client can have a longer id, and no quota of its own for it.
@@ -81,8 +82,13 @@ impl QuotaWindows {
         Self { count: count.clamp(1, WINDOWS_MAX), size: size.max(Duration::from_millis(1)) }
     }
 
+    /// How long one of them is.
+    pub(crate) fn size(self) -> Duration {
+        self.size
+    }
+
     /// The time that all of them take.
-    fn span(self) -> Duration {
+    pub(crate) fn span(self) -> Duration {
         self.size * self.count
     }
 

@@ -112,6 +112,9 @@ pub enum CloseReason {
     /// The socket failed; the text is the operating system's.
     #[error("the socket failed: {0}")]
     SocketFailed(String),
+    /// Others may come in, and this one was not used for longest.
+    #[error("there are more connections than there may be (max.connections), and this one was unused for longest")]
+    MadeRoom,
     /// The broker stops.
     #[error("the broker is shutting down")]
     ShuttingDown,

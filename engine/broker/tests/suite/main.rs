@@ -3,6 +3,7 @@
 
 mod administration;
 mod cluster_settings;
+mod connections;
 mod deletions;
 mod ending;
 mod fetching;

@@ -46,10 +46,6 @@ pub struct BrokerConfig {
     pub request_bytes_max: i64,
     /// `connections.max.idle.ms`.
     pub connection_idle_ms_max: i64,
-    /// `max.connections`.
-    pub connections_max: i64,
-    /// `max.connections.per.ip`.
-    pub connections_per_ip_max: i64,
     /// `fetch.max.bytes`.
     pub fetch_bytes_max: i64,
     /// `max.incremental.fetch.session.cache.slots`.
@@ -166,8 +162,6 @@ impl BrokerConfig {
             socket_send_buffer_bytes: layers.integer("socket.send.buffer.bytes"),
             request_bytes_max: layers.integer("socket.request.max.bytes"),
             connection_idle_ms_max: layers.integer("connections.max.idle.ms"),
-            connections_max: layers.integer("max.connections"),
-            connections_per_ip_max: layers.integer("max.connections.per.ip"),
             fetch_bytes_max: layers.integer("fetch.max.bytes"),
             fetch_sessions_max: layers.integer("max.incremental.fetch.session.cache.slots"),
             quota_windows: quota_windows(layers, "quota.window.num", "quota.window.size.seconds"),

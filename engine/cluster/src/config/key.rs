@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::client_metrics::{ClientField, ClientSelector};
 use super::value::{Value, parse_byte_size};
+use crate::connections::parse_overrides;
 
 /// One row of the table of configuration keys.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -97,6 +98,8 @@ pub enum Valid {
     ClientMatch,
     /// A list of `partition:broker` pairs, or `*`.
     ThrottledReplicas,
+    /// A list of `address:count` pairs, with addresses of IP.
+    AddressCounts,
     /// `all`, a count, or a list of core numbers and ranges of them.
     Cores,
     /// `auto`, or a number of bytes from here on.
@@ -249,6 +252,7 @@ impl ConfigKey {
             (Valid::OffsetReset, Value::Text(text)) => is_offset_reset(text),
             (Valid::ClientMatch, Value::List(items)) => items.iter().all(|item| ClientSelector::parse(item).is_some()),
             (Valid::ThrottledReplicas, Value::List(items)) => are_throttled_replicas(items),
+            (Valid::AddressCounts, Value::Text(text)) => parse_overrides(text).is_some(),
             (Valid::Cores, Value::Text(text)) => Cores::parse(text).is_some(),
             _ => false,
         }
@@ -287,6 +291,9 @@ impl ConfigKey {
             Valid::OffsetReset => "latest, earliest, or by_duration: and a duration such as P1DT2H".to_owned(),
             Valid::ClientMatch => format!("a comma-separated list of name=expression, of {}", ClientField::names()),
             Valid::ThrottledReplicas => "partition:broker pairs separated by commas, or *".to_owned(),
+            Valid::AddressCounts => {
+                "address:count pairs separated by commas, of IP addresses and not of names".to_owned()
+            }
             Valid::Cores => "all, a number of cores, or core numbers such as 0-3,6".to_owned(),
             Valid::AutoOrBytes(least) => format!("auto, or {number} from {least} on"),
         }

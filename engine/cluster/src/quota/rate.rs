@@ -16,13 +16,13 @@ struct Window {
 
 /// The use of one quota by the second.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// By their starts. One more than there are windows can overlap their span.
     windows: Vec<Window>,
 }
 
 impl Rate {
-    pub(super) fn record(&mut self, amount: f64, windows: QuotaWindows, now: Nanos) {
+    pub(crate) fn record(&mut self, amount: f64, windows: QuotaWindows, now: Nanos) {
         self.forget(windows, now);
         match self.windows.last_mut() {
             Some(last) if now.since(last.start) < windows.size => {
@@ -34,7 +34,7 @@ impl Rate {
     }
 
     /// How long the use has to pause so that it comes down to `limit` a second; zero if it is not above.
-    pub(super) fn throttle_time(&mut self, limit: f64, windows: QuotaWindows, now: Nanos) -> Duration {
+    pub(crate) fn throttle_time(&mut self, limit: f64, windows: QuotaWindows, now: Nanos) -> Duration {
         self.forget(windows, now);
         let amount: f64 = self.windows.iter().map(|window| window.amount).sum();
         let span = self.span(windows, now).as_secs_f64();
@@ -43,7 +43,7 @@ impl Rate {
     }
 
     /// Whether nothing that it was used for counts any more.
-    pub(super) fn is_unused(&self, windows: QuotaWindows, now: Nanos) -> bool {
+    pub(crate) fn is_unused(&self, windows: QuotaWindows, now: Nanos) -> bool {
         self.windows.iter().all(|window| now.since(window.last_use) >= windows.span())
     }
 

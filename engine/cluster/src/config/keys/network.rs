@@ -2,10 +2,10 @@
 
 use crate::config::key::Effect::Acts;
 use crate::config::key::Scope::{ClusterWide, PerBroker, ReadOnly};
-use crate::config::key::Valid::{Any, AtLeast};
+use crate::config::key::Valid::{AddressCounts, Any, AtLeast};
 
 use super::keys;
-use super::reason::{BACK_PRESSURE, LATER_CLUSTER, LATER_QUOTAS, LATER_SASL, ONE_PROCESS};
+use super::reason::{BACK_PRESSURE, LATER_CLUSTER, LATER_SASL, ONE_PROCESS};
 
 keys! {
     /// What clients are told to connect to; `listeners` when not given.
@@ -31,13 +31,13 @@ keys! {
     /// Where this server listens: comma-separated `NAME://host:port`.
     "listeners": List = "PLAINTEXT://127.0.0.1:9092", Any, PerBroker, Acts;
     /// The most connections accepted per second.
-    "max.connection.creation.rate": Int = "2147483647", AtLeast(0), ClusterWide, LATER_QUOTAS;
+    "max.connection.creation.rate": Int = "2147483647", AtLeast(0), ClusterWide, Acts;
     /// The most connections of this broker.
     "max.connections": Int = "2147483647", AtLeast(0), ClusterWide, Acts;
     /// The most connections from one address.
     "max.connections.per.ip": Int = "2147483647", AtLeast(0), ClusterWide, Acts;
-    /// Limits for particular addresses: `host:count`, comma-separated.
-    "max.connections.per.ip.overrides": String = "", Any, ClusterWide, LATER_QUOTAS;
+    /// Limits for particular addresses: `address:count`, comma-separated.
+    "max.connections.per.ip.overrides": String = "", AddressCounts, ClusterWide, Acts;
     /// Fetch sessions that this broker remembers.
     "max.incremental.fetch.session.cache.slots": Int = "1000", AtLeast(0), ReadOnly, Acts;
     /// Bytes of requests that may wait before sockets are no longer read.

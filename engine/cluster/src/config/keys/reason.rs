@@ -68,9 +68,8 @@ pub(super) const LATER_SHARE: Effect = Effect::Accepted("share groups are not su
 pub(super) const LATER_STREAMS: Effect = Effect::Accepted("streams groups are not supported yet");
 /// Transactions.
 pub(super) const LATER_TRANSACTIONS: Effect = Effect::Accepted("transactions are not supported yet");
-/// Quotas.
-pub(super) const LATER_QUOTAS: Effect =
-    Effect::Accepted("quotas of replication and of connections are not supported yet");
+/// Quotas of replication.
+pub(super) const LATER_QUOTAS: Effect = Effect::Accepted("quotas of replication are not supported yet");
 /// TLS listeners.
 pub(super) const LATER_TLS: Effect =
     Effect::Accepted("TLS is not supported yet, and listeners that ask for it are refused");

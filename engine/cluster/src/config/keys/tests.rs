@@ -86,6 +86,7 @@ fn every_key_that_acts_is_read_somewhere() {
         include_str!("../listener.rs"),
         include_str!("../group_config.rs"),
         include_str!("../client_metrics.rs"),
+        include_str!("../../connections/limits.rs"),
     ];
     let is_read = |name: &str| readers.iter().any(|text| text.contains(&format!("\"{name}\"")));
     let inherited: BTreeSet<&str> = topic_keys()
