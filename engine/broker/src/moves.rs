@@ -23,6 +23,8 @@ pub(crate) struct Moves {
     leaving: BTreeSet<PartitionId>,
     /// Those that have.
     left: Vec<Handover>,
+    /// Those that cannot: they stay.
+    stuck: Vec<PartitionId>,
     /// Counts those that are to leave.
     count: Rc<CommitCount>,
     /// Those that were taken over, from these shards, which keep what they know of them until a checkpoint of this one does.
@@ -58,6 +60,9 @@ pub(crate) async fn release(shard: Shard, keys: Vec<PartitionKey>, time_max: Dur
         for id in std::mem::take(&mut state.moves.leaving) {
             state.store.keep_partition(id);
             state.moves.count.settle_one();
+            state.moves.stuck.push(id);
+        }
+        for id in std::mem::take(&mut state.moves.stuck) {
             stay(state, id, &shard);
         }
         std::mem::take(&mut state.moves.left)
@@ -86,16 +91,20 @@ fn stay(state: &mut State, id: PartitionId, shard: &Shard) {
     }
 }
 
-/// The store has let go of a partition, or cannot because its disk has failed.
+/// The store has let go of a partition, or cannot.
 pub(crate) fn released(state: &mut State, id: PartitionId, result: Result<Handover, IoErrorKind>) {
-    if let Ok(handover) = result
-        && state.moves.leaving.remove(&id)
-    {
-        state.table.remove(id);
-        note_gone(state, id);
-        state.moves.left.push(handover);
-        state.moves.count.settle_one();
+    if !state.moves.leaving.remove(&id) {
+        return;
     }
+    match result {
+        Ok(handover) => {
+            state.table.remove(id);
+            note_gone(state, id);
+            state.moves.left.push(handover);
+        }
+        Err(_) => state.moves.stuck.push(id),
+    }
+    state.moves.count.settle_one();
 }
 
 /// Takes over what the shard `from` has let go of.
