@@ -2,7 +2,7 @@
 
 use crate::config::key::Effect::Acts;
 use crate::config::key::Scope::{ClusterWide, ReadOnly};
-use crate::config::key::Valid::{AtLeast, AutoOrBytes, Between, Cores, OneOf};
+use crate::config::key::Valid::{AutoOrBytes, Between, Cores, OneOf};
 
 use super::keys;
 
@@ -15,10 +15,12 @@ keys! {
     "ringlog.cores": String = "all", Cores, ReadOnly, Acts;
     /// What an acknowledgement promises of topics that do not say: `sync`, `interval` or `none`.
     "ringlog.durability": String = "sync", OneOf(&["interval", "none", "sync"]), ClusterWide, Acts;
-    /// Size of one shard's journal; recovery reads at most this much.
-    "ringlog.journal.bytes": Bytes = "256MiB", AtLeast(16_777_216), ReadOnly, Acts;
+    /// Size of one shard's journal, which recovery reads at most; `auto` is 256 MiB, or less on a small disk.
+    "ringlog.journal.bytes": Bytes = "auto", AutoOrBytes(16_777_216), ReadOnly, Acts;
     /// Memory of the whole broker; `auto` follows the machine or its container.
     "ringlog.memory": Bytes = "auto", AutoOrBytes(67_108_864), ReadOnly, Acts;
+    /// Which NUMA nodes come first when not all cores run a shard: one node's (`fill`), or those of all in turn (`spread`).
+    "ringlog.numa": String = "fill", OneOf(&["fill", "spread"]), ReadOnly, Acts;
     /// Where metrics go that clients push: `log`; with `off` clients are not told that they could.
     "ringlog.telemetry": String = "off", OneOf(&["log", "off"]), ReadOnly, Acts;
 }
