@@ -172,7 +172,10 @@ pub fn bytes(number: u64) -> String {
         Some((unit, name)) if number.is_multiple_of(unit) => format!("{} {name}", number / unit),
         Some((unit, name)) => {
             let tenths = (u128::from(number) * 10 + u128::from(unit) / 2) / u128::from(unit);
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
+            match (tenths / 10, tenths % 10) {
+                (whole, 0) => format!("{whole} {name}"),
+                (whole, tenth) => format!("{whole}.{tenth} {name}"),
+            }
         }
     }
 }
@@ -195,7 +198,7 @@ mod tests {
             (1536, "1.5 KiB"),
             (256 << 20, "256 MiB"),
             ((24 << 30) + (100 << 20), "24.1 GiB"),
-            (u64::MAX, "17179869184.0 GiB"),
+            (u64::MAX, "17179869184 GiB"),
         ] {
             assert_eq!(bytes(number), text);
         }

@@ -50,11 +50,12 @@ fn quota(machine: &Machine, plan: &Plan) -> Option<Item> {
 }
 
 fn throttling(machine: &Machine) -> Option<Item> {
-    let throttling = machine.resources.control_group.throttling?;
+    // Without a quota no periods are counted.
+    let throttling = machine.resources.control_group.throttling.filter(|throttling| throttling.periods > 0)?;
     let share = percent(throttling.throttled_periods, throttling.periods);
     let measured = format!("{} of {} periods", throttling.throttled_periods, throttling.periods);
     let item = Item::new("cpu throttling", measured, format!("{THROTTLED_PERCENT_MAX}% of periods or fewer"));
-    if throttling.periods == 0 || share <= THROTTLED_PERCENT_MAX {
+    if share <= THROTTLED_PERCENT_MAX {
         return Some(item);
     }
     let because = "What runs in this control group has been made to wait; so will shards.";

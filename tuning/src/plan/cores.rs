@@ -181,7 +181,7 @@ impl Usable {
             reasons.push(match policy {
                 NodePolicy::Fill if taken => "one node has room for all of them, so memory is near".to_owned(),
                 NodePolicy::Fill => "nodes are filled one after the other, so memory is near".to_owned(),
-                NodePolicy::Spread => "ringlog.numa=spread takes nodes in turn".to_owned(),
+                NodePolicy::Spread => "nodes are taken in turn, as ringlog.numa=spread asks".to_owned(),
             });
         }
         if reasons.is_empty() {

@@ -51,9 +51,9 @@ pub(super) fn budget(resources: &Resources, wishes: &Wishes) -> Budget {
         (machine, _) => (machine, "machine"),
     };
     match available {
-        None => Budget { bytes: None, because: "nobody tells how much memory there is".to_owned() },
+        None => Budget { bytes: None, because: "Nobody tells how much memory there is".to_owned() },
         Some(available) => {
-            let because = format!("half of the {} of the {who} is for all shards", bytes(available));
+            let because = format!("Half of the {} of the {who} is for all shards", bytes(available));
             Budget { bytes: Some(available / MEMORY_DIVISOR), because }
         }
     }
@@ -79,13 +79,9 @@ pub(super) fn of_shard(budget: &Budget, wishes: &Wishes, shards: usize) -> Resul
     }
     let size = share.max(least);
     let reason = if share < least {
-        format!("A shard works with no less: {}.", budget.because)
+        format!("A shard works with no less. {}.", budget.because)
     } else {
-        let mut reason = format!("{}.", budget.because);
-        if let Some(first) = reason.get_mut(..1) {
-            first.make_ascii_uppercase();
-        }
-        reason
+        format!("{}.", budget.because)
     };
     let value = format!("{} a shard", bytes(size));
     Ok(Size { bytes: size, line: PlanLine { what: "memory", value, because: reason } })
@@ -197,18 +193,17 @@ pub(super) fn descriptors(resources: &Resources, shards: usize, limits: Limits) 
     let part = |divisor: u64| usize::try_from(all / divisor).unwrap_or(usize::MAX) / shards;
     let sockets = limits.sockets.min(part(3).max(SOCKETS_MIN));
     let open_files_max = part(2);
-    let of_all = match all {
-        u64::MAX => "of as many descriptors as wanted".to_owned(),
-        all => format!("of the {all} descriptors that this process may have"),
+    let most = limits.sockets;
+    let (files, files_because, sockets_because) = if all == u64::MAX {
+        let nobody = "Nobody limits descriptors";
+        ("without a limit".to_owned(), format!("{nobody}."), format!("{nobody}, and {most} are the most."))
+    } else {
+        let of_all = format!("of the {all} descriptors that this process may have");
+        (format!("{open_files_max} a shard"), format!("Half {of_all}."), format!("A third {of_all}, {most} at most."))
     };
-    let files = if all == u64::MAX { "without a limit".to_owned() } else { format!("{open_files_max} a shard") };
     let lines = vec![
-        PlanLine { what: "open files", value: files, because: format!("Half {of_all}.") },
-        PlanLine {
-            what: "sockets",
-            value: format!("{sockets} a shard"),
-            because: format!("A third {of_all}, {} at most.", limits.sockets),
-        },
+        PlanLine { what: "open files", value: files, because: files_because },
+        PlanLine { what: "sockets", value: format!("{sockets} a shard"), because: sockets_because },
     ];
     Descriptors { limits: Limits { sockets, ..limits }, open_files_max, lines }
 }

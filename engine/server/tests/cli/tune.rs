@@ -47,7 +47,10 @@ fn a_recorded_machine_is_planned_for() {
     assert_eq!((&plan["shard_memory_bytes"], &plan["ring_entries"]), (&(1_u64 << 30).into(), &1024.into()), "{plan}");
     let output = tune(&machine, &["plan", "--cores", "6", "--set", "ringlog.memory=1GiB"]);
     let table = printed(&output);
-    assert!(table.contains("ringlog.cores=6 asks for so many.") && table.contains("ringlog.memory=1073741824"), "{table}");
+    assert!(
+        table.contains("ringlog.cores=6 asks for so many.") && table.contains("ringlog.memory=1073741824"),
+        "{table}"
+    );
     let refused = refusal(&tune(&machine, &["plan", "--cores", "9"]));
     assert_eq!(refused, "ringlog.cores=9: this process may use cores 0-7; give a smaller count");
 }
