@@ -29,13 +29,11 @@ pub(super) fn choose(resources: &Resources, wishes: &Wishes, memory: &Budget) ->
     let mut shards: Vec<Shard> =
         chosen.cpus.iter().map(|cpu| Shard { cpu: Some(cpu.number), node: cpu.node }).collect();
     shards.sort_unstable_by_key(|shard| shard.cpu);
-    let which = match shards.is_empty() {
-        false => PlanLine { what: "cores", value: described(&shards), because: chosen.which },
-        true => PlanLine {
-            what: "cores",
-            value: "any".to_owned(),
-            because: "Nobody tells which processors this process may use, so its thread is not pinned.".to_owned(),
-        },
+    let which = if shards.is_empty() {
+        let because = "Nobody tells which processors this process may use, so its thread is not pinned.";
+        PlanLine { what: "cores", value: "any".to_owned(), because: because.to_owned() }
+    } else {
+        PlanLine { what: "cores", value: described(&shards), because: chosen.which }
     };
     if shards.is_empty() {
         shards.push(Shard { cpu: None, node: None });
