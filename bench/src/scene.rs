@@ -314,6 +314,7 @@ fn start(
         cluster_id: None,
         addresses: vec![address],
         shard_memory_bytes: MEMORY_BYTES,
+        journal_bytes_max: 256 << 20,
         open_files_max: 0,
         store_sizes: None,
         logging: Logging::default(),

@@ -52,6 +52,8 @@ pub struct Start {
     pub addresses: Vec<SocketAddr>,
     /// Memory that one shard may use, in bytes.
     pub shard_memory_bytes: usize,
+    /// The most that the journal of one shard takes, in bytes.
+    pub journal_bytes_max: u64,
     /// Files that one shard may keep open.
     pub open_files_max: usize,
     /// Sizes of the stores in the place of those that follow from the memory; `None` outside of simulations.

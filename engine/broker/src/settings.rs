@@ -53,6 +53,8 @@ pub struct Settings {
     pub answer_bytes_max: usize,
     /// Memory of one shard, in bytes; the store's parts are sized from it.
     pub shard_memory_bytes: usize,
+    /// The most that the journal of one shard takes, in bytes.
+    pub journal_bytes_max: u64,
     /// Files that one shard may keep open.
     pub open_files_max: usize,
     /// Sizes of the stores, where they do not follow from the memory.
@@ -87,6 +89,7 @@ impl Settings {
             frame_bytes_max,
             answer_bytes_max,
             shard_memory_bytes,
+            journal_bytes_max: start.journal_bytes_max,
             open_files_max: start.open_files_max,
             store_sizes: start.store_sizes.clone(),
         }
@@ -99,7 +102,7 @@ impl Settings {
             return StoreConfig { shard, ..sizes.store.clone() };
         }
         let mut store = StoreConfig::new(shard);
-        store.journal_bytes_max = u64::try_from(self.broker.journal_bytes).expect("the key's range begins above 0");
+        store.journal_bytes_max = self.journal_bytes_max;
         let interval_us = u64::try_from(self.broker.commit_interval_us).expect("the key's range begins at 0");
         store.commit_interval = Duration::from_micros(interval_us);
         store.tail_bytes_max = (self.shard_memory_bytes / 4).min(TAIL_BYTES_MAX);

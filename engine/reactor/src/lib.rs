@@ -42,3 +42,4 @@ pub use received::Received;
 pub use socket::{Listener, Socket};
 pub use task::Task;
 pub use time::Instant;
+pub use uring::UringSupport;

@@ -1,5 +1,8 @@
 //! The named limits of one shard's reactor.
 
+/// How many times more completions than submissions fit.
+pub(crate) const COMPLETIONS_PER_SUBMISSION: u32 = 4;
+
 /// Limits of one shard. What is over a limit waits, unless the field says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -47,6 +50,18 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Memory that the kernel takes for one ring, in bytes, about: what it may count as locked by the user. Both queues, the
+    /// index of the first, and the ring of receive buffers, in pages.
+    pub fn ring_bytes(&self) -> u64 {
+        const PAGE_BYTES: u64 = 4096;
+        const HEADER_BYTES: u64 = 256;
+        let entries = u64::from(self.ring_entries.next_power_of_two());
+        let (submission, index, completion) = (64, 4, 16 * u64::from(COMPLETIONS_PER_SUBMISSION));
+        let queues = HEADER_BYTES + entries * (index + completion);
+        let parts = [entries * submission, queues, u64::from(self.receive_buffers) * 16];
+        parts.iter().map(|bytes| bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES).sum()
+    }
+
     /// Panics on limits that nothing could run with. Whoever starts shards asks first, on a thread of its own.
     pub(crate) fn assert_possible(&self) {
         let count = self.receive_buffers;

@@ -10,6 +10,7 @@ mod inbound;
 mod outbound;
 mod ring;
 mod sockets;
+mod support;
 
 use std::fmt;
 use std::io;
@@ -38,6 +39,8 @@ use crate::uring::flight::{Flight, Place, Side, Stream};
 use crate::uring::inbound::{Accepting, Reader};
 use crate::uring::ring::Ring;
 use crate::workers::Workers;
+
+pub use support::UringSupport;
 
 /// What the completion of a request carries whose end interests nobody: cancellations.
 const IGNORED: u64 = u64::MAX;

@@ -15,6 +15,7 @@ mod resource;
 mod session;
 mod start;
 mod topic;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,8 @@ enum Command {
     Start(start::Arguments),
     /// Create, list, describe, delete and alter topics.
     Topic(topic::Arguments),
+    /// Look at the machine, plan with it, and set it up.
+    Tune(tune::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Produce(arguments) => produce::run(arguments),
         Command::Start(arguments) => start::run(arguments, logging),
         Command::Topic(arguments) => topic::run(arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
     };
     match result {
         Ok(()) => {

@@ -1,109 +1,54 @@
 //! `ringlog start`: reads the configuration, finds out what the machine gives, and runs a broker until it is told to stop.
 
 mod addresses;
-mod control_group;
-mod cores;
-mod memory;
 mod report;
+pub(crate) mod settings;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use clap::ValueEnum;
 use ringlog_broker::{BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
-use ringlog_cluster::config::{
-    Backend, BrokerConfig, ConfigLayers, ConfigWarning, Cores, PropertiesFile, Sources, StaticConfig,
-};
-use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, launch};
+use ringlog_cluster::config::{Backend, BrokerConfig};
+use ringlog_reactor::{BackendChoice, Mesh, Reactor, ShardSpec, launch};
+use ringlog_tuning::{Plan, Resources, plan};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::read_properties;
-use crate::diagnostics::several;
 use crate::log;
+use settings::{Loaded, SettingArguments, wishes};
 
 /// The variable that containers name their cluster in.
 const CLUSTER_ID_VARIABLE: &str = "CLUSTER_ID";
 /// With fewer file descriptors than this, a warning is due: partitions and connections take one or more each.
 const DESCRIPTORS_MIN: u64 = 4096;
-/// Sockets of one shard, however few descriptors there are.
-const SOCKETS_MIN: usize = 64;
 
 /// How a broker is run.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A server.properties of Apache Kafka.
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// One setting; may be repeated. It beats the file and the variables KAFKA_…
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// How to talk to the kernel: ringlog.backend.
-    #[arg(long, value_enum)]
-    backend: Option<BackendArgument>,
-    /// The cores to run a shard on each: all, a count, or numbers such as 0-3,6: ringlog.cores.
-    #[arg(long, value_parser = parse_cores)]
-    cores: Option<String>,
-    /// What a line of the log looks like: ringlog.log.format.
-    #[arg(long, value_enum)]
-    log_format: Option<LogFormatArgument>,
-    /// Where everything is kept: log.dirs.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<String>,
+    #[command(flatten)]
+    settings: SettingArguments,
     /// The cluster that the data directory belongs to; a new directory joins it [default: the variable `CLUSTER_ID`].
     #[arg(long, value_name = "ID")]
     cluster_id: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum BackendArgument {
-    /// `io_uring` where the kernel allows it, epoll elsewhere.
-    Auto,
-    /// `io_uring`, or nothing.
-    Uring,
-    /// epoll, and threads for files.
-    Posix,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum LogFormatArgument {
-    /// For people.
-    Text,
-    /// An object for each line, for programs.
-    Json,
-}
-
-fn parse_cores(text: &str) -> Result<String, String> {
-    let expected = || "expected all, a count, or numbers such as 0-3,6".to_owned();
-    Cores::parse(text).map(|_| text.to_owned()).ok_or_else(expected)
-}
-
 /// Performs the subcommand.
 pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let (fixed, broker, warnings) = configure(&arguments)?;
+    let Loaded { fixed, broker, warnings } = arguments.settings.load()?;
     log::start_writer(broker.log_format).context("the thread that writes the log cannot be started")?;
     report::version(&broker);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let allowance = control_group::read();
-    let available = core_affinity::get_core_ids().unwrap_or_default();
-    let available: Vec<usize> = available.into_iter().map(|core| core.id).collect();
-    let cores = cores::choose(&broker.cores, &available, allowance.cores).map_err(anyhow::Error::msg)?;
-    let shard_memory_bytes = memory::shard_bytes(broker.memory_bytes, memory::available_bytes(&allowance), cores.len());
-    let shard_memory_bytes = shard_memory_bytes.map_err(anyhow::Error::msg)?;
-    report::cores(&broker.cores, &cores, available.len(), allowance.cores);
-    report::memory(broker.memory_bytes, shard_memory_bytes, cores.len());
+    let plan = plan_of_start(&broker)?;
+    let shard_memory_bytes = usize::try_from(plan.shard_memory_bytes).unwrap_or(usize::MAX);
     let addresses = addresses::resolve(&broker.listeners)?;
     addresses::check_free(&broker.listeners, &addresses)?;
-    let descriptors = raise_descriptors();
-    let limits = limits(descriptors, cores.len());
-    report::descriptors(descriptors, files_of_shard(descriptors, cores.len()), limits.sockets);
     let (tell, told) = mpsc::channel();
     let listening = tell.clone();
     let start = Start {
@@ -115,7 +60,8 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
             .filter(|id| !id.is_empty()),
         addresses,
         shard_memory_bytes,
-        open_files_max: files_of_shard(descriptors, cores.len()),
+        journal_bytes_max: plan.journal_bytes,
+        open_files_max: plan.open_files_max,
         store_sizes: None,
         logging,
         on_listening: Arc::new(move |addresses| {
@@ -130,21 +76,30 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
             let _ = tell.send(News::Ended(end));
         }
     };
-    let specs: Vec<ShardSpec> = cores.iter().map(|core| ShardSpec { core: Some(*core) }).collect();
+    let specs: Vec<ShardSpec> = plan.shards.iter().map(|shard| ShardSpec { core: shard.cpu }).collect();
     let backend = match broker.backend {
         Backend::Auto => BackendChoice::Auto,
         Backend::Uring => BackendChoice::Uring,
         Backend::Posix => BackendChoice::Posix,
     };
-    let shards = launch(&specs, backend, limits, main).map_err(|error| launch_error(error, backend))?;
+    let shards = launch(&specs, backend, plan.limits, main).map_err(|error| launch_error(error, backend))?;
     for warning in shards.warnings() {
         tracing::warn!("{warning}");
     }
     report::backend(shards.backend(), broker.backend);
-    let running = format!("{}, {}, data in {}", shards.backend(), counted(cores.len()), shown(&broker.data_directory));
-    watch(&told, cores.len(), &broker, &running, begun)?;
+    let running = format!("{}, {}, data in {}", shards.backend(), counted(specs.len()), shown(&broker.data_directory));
+    watch(&told, specs.len(), &broker, &running, begun)?;
     shards.join().map_err(|_| anyhow::anyhow!("a shard has panicked"))?;
     Ok(())
+}
+
+/// Reads what the machine gives, and plans with it.
+fn plan_of_start(broker: &BrokerConfig) -> anyhow::Result<Plan> {
+    let descriptors = raise_descriptors();
+    let resources = Resources::read_running(Path::new(&broker.data_directory));
+    let plan = plan(&Resources { descriptors: Some(descriptors), ..resources }, &wishes(broker))?;
+    report::plan(&plan);
+    Ok(plan)
 }
 
 /// What the shards tell the main thread.
@@ -194,48 +149,6 @@ fn watch(
     Ok(())
 }
 
-/// Reads file, environment and command line. Every error is found; warnings are for the log, whose format is among the settings.
-fn configure(arguments: &Arguments) -> anyhow::Result<(Arc<StaticConfig>, Arc<BrokerConfig>, Vec<ConfigWarning>)> {
-    let file = arguments
-        .config
-        .as_deref()
-        .map(|path| Ok::<_, anyhow::Error>((path.display().to_string(), read_properties(path)?)));
-    let file = file.transpose()?;
-    let environment: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let sources = Sources {
-        file: file.as_ref().map(|(name, text)| PropertiesFile { name, text }),
-        environment: &environment,
-        set: &settings(arguments),
-    };
-    let (fixed, warnings) = StaticConfig::load(&sources).map_err(several)?;
-    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let broker = BrokerConfig::new(&ConfigLayers::of_start(&fixed), &hostname).map_err(several)?;
-    Ok((Arc::new(fixed), Arc::new(broker), warnings))
-}
-
-/// The settings of the command line: those by name beat those of `--set`.
-fn settings(arguments: &Arguments) -> Vec<String> {
-    let backend = arguments.backend.map(|backend| match backend {
-        BackendArgument::Auto => "auto",
-        BackendArgument::Uring => "uring",
-        BackendArgument::Posix => "posix",
-    });
-    let log_format = arguments.log_format.map(|format| match format {
-        LogFormatArgument::Text => "text",
-        LogFormatArgument::Json => "json",
-    });
-    let named = [
-        ("ringlog.backend", backend),
-        ("ringlog.cores", arguments.cores.as_deref()),
-        ("ringlog.log.format", log_format),
-        ("log.dirs", arguments.data_dir.as_deref()),
-    ];
-    let named = named.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-    arguments.set.iter().cloned().chain(named).collect()
-}
-
 /// Raises the limit of file descriptors as far as the system lets it, and answers it.
 fn raise_descriptors() -> u64 {
     let limit = getrlimit(Resource::Nofile);
@@ -252,18 +165,6 @@ fn raise_descriptors() -> u64 {
         );
     }
     descriptors
-}
-
-/// Files that each shard keeps open: together half of the descriptors.
-fn files_of_shard(descriptors: u64, shards: usize) -> usize {
-    usize::try_from(descriptors / 2).unwrap_or(usize::MAX) / shards
-}
-
-/// The reactor's limits: a third of the descriptors is for sockets, so that accepting waits before files cannot be opened.
-fn limits(descriptors: u64, shards: usize) -> Limits {
-    let limits = Limits::default();
-    let of_shard = usize::try_from(descriptors / 3).unwrap_or(usize::MAX) / shards;
-    Limits { sockets: limits.sockets.min(of_shard.max(SOCKETS_MIN)), ..limits }
 }
 
 fn launch_error(error: ringlog_reactor::LaunchError, choice: BackendChoice) -> anyhow::Error {
@@ -286,48 +187,6 @@ fn shown(directory: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser as _;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
-
-    fn parsed(words: &[&str]) -> Result<Arguments, clap::Error> {
-        Line::try_parse_from([&["start"], words].concat()).map(|line| line.arguments)
-    }
-
-    #[test]
-    fn named_settings_beat_set() {
-        let arguments = parsed(&[
-            "--data-dir",
-            "d",
-            "--set",
-            "log.dirs=e",
-            "--cores",
-            "0-1",
-            "--backend",
-            "posix",
-            "--log-format",
-            "json",
-        ]);
-        let settings = settings(&arguments.expect("they are arguments"));
-        assert_eq!(
-            settings,
-            ["log.dirs=e", "ringlog.backend=posix", "ringlog.cores=0-1", "ringlog.log.format=json", "log.dirs=d"]
-        );
-        assert!(parsed(&["--cores", "none"]).is_err());
-        assert!(parsed(&["--backend", "kqueue"]).is_err());
-    }
-
-    #[test]
-    fn descriptors_are_shared_with_files() {
-        assert_eq!(limits(1 << 20, 2).sockets, Limits::default().sockets);
-        assert_eq!(limits(4096, 4).sockets, 341);
-        assert_eq!(files_of_shard(4096, 4), 512);
-        assert_eq!(limits(100, 4).sockets, SOCKETS_MIN);
-    }
 
     #[test]
     fn paths_look_like_paths() {

@@ -10,6 +10,7 @@ pub const LAYERS: &[(&str, u8)] = &[
     ("ringlog-storage", 1),
     ("ringlog-reactor", 1),
     ("ringlog-net", 2),
+    ("ringlog-tuning", 2),
     ("ringlog-client", 3),
     ("ringlog-cluster", 3),
     ("ringlog-broker", 4),

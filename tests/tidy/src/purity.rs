@@ -6,8 +6,18 @@ use crate::layers::{is_member, name, packages};
 use crate::source::{code_of, find_word, is_test_file, used_paths, without_tests};
 use crate::{Fault, source};
 
-/// Where the pure crates keep their code.
-pub const FOLDERS: &[&str] = &["storage/src/", "net/src/", "engine/cluster/src/"];
+/// Where pure code is: the pure crates, and what decides in a crate that also acts.
+pub const FOLDERS: &[&str] = &[
+    "storage/src/",
+    "net/src/",
+    "engine/cluster/src/",
+    "tuning/src/check",
+    "tuning/src/cpu_set",
+    "tuning/src/knob",
+    "tuning/src/limiting",
+    "tuning/src/machine",
+    "tuning/src/plan",
+];
 
 /// The pure crates by name.
 pub const CRATES: &[&str] = &["ringlog-storage", "ringlog-net", "ringlog-cluster"];
@@ -162,6 +172,9 @@ mod tests {
             assert_eq!(faults(text), [""; 0], "{text}");
         }
         assert_eq!(check("engine/broker/src/shard.rs", "async fn a() {}"), []);
+        assert_eq!(check("tuning/src/probe.rs", "use std::fs;"), []);
+        assert_eq!(check("tuning/src/plan.rs", "use std::fs;").len(), 1);
+        assert_eq!(check("tuning/src/plan/cores.rs", "use std::fs;").len(), 1);
         assert_eq!(check("storage/src/log/tests.rs", "use std::fs;"), []);
         assert_eq!(check("storage/buffer/src/lib.rs", "use std::thread;"), []);
     }

@@ -74,6 +74,7 @@ impl Broker {
             cluster_id: None,
             addresses: vec![([0, 0, 0, 0], PORT).into()],
             shard_memory_bytes: 0,
+            journal_bytes_max: 256 << 20,
             open_files_max: 0,
             store_sizes: None,
             logging: Logging::default(),

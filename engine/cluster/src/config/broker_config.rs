@@ -70,12 +70,23 @@ pub struct BrokerConfig {
     pub commit_interval_us: i64,
     /// `ringlog.cores`.
     pub cores: Cores,
-    /// `ringlog.journal.bytes`.
-    pub journal_bytes: i64,
+    /// `ringlog.journal.bytes`; `None` follows the disk.
+    pub journal_bytes: Option<i64>,
     /// `ringlog.log.format`.
     pub log_format: LogFormat,
     /// `ringlog.memory`; `None` follows the machine.
     pub memory_bytes: Option<i64>,
+    /// `ringlog.numa`.
+    pub numa: Numa,
+}
+
+/// Which NUMA nodes come first when not all cores run a shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Numa {
+    /// One after the other.
+    Fill,
+    /// All in turn.
+    Spread,
 }
 
 /// How many shards are to be in use; may change while the broker runs.
@@ -185,16 +196,25 @@ impl BrokerConfig {
             },
             commit_interval_us: layers.integer("ringlog.commit.interval.us"),
             cores: Cores::parse(&layers.text("ringlog.cores")).expect("the key accepts nothing else"),
-            journal_bytes: layers.integer("ringlog.journal.bytes"),
+            journal_bytes: automatic(layers.value("ringlog.journal.bytes")),
             log_format: match layers.text("ringlog.log.format").as_str() {
                 "json" => LogFormat::Json,
                 _ => LogFormat::Text,
             },
-            memory_bytes: match layers.value("ringlog.memory") {
-                Some(Value::Integer(bytes)) => Some(bytes),
-                _ => None,
+            memory_bytes: automatic(layers.value("ringlog.memory")),
+            numa: match layers.text("ringlog.numa").as_str() {
+                "spread" => Numa::Spread,
+                _ => Numa::Fill,
             },
         }
+    }
+}
+
+/// A number of bytes; `None` of `auto`.
+fn automatic(value: Option<Value>) -> Option<i64> {
+    match value {
+        Some(Value::Integer(bytes)) => Some(bytes),
+        _ => None,
     }
 }
 

@@ -14,11 +14,8 @@ use rustix::io::Errno;
 
 use crate::backend::Wait;
 use crate::clock;
-use crate::limits::Limits;
+use crate::limits::{COMPLETIONS_PER_SUBMISSION, Limits};
 use crate::received::ReceivePool;
-
-/// How many times more completions than submissions fit.
-const COMPLETIONS_PER_SUBMISSION: u32 = 4;
 
 /// The group of buffers that receives choose from.
 pub(crate) const BUFFER_GROUP: u16 = 0;
@@ -93,6 +90,15 @@ impl Ring {
         // SAFETY: the ring owns its descriptor and is borrowed for the call.
         let fd = unsafe { BorrowedFd::borrow_raw(self.uring.as_raw_fd()) };
         Ok(rustix::io::fcntl_dupfd_cloexec(fd, 0)?)
+    }
+
+    pub(crate) fn uring(&self) -> &IoUring {
+        &self.uring
+    }
+
+    /// Whether waiting counts as idle time.
+    pub(crate) fn waits_as_idle(&self) -> bool {
+        self.enter_flags.contains(EnterFlags::NO_IOWAIT)
     }
 
     pub(crate) fn pool(&self) -> &Rc<ReceivePool> {

@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use ringlog_cluster::config::{Backend, BrokerConfig, Cores, Listener};
+use ringlog_cluster::config::{Backend, BrokerConfig, Listener};
 use ringlog_reactor::BackendKind;
+use ringlog_tuning::Plan;
 use rustix::fs::{FsWord, Mode, OFlags, statfs};
 
 /// Who starts.
@@ -21,30 +22,11 @@ pub(super) fn version(broker: &BrokerConfig) {
     );
 }
 
-/// Which cores run a shard, of how many that the process may use; `allowed` is what the control group allows.
-pub(super) fn cores(wanted: &Cores, cores: &[usize], available: usize, allowed: Option<usize>) {
-    let why = match (wanted, allowed) {
-        (Cores::All, Some(allowed)) if cores.len() < available => {
-            format!("the control group allows the time of {allowed} of the {available} that this process may use")
-        }
-        (Cores::All, _) => format!("ringlog.cores=all, and this process may use {available}"),
-        (Cores::Count(count), _) => format!("ringlog.cores={count}"),
-        (Cores::These(_), _) => "ringlog.cores names them".to_owned(),
-    };
-    let shards = cores.len();
-    tracing::info!(shards, ?cores, available, "a shard on each of these cores: {why}");
-}
-
-/// How much memory they have.
-pub(super) fn memory(configured: Option<i64>, shard_bytes: usize, shards: usize) {
-    let why = if configured.is_some() { "ringlog.memory" } else { "half of what the machine or its container has" };
-    let total_bytes = shard_bytes.saturating_mul(shards);
-    tracing::info!(total_bytes, shard_bytes, "the budget of memory is {why}");
-}
-
-/// How many files and sockets may be open.
-pub(super) fn descriptors(limit: u64, shard_files: usize, shard_sockets: usize) {
-    tracing::info!(limit, shard_files, shard_sockets, "open files are limited (ulimit -n, LimitNOFILE=)");
+/// What the broker takes of the machine, and why.
+pub(super) fn plan(plan: &Plan) {
+    for line in &plan.lines {
+        tracing::info!(what = line.what, value = line.value, "{}: {}. {}", line.what, line.value, line.because);
+    }
 }
 
 /// How the broker talks to the kernel.

@@ -8,6 +8,7 @@ mod records;
 mod refusals;
 mod settings;
 mod stopping;
+mod tune;
 
 use std::io::Write as _;
 use std::path::Path;

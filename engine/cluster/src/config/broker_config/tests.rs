@@ -17,7 +17,9 @@ fn nothing_configured_is_a_single_node() {
     assert_eq!(config.data_directory, "ringlog-data");
     assert_eq!((config.partitions_of_new_topics, config.replicas_of_new_topics), (1, 1));
     assert_eq!((config.cores, config.backend, config.memory_bytes), (Cores::All, Backend::Auto, None));
-    assert_eq!((config.journal_bytes, config.fetch_sessions_max), (256 << 20, 1000));
+    assert_eq!((config.journal_bytes, config.numa, config.fetch_sessions_max), (None, Numa::Fill, 1000));
+    let config = parse("ringlog.journal.bytes=64MiB\nringlog.numa=spread").expect("fits");
+    assert_eq!((config.journal_bytes, config.numa), (Some(64 << 20), Numa::Spread));
 }
 
 #[test]

@@ -15,12 +15,14 @@ keys! {
     "ringlog.cores": String = "all", Cores, ReadOnly, Acts;
     /// What an acknowledgement promises of topics that do not say: `sync`, `interval` or `none`.
     "ringlog.durability": String = "sync", OneOf(&["interval", "none", "sync"]), ClusterWide, Acts;
-    /// Size of one shard's journal; recovery reads at most this much.
-    "ringlog.journal.bytes": Bytes = "256MiB", AtLeast(16_777_216), ReadOnly, Acts;
+    /// Size of one shard's journal, which recovery reads at most; `auto` is 256 MiB, or less on a small disk.
+    "ringlog.journal.bytes": Bytes = "auto", AutoOrBytes(16_777_216), ReadOnly, Acts;
     /// What a line of the log looks like: `text` for people, `json` for programs.
     "ringlog.log.format": String = "text", OneOf(&["json", "text"]), ReadOnly, Acts;
     /// Memory of the whole broker; `auto` follows the machine or its container.
     "ringlog.memory": Bytes = "auto", AutoOrBytes(67_108_864), ReadOnly, Acts;
+    /// Which NUMA nodes come first when not all cores run a shard: one node's (`fill`), or those of all in turn (`spread`).
+    "ringlog.numa": String = "fill", OneOf(&["fill", "spread"]), ReadOnly, Acts;
     /// How many of the shards own partitions and take connections, those of the first of `ringlog.cores`; 0: all.
     "ringlog.shards": Int = "0", AtLeast(0), PerBroker, Acts;
     /// Where metrics go that clients push: `log`; with `off` clients are not told that they could.
