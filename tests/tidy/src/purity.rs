@@ -7,10 +7,10 @@ use crate::source::{code_of, find_word, is_test_file, used_paths, without_tests}
 use crate::{Fault, source};
 
 /// Where the pure crates keep their code.
-pub const FOLDERS: &[&str] = &["storage/src/", "net/src/", "engine/cluster/src/"];
+pub const FOLDERS: &[&str] = &["storage/src/", "net/src/", "engine/cluster/src/", "engine/measure/src/"];
 
 /// The pure crates by name.
-pub const CRATES: &[&str] = &["ringlog-storage", "ringlog-net", "ringlog-cluster"];
+pub const CRATES: &[&str] = &["ringlog-storage", "ringlog-net", "ringlog-cluster", "ringlog-measure"];
 
 /// Words that no pure code contains, each with what it stands for.
 const WORDS: &[(&str, &str)] = &[
