@@ -26,7 +26,7 @@ use crate::message::Message;
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 
-pub(crate) use coordinators::{Coordinators, forget_topics, retry_stalled, stop};
+pub(crate) use coordinators::{Coordinators, facts_after, forget_topics, retry_stalled, stop};
 pub(crate) use load::load;
 pub(crate) use waits::{Asked, Waits};
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use ringlog_cluster::group::Now;
 use ringlog_cluster::placement::placement;
 use ringlog_net::conn::SpareChunks;
-use ringlog_reactor::{Mesh, Reactor};
+use ringlog_reactor::{Mesh, MeshCounts, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
 
 use crate::answers::Answers;
@@ -18,6 +18,7 @@ use crate::group::Waits;
 use crate::limits::ShardLimits;
 use crate::memory::FrameMemory;
 use crate::message::{Call, CallId, Message, Reply, ShardMessage};
+use crate::metrics::counters::Counters;
 use crate::partition::table::PartitionKey;
 use crate::quota::Quotas;
 use crate::requests::Requests;
@@ -40,6 +41,7 @@ struct Inner {
     group_waits: Waits,
     requests: Requests,
     quotas: Quotas,
+    counters: RefCell<Counters>,
     /// What there was no room for in the mesh, by destination.
     unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
@@ -84,6 +86,7 @@ impl Shard {
             group_waits: Waits::default(),
             requests: Requests::new(limits.requests),
             quotas,
+            counters: RefCell::default(),
             unsent,
             driver_bell: Event::default(),
             group_bell: Event::default(),
@@ -117,6 +120,22 @@ impl Shard {
             self.post(answer.ticket.shard, Message::GroupAnswer(Box::new(answer)));
         }
         result
+    }
+
+    /// Counts something, or looks at what was counted. Calls do not nest.
+    #[inline]
+    pub(crate) fn with_counters<T>(&self, act: impl FnOnce(&mut Counters) -> T) -> T {
+        act(&mut self.0.counters.borrow_mut())
+    }
+
+    /// What its end of the mesh has done.
+    pub(crate) fn mesh_counts(&self) -> MeshCounts {
+        self.0.mesh.counts()
+    }
+
+    /// Calls to other shards that are not answered.
+    pub(crate) fn calls_in_flight(&self) -> usize {
+        self.0.calls.in_flight()
     }
 
     pub(crate) fn reactor(&self) -> &Reactor {

@@ -22,6 +22,7 @@ use crate::controller::Controller;
 use crate::group::{Coordinators, retry_stalled};
 use crate::limits::ShardLimits;
 use crate::logging::Logging;
+use crate::metrics::counters::Traffic;
 use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::deletion::Deletions;
@@ -66,6 +67,10 @@ pub(crate) struct State {
     pub(crate) telemetry: Telemetry,
     /// Topics that are being made because a client named them.
     pub(crate) auto_creating: BTreeSet<String>,
+    /// What passed through all partitions that this shard ever had.
+    pub(crate) traffic: Traffic,
+    /// The same of those that it has no more.
+    pub(crate) gone_traffic: Traffic,
     /// The broker stops: no new connections.
     pub(crate) stopping: bool,
     /// Removed partitions whose folders are not free yet.
@@ -77,7 +82,7 @@ pub(crate) struct State {
 
 /// What the disk lets this shard do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Disk {
+pub(crate) enum Disk {
     Good,
     /// There is no space: nothing new is taken.
     Full,
@@ -130,6 +135,8 @@ impl State {
             logging: Logging::default(),
             telemetry: Telemetry::new(0),
             auto_creating: BTreeSet::new(),
+            traffic: Traffic::default(),
+            gone_traffic: Traffic::default(),
             stopping: false,
             removals: BTreeMap::new(),
             wakes: Vec::new(),
@@ -181,6 +188,11 @@ impl State {
     /// Whether a write has failed: part of what was appended will never be committed.
     pub(crate) fn has_failed(&self) -> bool {
         self.disk == Disk::Failed
+    }
+
+    /// What the disk lets this shard do.
+    pub(crate) fn disk(&self) -> Disk {
+        self.disk
     }
 
     /// How the shard ends, once the store is closed.

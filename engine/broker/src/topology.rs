@@ -11,6 +11,7 @@ use ringlog_storage::config::{Durability as LogDurability, LogConfig};
 use ringlog_storage::types::{PartitionIndex, TopicPartition, Uuid};
 
 use crate::group::{self, GROUP_TOPIC, forget_topics};
+use crate::metrics::counters::Traffic;
 use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::table::{PartitionKey, Slot};
 use crate::settings::Settings;
@@ -81,7 +82,8 @@ fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
             if *topic.name == *GROUP_TOPIC {
                 state.groups.remove(key.partition);
             }
-            state.table.remove(id);
+            let slot = state.table.remove(id).expect("every id of the table has its slot");
+            state.gone_traffic.merge(&slot.traffic);
             state.store.remove_partition(id);
             state.await_removal(id, TopicPartition::new(Arc::clone(&topic.name), key.partition), removals);
         }
@@ -122,7 +124,8 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
         };
         state.table.forget_unopened(key);
         let (config, leader_epoch) = (Arc::clone(&config), partition.leader_epoch);
-        let slot = Slot { key, topic: Arc::clone(&topic.name), config, leader_epoch, commits: Commits::default() };
+        let (topic_name, commits, traffic) = (Arc::clone(&topic.name), Commits::default(), Traffic::default());
+        let slot = Slot { key, topic: topic_name, config, leader_epoch, commits, traffic };
         state.table.insert(id, slot);
         if *topic.name == *GROUP_TOPIC {
             state.groups.add(key.partition, id);

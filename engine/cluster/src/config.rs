@@ -25,7 +25,7 @@ pub use alteration::{
     ALTERATIONS_MAX, AlterError, AlterOperation, Alteration, ConfigChanges, ConfigTarget, alter_incrementally,
     alter_wholly, check_new_topic,
 };
-pub use broker_config::{Backend, BrokerConfig, TelemetryReceiver};
+pub use broker_config::{Backend, BrokerConfig, MetricFamilies, MetricsConfig, TelemetryReceiver};
 pub use client_metrics::{ALL_METRICS, ClientField, ClientSelector, ClientSubscription};
 pub use describe::{
     DescribedConfig, DescribedSynonym, describe_all_brokers, describe_broker, describe_client_metrics, describe_group,

@@ -10,6 +10,7 @@ mod admin;
 mod classic;
 mod consumer;
 mod embedded;
+mod facts;
 mod migration;
 mod offsets;
 mod request;
@@ -37,6 +38,7 @@ use state::GroupState;
 use timers::{Owner, Timers};
 
 pub use consumer::{JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH};
+pub use facts::{CommittedOffset, GroupFacts};
 pub use request::{Answer, Caller, GroupReply, GroupRequest, GroupResponse, Ticket};
 pub use state::value_version;
 

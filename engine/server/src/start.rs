@@ -6,14 +6,13 @@ mod cores;
 mod memory;
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 use anyhow::bail;
 use clap::ValueEnum;
-use ringlog_broker::{BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
+use ringlog_broker::{Addresses, BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
 use ringlog_cluster::config::{Backend, BrokerConfig, ConfigLayers, Cores, PropertiesFile, Sources, StaticConfig};
 use ringlog_reactor::{BackendChoice, Limits, Mesh, Reactor, ShardSpec, launch};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -84,6 +83,7 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
     let shard_memory_bytes = shard_memory_bytes.map_err(anyhow::Error::msg)?;
     let addresses = addresses::resolve(&broker.listeners)?;
     addresses::check_free(&broker.listeners, &addresses)?;
+    let admin_address = broker.admin.as_ref().map(addresses::admin).transpose()?;
     let descriptors = raise_descriptors();
     let limits = limits(descriptors, cores.len());
     let (tell, told) = mpsc::channel();
@@ -96,13 +96,14 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
             .or_else(|| std::env::var(CLUSTER_ID_VARIABLE).ok())
             .filter(|id| !id.is_empty()),
         addresses,
+        admin_address,
         shard_memory_bytes,
         open_files_max: files_of_shard(descriptors, cores.len()),
         store_sizes: None,
         logging,
         on_listening: Arc::new(move |addresses| {
             // The main thread listens until every shard has ended.
-            let _ = listening.send(News::Listening(addresses.to_vec()));
+            let _ = listening.send(News::Listening(addresses.clone()));
         }),
     };
     let main = move |reactor: Reactor, mesh: Mesh<ShardMessage>| {
@@ -131,7 +132,7 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
 /// What the shards tell the main thread.
 enum News {
     /// Clients are served at these addresses.
-    Listening(Vec<SocketAddr>),
+    Listening(Addresses),
     /// A shard has ended.
     Ended(Result<BrokerEnd, StartError>),
 }
@@ -143,9 +144,12 @@ fn watch(told: &Receiver<News>, shards: usize, broker: &BrokerConfig, running: &
         match told.recv() {
             Ok(News::Listening(addresses)) => {
                 // Those of the controller are for brokers.
-                let of_clients = broker.listeners.iter().zip(addresses).filter(|(listener, _)| !listener.is_controller);
-                let addresses: Vec<String> = of_clients.map(|(_, address)| address.to_string()).collect();
-                let line = format!("ringlog: listening on {} ({running})\n", addresses.join(", "));
+                let told = broker.listeners.iter().zip(addresses.listeners);
+                let of_clients = told.filter(|(listener, _)| !listener.is_controller);
+                let listeners: Vec<String> = of_clients.map(|(_, address)| address.to_string()).collect();
+                let admin = addresses.admin.map(|address| format!(", metrics on http://{address}/metrics"));
+                let admin = admin.unwrap_or_default();
+                let line = format!("ringlog: listening on {} ({running}{admin})\n", listeners.join(", "));
                 // Standard output may be closed; the broker serves all the same.
                 let mut out = std::io::stdout().lock();
                 let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());

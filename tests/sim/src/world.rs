@@ -380,6 +380,7 @@ fn start(plan: &Plan) -> Start {
         fixed: Arc::new(fixed),
         cluster_id: None,
         addresses: vec![([0, 0, 0, 0], PORT).into()],
+        admin_address: None,
         shard_memory_bytes: 0,
         open_files_max: 0,
         store_sizes: Some(plan.sizes.clone()),

@@ -10,6 +10,7 @@ mod floods;
 mod groups;
 mod long_texts;
 mod memory;
+mod metrics;
 mod quotas;
 mod telemetry;
 mod timeouts;
@@ -33,6 +34,7 @@ use ringlog_storage::batch::{BatchBuilder, Record};
 use ringlog_storage::types::Millis;
 
 const PORT: u16 = 9092;
+const ADMIN_PORT: u16 = 9644;
 const SHARDS: usize = 2;
 const TOPIC: &str = "topic";
 /// Both shards own some of so many partitions.
@@ -70,6 +72,7 @@ impl Broker {
             fixed: Arc::new(fixed),
             cluster_id: None,
             addresses: vec![([0, 0, 0, 0], PORT).into()],
+            admin_address: Some(([0, 0, 0, 0], ADMIN_PORT).into()),
             shard_memory_bytes: 0,
             open_files_max: 0,
             store_sizes: None,

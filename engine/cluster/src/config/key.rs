@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::client_metrics::{ClientField, ClientSelector};
+use super::listener::Endpoint;
 use super::value::{Value, parse_byte_size};
 
 /// One row of the table of configuration keys.
@@ -101,6 +102,8 @@ pub enum Valid {
     Cores,
     /// `auto`, or a number of bytes from here on.
     AutoOrBytes(i64),
+    /// A host and a port, or nothing.
+    HostPort,
 }
 
 /// Where a key can be set.
@@ -250,6 +253,7 @@ impl ConfigKey {
             (Valid::ClientMatch, Value::List(items)) => items.iter().all(|item| ClientSelector::parse(item).is_some()),
             (Valid::ThrottledReplicas, Value::List(items)) => are_throttled_replicas(items),
             (Valid::Cores, Value::Text(text)) => Cores::parse(text).is_some(),
+            (Valid::HostPort, Value::Text(text)) => text.is_empty() || Endpoint::parse(text).is_some(),
             _ => false,
         }
     }
@@ -287,6 +291,7 @@ impl ConfigKey {
             Valid::OffsetReset => "latest, earliest, or by_duration: and a duration such as P1DT2H".to_owned(),
             Valid::ClientMatch => format!("a comma-separated list of name=expression, of {}", ClientField::names()),
             Valid::ThrottledReplicas => "partition:broker pairs separated by commas, or *".to_owned(),
+            Valid::HostPort => "host:port, or nothing".to_owned(),
             Valid::Cores => "all, a number of cores, or core numbers such as 0-3,6".to_owned(),
             Valid::AutoOrBytes(least) => format!("auto, or {number} from {least} on"),
         }

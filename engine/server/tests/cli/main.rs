@@ -3,6 +3,7 @@
 
 mod groups;
 mod members;
+mod metrics;
 mod records;
 mod refusals;
 mod settings;
