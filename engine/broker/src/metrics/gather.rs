@@ -325,6 +325,32 @@ impl Gatherer {
     }
 }
 
+#[cfg(test)]
+impl Default for Gathered {
+    fn default() -> Self {
+        Self {
+            node_id: 1,
+            image: Arc::new(Image::new("cluster", ringlog_storage::types::BrokerId::new(1))),
+            shards: Vec::new(),
+            apis: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            traffic: Traffic::default(),
+            sent_bytes: 0,
+            flush_time: Durations::default(),
+            rates: Rates::default(),
+            topics: Vec::new(),
+            partitions: Vec::new(),
+            groups: Vec::new(),
+            group_topics: Vec::new(),
+            offsets: Vec::new(),
+            left_out: 0,
+            metadata_log: None,
+            process: None,
+            space: None,
+        }
+    }
+}
+
 impl Gathered {
     /// Does something with what the cluster knows of a partition, if it is still there.
     pub(crate) fn image_of(&self, row: &PartitionRow, tell: impl FnOnce(&PartitionImage)) {

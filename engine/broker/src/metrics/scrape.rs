@@ -92,3 +92,65 @@ fn each<T>(rows: &[T], from: usize, rows_max: usize, tell: impl FnMut(&T)) -> (u
     rows[from..end].iter().for_each(tell);
     (end, rows.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::counters::Traffic;
+    use crate::metrics::gather::TopicRow;
+    use crate::metrics::snapshot::PartitionRow;
+    use ringlog_cluster::config::{ConfigLayers, Sources, StaticConfig};
+    use ringlog_storage::answer::PartitionOffsets;
+    use ringlog_storage::statistics::PartitionExtent;
+    use ringlog_storage::types::{Offset, PartitionIndex};
+    use std::collections::BTreeMap;
+
+    const PARTITIONS: i32 = 10_000;
+
+    fn row(index: i32) -> PartitionRow {
+        let end = Offset::new(index.into());
+        let offsets = PartitionOffsets { log_start: Offset::ZERO, high_watermark: end, last_stable: end, log_end: end };
+        PartitionRow {
+            topic: "a-topic-with-a-name-of-some-length".into(),
+            partition: PartitionIndex::new(index),
+            extent: PartitionExtent { offsets, bytes: 1 << 30, segments: 3 },
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// However many partitions there are, no piece is more than a bounded amount of work.
+    #[test]
+    fn ten_thousand_partitions_are_written_in_small_pieces() {
+        let (fixed, _) = StaticConfig::load(&Sources::default()).expect("the defaults are good");
+        let config = BrokerConfig::new(&ConfigLayers::of_start(&fixed), "b").expect("the defaults are good");
+        let gathered = Gathered {
+            topics: vec![TopicRow { topic: Some(row(0).topic), ..TopicRow::default() }],
+            partitions: (0..PARTITIONS).map(row).collect(),
+            ..Gathered::default()
+        };
+        let mut scrape = Scrape::new(gathered, &Arc::new(config));
+        let mut samples = BTreeMap::<String, i32>::new();
+        let mut named = Vec::new();
+        while let Some(piece) = scrape.next_piece() {
+            assert!(!piece.is_empty() && piece.len() <= PIECE_BYTES + ROWS_PER_PIECE * 200, "{} bytes", piece.len());
+            assert!(piece.lines().count() <= 4 * ROWS_PER_PIECE, "{} lines", piece.lines().count());
+            for line in piece.lines() {
+                match line.strip_prefix("# TYPE ") {
+                    Some(family) => named.push(family.to_owned()),
+                    None if line.starts_with('#') => {}
+                    None => {
+                        let name = line.split(['{', ' ']).next().unwrap_or_default();
+                        *samples.entry(name.to_owned()).or_default() += 1;
+                    }
+                }
+            }
+        }
+        for name in ["kafka_log_log_size", "kafka_topic_partition_current_offset", "ringlog_partition_bytes_in_total"] {
+            assert_eq!(samples.get(name), Some(&PARTITIONS), "{name}");
+        }
+        let count = named.len();
+        named.sort();
+        named.dedup();
+        assert_eq!(named.len(), count, "each family is named once, though it comes in many pieces");
+    }
+}

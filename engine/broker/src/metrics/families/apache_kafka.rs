@@ -380,12 +380,14 @@ pub(super) const FAMILIES: &[Family] = &[
             samples.put(&[], all.shards.iter().map(|shard| shard.queued_requests).sum::<usize>());
         },
     ),
-    gauge(
+    family(
         "kafka_server_socket_server_metrics_connection_count",
+        Kind::Untyped,
+        &[],
         "kafka.server:type=socket-server-metrics connection-count: connections that are open.",
-        |all, samples| {
+        Source::Broker(|all, samples| {
             samples.put(&[], all.sum(|shard| shard.connections.accepted - shard.connections.closed));
-        },
+        }),
     ),
     gauge(
         "kafka_server_socket_server_metrics_connection_creation_rate",

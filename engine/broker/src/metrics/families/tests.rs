@@ -13,6 +13,8 @@ fn families_are_named_as_prometheus_asks_for() {
         assert!(names.insert(name), "{name} stands there twice");
         assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'), "{name}");
         assert_eq!(name.ends_with("_total"), kind == Kind::Counter, "{name} is a {}", kind.name());
+        let ends_as_a_part = ["_count", "_sum", "_bucket"].iter().any(|part| name.ends_with(part));
+        assert_eq!(ends_as_a_part, kind == Kind::Untyped, "{name} is a {}", kind.name());
         assert!(help.ends_with('.') && !help.contains('\n') && !help.contains('\\'), "{name}: {help}");
         assert_eq!(labels.iter().collect::<BTreeSet<_>>().len(), labels.len(), "{name}");
         assert!(!labels.contains(&"le") && !labels.contains(&"quantile"), "{name}");
