@@ -47,8 +47,13 @@ async fn metrics(admin: &Admin, method: &Method) -> Response<Content> {
     let scrape = Scrape::new(gatherer.gather().await, &shard.settings().broker);
     // The turn ends when the client has everything, or is gone.
     let pieces = stream::unfold((scrape, turn, shard), |(mut scrape, turn, shard)| async move {
-        shard.reactor().yield_now().await;
-        scrape.next_piece().map(|piece| (piece, (scrape, turn, shard)))
+        loop {
+            shard.reactor().yield_now().await;
+            let piece = scrape.next_piece()?;
+            if !piece.is_empty() {
+                return Some((piece, (scrape, turn, shard)));
+            }
+        }
     });
     *response.body_mut() = Content::Pieces(pieces.boxed_local());
     response

@@ -163,7 +163,7 @@ impl Coordinators {
 }
 
 /// What is known of groups behind a cursor, and where to go on; nowhere behind the last coordinator of this shard.
-pub(crate) fn facts_after(state: &State, after: GroupCursor, rows_max: usize) -> (Vec<GroupFacts>, GroupCursor) {
+pub(crate) fn facts_after(state: &State, after: &GroupCursor, rows_max: usize) -> (Vec<GroupFacts>, GroupCursor) {
     let from = after.as_ref().map_or(Bound::Unbounded, |(partition, _)| Bound::Included(*partition));
     for (partition, coordinator) in state.groups.by_partition.range((from, Bound::Unbounded)) {
         let after = after.as_ref().filter(|(of, _)| of == partition).map(|(_, group)| Arc::clone(group));

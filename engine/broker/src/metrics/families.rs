@@ -53,7 +53,7 @@ pub(crate) enum FamilySet {
 
 impl FamilySet {
     /// Whether it is switched on.
-    pub(crate) fn is_on(self, families: &MetricFamilies) -> bool {
+    pub(crate) fn is_on(self, families: MetricFamilies) -> bool {
         match self {
             Self::Jmx => families.jmx,
             Self::KafkaExporter => families.kafka_exporter,

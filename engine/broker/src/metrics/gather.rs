@@ -201,7 +201,7 @@ impl Gatherer {
     async fn groups_of(&self, index: usize) -> Vec<GroupFacts> {
         let (mut facts, mut rows, mut cursor) = (Vec::new(), 0, None);
         loop {
-            let look = move |shard: &Shard| shard.with(|state| snapshot::groups(state, cursor));
+            let look = move |shard: &Shard| shard.with(|state| snapshot::groups(state, &cursor));
             let (more, next): (Vec<GroupFacts>, _) = on_shard(&self.shard, index, look).await;
             rows += more.iter().map(|group| 1 + group.offsets.len()).sum::<usize>();
             facts.extend(more);
@@ -372,7 +372,9 @@ fn find<'a>(rows: &'a [PartitionRow], topic: &str, partition: PartitionIndex) ->
 
 fn of_gone(shards: &[ShardSnapshot]) -> Traffic {
     let mut gone = Traffic::default();
-    shards.iter().for_each(|shard| gone.merge(&shard.gone));
+    for shard in shards {
+        gone.merge(&shard.gone);
+    }
     gone
 }
 

@@ -128,6 +128,6 @@ pub(crate) fn partitions(state: &State, after: PartitionCursor) -> (Vec<Partitio
 }
 
 /// The groups behind a cursor, and where to go on. Those whose coordinator does not serve are not known.
-pub(crate) fn groups(state: &State, after: GroupCursor) -> (Vec<GroupFacts>, GroupCursor) {
+pub(crate) fn groups(state: &State, after: &GroupCursor) -> (Vec<GroupFacts>, GroupCursor) {
     group::facts_after(state, after, ROWS_PER_LOOK)
 }

@@ -99,7 +99,7 @@ pub struct MetricsConfig {
 pub struct MetricFamilies {
     /// Those of Apache Kafka's beans, as the JMX exporter writes them.
     pub jmx: bool,
-    /// Those of kafka_exporter.
+    /// Those of `kafka_exporter`.
     pub kafka_exporter: bool,
     /// Those of kminion.
     pub kminion: bool,

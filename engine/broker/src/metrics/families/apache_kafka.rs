@@ -496,7 +496,9 @@ pub(super) const FAMILIES: &[Family] = &[
         "kafka.server:type=KafkaServer,name=linux-disk-read-bytes: bytes read from storage devices.",
         |all, samples| {
             let bytes = all.process.as_ref().and_then(|process| process.read_bytes);
-            bytes.into_iter().for_each(|bytes| samples.put(&[], decimal(bytes)));
+            if let Some(bytes) = bytes {
+                samples.put(&[], decimal(bytes));
+            }
         },
     ),
     gauge(
@@ -504,7 +506,9 @@ pub(super) const FAMILIES: &[Family] = &[
         "kafka.server:type=KafkaServer,name=linux-disk-write-bytes: bytes written to storage devices.",
         |all, samples| {
             let bytes = all.process.as_ref().and_then(|process| process.written_bytes);
-            bytes.into_iter().for_each(|bytes| samples.put(&[], decimal(bytes)));
+            if let Some(bytes) = bytes {
+                samples.put(&[], decimal(bytes));
+            }
         },
     ),
 ];

@@ -1,4 +1,4 @@
-//! The names of kafka_exporter, as its dashboard (Grafana 7589) asks for them.
+//! The names of `kafka_exporter`, as its dashboard (Grafana 7589) asks for them.
 
 use super::{Family, FamilySet, Kind, Source};
 

@@ -131,10 +131,10 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     ),
     family("ringlog_connections", Kind::Gauge, SHARD, "Connections that are open.", |all, samples| {
-        shards(all, samples, |shard| shard.connections.accepted - shard.connections.closed)
+        shards(all, samples, |shard| shard.connections.accepted - shard.connections.closed);
     }),
     family("ringlog_connections_accepted_total", Kind::Counter, SHARD, "Connections accepted.", |all, samples| {
-        shards(all, samples, |shard| shard.connections.accepted)
+        shards(all, samples, |shard| shard.connections.accepted);
     }),
     family(
         "ringlog_connections_muted",
@@ -167,7 +167,7 @@ pub(super) const FAMILIES: &[Family] = &[
         |all, samples| shards(all, samples, |shard| count(shard.queued_requests)),
     ),
     family("ringlog_fetches_waiting", Kind::Gauge, SHARD, "Fetches that wait for data.", |all, samples| {
-        shards(all, samples, |shard| count(shard.waiting_fetches))
+        shards(all, samples, |shard| count(shard.waiting_fetches));
     }),
     family(
         "ringlog_memory_used_bytes",
@@ -224,10 +224,10 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     ),
     family("ringlog_shard_tasks", Kind::Gauge, SHARD, "Tasks of a shard that have not ended.", |all, samples| {
-        shards(all, samples, |shard| count(shard.reactor.tasks))
+        shards(all, samples, |shard| count(shard.reactor.tasks));
     }),
     family("ringlog_shard_partitions", Kind::Gauge, SHARD, "Partitions of a shard.", |all, samples| {
-        shards(all, samples, |shard| count(shard.partitions))
+        shards(all, samples, |shard| count(shard.partitions));
     }),
     family(
         "ringlog_operations_total",
@@ -251,13 +251,13 @@ pub(super) const FAMILIES: &[Family] = &[
         |all, samples| rings(all, samples, |ring| ring.submissions),
     ),
     family("ringlog_ring_completions_total", Kind::Counter, SHARD, "Completions taken from it.", |all, samples| {
-        rings(all, samples, |ring| ring.completions)
+        rings(all, samples, |ring| ring.completions);
     }),
     family("ringlog_ring_enters_total", Kind::Counter, SHARD, "System calls for it.", |all, samples| {
-        rings(all, samples, |ring| ring.enters)
+        rings(all, samples, |ring| ring.enters);
     }),
     family("ringlog_ring_depth", Kind::Gauge, SHARD, "Requests that the kernel has of it.", |all, samples| {
-        rings(all, samples, |ring| count(ring.in_flight))
+        rings(all, samples, |ring| count(ring.in_flight));
     }),
     family(
         "ringlog_mesh_messages_sent_total",
@@ -267,7 +267,7 @@ pub(super) const FAMILIES: &[Family] = &[
         |all, samples| shards(all, samples, |shard| shard.mesh.sent),
     ),
     family("ringlog_mesh_messages_received_total", Kind::Counter, SHARD, "Messages from others.", |all, samples| {
-        shards(all, samples, |shard| shard.mesh.received)
+        shards(all, samples, |shard| shard.mesh.received);
     }),
     family(
         "ringlog_mesh_full_total",
@@ -277,7 +277,7 @@ pub(super) const FAMILIES: &[Family] = &[
         |all, samples| shards(all, samples, |shard| shard.mesh.full),
     ),
     family("ringlog_mesh_bells_total", Kind::Counter, SHARD, "Shards that slept and were woken.", |all, samples| {
-        shards(all, samples, |shard| shard.mesh.rung)
+        shards(all, samples, |shard| shard.mesh.rung);
     }),
     family(
         "ringlog_mesh_calls_in_flight",
@@ -337,7 +337,7 @@ pub(super) const FAMILIES: &[Family] = &[
         |all, samples| shards(all, samples, |shard| shard.usage.journal_bytes),
     ),
     family("ringlog_journal_limit_bytes", Kind::Gauge, SHARD, "The most that the journal takes.", |all, samples| {
-        shards(all, samples, |shard| shard.usage.journal_bytes_max)
+        shards(all, samples, |shard| shard.usage.journal_bytes_max);
     }),
     family(
         "ringlog_sync_duration_seconds",
@@ -369,7 +369,7 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     ),
     family("ringlog_reads_in_flight", Kind::Gauge, SHARD, "Reads that wait for the disk.", |all, samples| {
-        shards(all, samples, |shard| count(shard.usage.reads_in_flight))
+        shards(all, samples, |shard| count(shard.usage.reads_in_flight));
     }),
     family(
         "ringlog_disk_state",

@@ -1,3 +1,5 @@
+//! The table keeps the rules that Prometheus has for names, and the README tells of all of it.
+
 use std::collections::BTreeSet;
 
 use super::*;
