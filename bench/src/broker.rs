@@ -88,7 +88,7 @@ impl Broker {
         let program = setup.ringlog.clone().map_or_else(|| beside("ringlog"), Ok)?;
         let mut command = Command::new(&program);
         command.arg("start");
-        command.args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set"]);
+        command.args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "ringlog.admin.listener=", "--set"]);
         command.arg(format!("log.dirs={}", data.display()));
         match cores {
             Cores::One => {

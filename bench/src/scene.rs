@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::ValueEnum;
-use ringlog_broker::{Logging, ShardMessage, Start, run_shard};
+use ringlog_broker::{Addresses, Logging, ShardMessage, Start, run_shard};
 use ringlog_buffer::Slice;
 use ringlog_cluster::config::{BrokerConfig, ConfigLayers, Sources, StaticConfig};
 use ringlog_net::messages::create_topics::CreateTopicsResponse;
@@ -231,7 +231,7 @@ fn on_ring(setup: &Setup, scene: Scene, times: u32) -> anyhow::Result<()> {
 fn converse(data: &Path, scene: Scene, times: u32) -> anyhow::Result<()> {
     let (tell, told) = mpsc::channel();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let start = start(&data.display().to_string(), any, move |addresses| drop(tell.send(addresses.to_vec())))?;
+    let start = start(&data.display().to_string(), any, move |addresses| drop(tell.send(addresses.listeners.clone())))?;
     let main = move |reactor: Reactor, mesh: Mesh<ShardMessage>| {
         let start = start.clone();
         async move { drop(run_shard(reactor, mesh, start).await) }
@@ -297,7 +297,7 @@ impl Blocking {
 fn start(
     data: &str,
     address: SocketAddr,
-    on_listening: impl Fn(&[SocketAddr]) + Send + Sync + 'static,
+    on_listening: impl Fn(&Addresses) + Send + Sync + 'static,
 ) -> anyhow::Result<Start> {
     let set = [
         format!("listeners=PLAINTEXT://{address}"),
@@ -313,6 +313,7 @@ fn start(
         fixed: Arc::new(fixed),
         cluster_id: None,
         addresses: vec![address],
+        admin_address: None,
         shard_memory_bytes: MEMORY_BYTES,
         journal_bytes_max: 256 << 20,
         open_files_max: 0,

@@ -369,6 +369,9 @@ fn read_plain(ty: &Type, flexible: &str, names: &Names<'_>) -> String {
 fn write(field: &Field, versions: Versions) -> String {
     let flexible = flexible_argument(field);
     let name = snake(&field.name);
+    if field.name == "ErrorCode" && field.ty == Type::Int16 {
+        return format!("w.error_code(self.{name});");
+    }
     let both = field.versions.intersection(versions).unwrap_or(versions);
     let Some(nullable) = field.nullable.map(|nullable| condition(nullable, both)) else {
         return match &field.ty {

@@ -103,6 +103,8 @@ pub struct Request {
     pub body: Slice,
     /// Bytes of the frame, header included.
     pub frame_bytes: usize,
+    /// When the last of them was received.
+    pub arrived_at: Nanos,
     /// Memory that [`Conn::grant`] brought for this request. The shell gets it back when the request is done.
     pub granted_bytes: usize,
 }
@@ -168,7 +170,7 @@ pub struct Conn {
     apis: Arc<ServedApis>,
     receiver: Receiver,
     /// Whole frames that nobody has taken yet: those of one receive, beyond the requests that may be in flight.
-    frames: VecDeque<Frame>,
+    frames: VecDeque<(Nanos, Frame)>,
     /// Bytes of `frames` and of the requests in `slots`.
     bytes_in_flight: usize,
     /// Requests in order; the first one has the number `first_seq`.
@@ -240,7 +242,7 @@ impl Conn {
         let (frames, bytes_in_flight) = (&mut self.frames, &mut self.bytes_in_flight);
         let followed = self.receiver.received(bytes, self.limits.frame_bytes_max, |frame| {
             *bytes_in_flight += frame.bytes.len();
-            frames.push_back(frame);
+            frames.push_back((now, frame));
         });
         if let Err(reason) = followed {
             self.close_behind_frames(reason);
@@ -252,7 +254,7 @@ impl Conn {
         self.active_at = now;
         if let Some(frame) = self.receiver.received_direct(chunk) {
             self.bytes_in_flight += frame.bytes.len();
-            self.frames.push_back(frame);
+            self.frames.push_back((now, frame));
         }
     }
 
@@ -281,7 +283,7 @@ impl Conn {
     /// Ends the connection: what has arrived and was not taken is dropped, requests that were taken are still answered.
     /// The first reason counts.
     pub fn close(&mut self, reason: CloseReason) {
-        self.bytes_in_flight -= self.frames.iter().map(|frame| frame.bytes.len()).sum::<usize>();
+        self.bytes_in_flight -= self.frames.iter().map(|(_, frame)| frame.bytes.len()).sum::<usize>();
         self.frames.clear();
         self.close_behind_frames(reason);
     }
@@ -349,8 +351,8 @@ impl Conn {
     /// requests, or bytes of answers, in flight as it may.
     pub fn next_request(&mut self) -> Option<Request> {
         while self.may_take() {
-            let frame = self.frames.pop_front()?;
-            match self.open(&frame) {
+            let (arrived_at, frame) = self.frames.pop_front()?;
+            match self.open(&frame, arrived_at) {
                 Ok(Some(request)) => {
                     self.granted_bytes -= request.granted_bytes;
                     return Some(request);
@@ -363,7 +365,7 @@ impl Conn {
     }
 
     /// Reads a frame's header. `None` where the connection answers by itself.
-    fn open(&mut self, frame: &Frame) -> Result<Option<Request>, CloseReason> {
+    fn open(&mut self, frame: &Frame, arrived_at: Nanos) -> Result<Option<Request>, CloseReason> {
         let frame_bytes = frame.bytes.len();
         let mut r = Reader::new(&frame.bytes);
         let prefix = RequestPrefix::decode(&mut r).expect("a frame is never shorter than a prefix");
@@ -395,7 +397,7 @@ impl Conn {
         let seq = RequestSeq(self.first_seq + u64::try_from(self.slots.len()).expect("a length fits 64 bits"));
         let response_header = ResponseHeader::new(api_key, api_version, correlation_id);
         self.slots.push_back(Slot { api_key, header: response_header, frame_bytes, response: None });
-        Ok(Some(Request { seq, header, body, frame_bytes, granted_bytes: frame.granted_bytes }))
+        Ok(Some(Request { seq, header, body, frame_bytes, arrived_at, granted_bytes: frame.granted_bytes }))
     }
 
     /// Answers a request. Panics if it has an answer already. Ignored once an earlier request has ended the connection.

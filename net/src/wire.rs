@@ -9,7 +9,7 @@ mod tests;
 mod writer;
 
 pub use reader::{DECODED_BYTES_BASE, DECODED_BYTES_PER_BYTE, DecodeError, Reader};
-pub use writer::{EncodeError, TaggedFields, Writer};
+pub use writer::{EncodeError, ErrorCount, TaggedFields, Writer};
 
 /// The longest string either way, in bytes: Kafka refuses more even where the encoding could hold it.
 pub const STRING_BYTES_MAX: usize = 0x7fff;

@@ -33,6 +33,11 @@ impl ReadCache {
         }
     }
 
+    /// Memory of its parts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The part that holds the byte at `position`, and where it begins.
     pub(crate) fn find(&self, file: FileId, position: u64) -> Option<(u64, Slice)> {
         let ((found, start), part) = self.parts.range(..=(file, position)).next_back()?;

@@ -22,6 +22,7 @@ mod queue;
 mod recovery;
 #[cfg(test)]
 mod simulation;
+pub mod statistics;
 mod store;
 #[cfg(test)]
 mod testdisk;

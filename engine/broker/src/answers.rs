@@ -27,6 +27,11 @@ impl Answers {
         reserved
     }
 
+    /// Bytes in use, and how many there are.
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        (self.used_bytes.get(), self.bytes_max)
+    }
+
     /// A connection that had `before` bytes of answers to send has `now`.
     pub(crate) fn recount(&self, before: usize, now: usize) {
         let others = self.used_bytes.get().checked_sub(before).expect("what is taken away was counted");

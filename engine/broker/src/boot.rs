@@ -21,6 +21,7 @@ use ringlog_reactor::{Listener, Mesh, Reactor};
 use ringlog_storage::{RecoveredShard, RecoveryError, Store};
 
 use crate::acceptor;
+use crate::admin::Admin;
 use crate::controller::{self, ControllerError};
 use crate::directory::{self, DirectoryError};
 use crate::limits::ShardLimits;
@@ -36,8 +37,17 @@ use crate::shard::Shard;
 use crate::state::State;
 use crate::{connection_limits, group, jobs, mesh_loop, resize};
 
-/// Told the addresses that clients are served at.
-pub type OnListening = Arc<dyn Fn(&[SocketAddr]) + Send + Sync>;
+/// Where a broker is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Addresses {
+    /// Of each listener of the configuration.
+    pub listeners: Vec<SocketAddr>,
+    /// Of metrics and health, if they are served.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Told the addresses in force, when clients are served.
+pub type OnListening = Arc<dyn Fn(&Addresses) + Send + Sync>;
 
 /// What a broker is started with.
 #[derive(Clone)]
@@ -50,6 +60,8 @@ pub struct Start {
     pub cluster_id: Option<String>,
     /// Where each listener of the configuration listens. Port 0 takes a free one.
     pub addresses: Vec<SocketAddr>,
+    /// Where metrics and health are served, if anywhere. Port 0 takes a free one.
+    pub admin_address: Option<SocketAddr>,
     /// Memory that one shard may use, in bytes.
     pub shard_memory_bytes: usize,
     /// The most that the journal of one shard takes, in bytes.
@@ -79,6 +91,17 @@ pub enum StartError {
     /// A port cannot be listened on.
     #[error("listeners={address}: listening failed: {error}; stop what uses the port, or configure another one")]
     Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The system's answer.
+        error: io::Error,
+    },
+    /// Metrics and health cannot be served.
+    #[error(
+        "ringlog.admin.listener={address}: listening failed: {error}; stop what uses the port, configure another one, or set \
+         the key to nothing to go without metrics"
+    )]
+    Admin {
         /// Where.
         address: SocketAddr,
         /// The system's answer.
@@ -149,6 +172,12 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
         listeners.push(acceptor::listen(reactor, &start.broker, *address).await.map_err(listen_error(*address))?);
     }
     let addresses: Vec<_> = listeners.iter().map(Listener::local_addr).collect();
+    let admin = match start.admin_address {
+        Some(address) => {
+            Some(Admin::start(reactor, address).await.map_err(|error| StartError::Admin { address, error })?)
+        }
+        None => None,
+    };
     let path = start.broker.data_directory.as_ref();
     let new_ids = (random_id(reactor), random_id(reactor));
     let taken = directory::take(reactor, path, start.broker.node_id, start.cluster_id.as_deref(), new_ids).await?;
@@ -184,7 +213,10 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     }
     reactor.spawn(resize::follow(shard.clone()));
     shard.serving().ring();
-    (start.on_listening)(&addresses);
+    if let Some(admin) = &admin {
+        admin.serving(&shard);
+    }
+    (start.on_listening)(&Addresses { listeners: addresses, admin: admin.map(|admin| admin.address()) });
     let signal = reactor.clone();
     let stopping = shard.clone();
     reactor.spawn(async move {

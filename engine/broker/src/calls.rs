@@ -35,6 +35,11 @@ impl Calls {
         Self { limit, next: Cell::new(0), waiting, without_room }
     }
 
+    /// Calls that are not answered yet.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
     /// Registers a call, which is to be sent now; waits while too many are under way.
     pub(crate) async fn begin(&self) -> (CallId, PendingCall) {
         while self.waiting.borrow().len() >= self.limit {

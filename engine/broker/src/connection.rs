@@ -20,6 +20,7 @@ use ringlog_storage::types::Nanos;
 use crate::dispatch::{Handled, dispatch};
 use crate::event::Event;
 use crate::lines::repeated;
+use crate::metrics::course::Course;
 use crate::partition::watch::WatchId;
 use crate::quota::{KnownQuotas, Meter};
 use crate::request_log;
@@ -75,8 +76,18 @@ pub(crate) struct Connection {
     sending_bell: Event,
     /// The quotas of its client, as they were when it was last looked; `None` while it has none.
     quotas: RefCell<Option<KnownQuotas>>,
+    /// Whether it counts as muted.
+    mute: Cell<Mute>,
     /// What its fetches wait for. They are answered with what there is when the connection ends.
     waits: RefCell<BTreeMap<WatchId, Rc<Event>>>,
+}
+
+/// Whether a client is listened to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mute {
+    Heard,
+    /// It is over a quota.
+    Muted,
 }
 
 impl Connection {
@@ -106,11 +117,13 @@ impl Connection {
             closing_bell: Event::default(),
             sending_bell: Event::default(),
             quotas: RefCell::default(),
+            mute: Cell::new(Mute::Heard),
             waits: RefCell::default(),
         });
         let (reader, writer) = (Rc::clone(&connection), Rc::clone(&connection));
         connection.shard.reactor().spawn_detached(async move { reader.read().await });
         connection.shard.reactor().spawn_detached(async move { writer.write().await });
+        connection.shard.with_counters(|counters| counters.connections.accepted += 1);
         connection
     }
 
@@ -157,6 +170,7 @@ impl Connection {
     /// Ends it if its time has come.
     pub(crate) fn handle_timeout(&self, now: Nanos) {
         self.conn.borrow_mut().handle_timeout(now);
+        self.note_unmuted();
         if self.is_closing() {
             self.ring_closing();
         }
@@ -224,13 +238,22 @@ impl Connection {
             Either::Right((ended, _)) => Some(ended),
         };
         let now = self.shard.now();
-        let mut conn = self.conn.borrow_mut();
-        match ended {
-            None => conn.handle_timeout(now),
-            // It brings nothing more that could be held back. What it has brought counts, and is served as if it were not
-            // muted: a producer that wants no acknowledgements may close as soon as it has sent.
-            Some(Ok(())) => conn.unmute(now),
-            Some(Err(error)) => conn.close(CloseReason::SocketFailed(error.to_string())),
+        {
+            let mut conn = self.conn.borrow_mut();
+            match ended {
+                None => conn.handle_timeout(now),
+                // It brings nothing more that could be held back. What it has brought counts, and is served as if it were not
+                // muted: a producer that wants no acknowledgements may close as soon as it has sent.
+                Some(Ok(())) => conn.unmute(now),
+                Some(Err(error)) => conn.close(CloseReason::SocketFailed(error.to_string())),
+            }
+        }
+        self.note_unmuted();
+    }
+
+    fn note_unmuted(&self) {
+        if self.conn.borrow().muted_until().is_none() {
+            self.note_mute(Mute::Heard);
         }
     }
 
@@ -291,18 +314,18 @@ impl Connection {
                 break;
             };
             self.client_id.get_or_init(|| Arc::clone(&request.header.client_id));
-            let began = request_log::begin(self);
+            let course = Course::begin(&self.shard, &request);
             if let Some(meter) = self.meter(&request) {
-                self.serve_metered(request, meter, began).await;
+                self.serve_metered(request, course, meter).await;
                 continue;
             }
             match dispatch(self, &request, None).await {
-                Handled::Now(response) => self.respond(request, response, began),
+                Handled::Now(response) => self.respond(request, response, course),
                 Handled::Later(response) => {
-                    let connection = Rc::clone(self);
+                    let (connection, course) = (Rc::clone(self), course.handled(&self.shard));
                     self.shard
                         .reactor()
-                        .spawn_detached(async move { connection.respond(request, response.await, began) });
+                        .spawn_detached(async move { connection.respond(request, response.await, course) });
                 }
             }
         }
@@ -321,33 +344,34 @@ impl Connection {
         quotas.map(|quotas| Rc::new(Meter::new(&self.shard, quotas, request)))
     }
 
-    async fn serve_metered(self: &Rc<Self>, request: Request, meter: Rc<Meter>, began: Option<Nanos>) {
+    async fn serve_metered(self: &Rc<Self>, request: Request, course: Course, meter: Rc<Meter>) {
         match meter.time(dispatch(self, &request, Some(&meter))).await {
-            Handled::Now(response) => self.respond_metered(request, response, &meter, began).await,
+            Handled::Now(response) => self.respond_metered(request, response, course, &meter).await,
             Handled::Later(response) => {
-                let connection = Rc::clone(self);
+                let (connection, course) = (Rc::clone(self), course.handled(&self.shard));
                 self.shard.reactor().spawn_detached(async move {
                     let response = meter.time(response).await;
-                    connection.respond_metered(request, response, &meter, began).await;
+                    connection.respond_metered(request, response, course, &meter).await;
                 });
             }
         }
     }
 
     /// Answers at once, and takes nothing up from a client that is over a quota meanwhile.
-    async fn respond_metered(&self, request: Request, response: Response, meter: &Meter, began: Option<Nanos>) {
+    async fn respond_metered(&self, request: Request, response: Response, course: Course, meter: &Meter) {
         let response = meter.settle(&request.header, response).await;
         if let Some(mute) = meter.mute() {
             self.conn.borrow_mut().mute(self.shard.now().saturating_add(mute));
             meter.tell_muted(self.peer, &request.header.client_id, mute);
+            self.note_mute(Mute::Muted);
+            self.shard.with_counters(|counters| counters.throttled(request.header.api_key, mute));
         }
-        self.respond(request, response, began);
+        self.respond(request, response, course);
     }
 
-    fn respond(&self, request: Request, response: Response, began: Option<Nanos>) {
-        if let Some(began) = began {
-            request_log::completed(self, began, &request.header, request.frame_bytes, &response);
-        }
+    fn respond(&self, request: Request, response: Response, course: Course) {
+        request_log::completed(self, course.begun_at(), &request.header, request.frame_bytes, &response);
+        course.end(&self.shard, &response);
         let Request { seq, body, granted_bytes, .. } = request;
         self.conn.borrow_mut().respond(seq, response);
         self.count_answers();
@@ -360,16 +384,32 @@ impl Connection {
         self.room_bell.ring();
     }
 
+    /// Counts the connection among those that are muted, or no longer.
+    fn note_mute(&self, mute: Mute) {
+        if self.mute.replace(mute) != mute {
+            self.shard.with_counters(|counters| match mute {
+                Mute::Muted => counters.connections.muted += 1,
+                Mute::Heard => counters.connections.muted -= 1,
+            });
+        }
+    }
+
     fn count_answers(&self) {
         let bytes = self.conn.borrow().response_bytes();
         self.shard.answers().recount(self.answer_bytes.replace(bytes), bytes);
     }
 
     async fn write(self: Rc<Self>) {
+        let mut sent_from = None;
         loop {
-            let next = self.conn.borrow_mut().transmit(self.shard.now());
+            let now = self.shard.now();
+            if let Some(from) = sent_from.take() {
+                self.shard.with_counters(|counters| counters.transmitted(now.since(from)));
+            }
+            let next = self.conn.borrow_mut().transmit(now);
             self.count_answers();
             if let Some(slices) = next {
+                sent_from = Some(now);
                 if let Err(error) = self.send(slices).await {
                     self.close(CloseReason::SocketFailed(error.to_string()));
                     break;
@@ -447,6 +487,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.note_mute(Mute::Heard);
+        self.shard.with_counters(|counters| counters.connections.closed += 1);
         self.shard.answers().recount(self.answer_bytes.get(), 0);
         if let Some(origin) = self.counts.get() {
             self.shard.connection_gate().ended(origin);

@@ -28,6 +28,7 @@ use ringlog_storage::types::{LeaderEpoch, Millis, Nanos, Offset, PartitionIndex,
 use crate::event::Event;
 use crate::limits::DECISION_BYTES_MAX;
 use crate::message::{Call, Reply};
+use crate::metrics::counters::Traffic;
 use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::replay::{ReplayError, replay_log};
 use crate::partition::table::{PartitionKey, Slot};
@@ -398,7 +399,14 @@ fn open_log(shard: &Shard, metadata: &Metadata) -> PartitionId {
         let (topic, config) = (METADATA_TOPIC.into(), Arc::new(config));
         state.table.insert(
             id,
-            Slot { key: METADATA_LOG, topic, config, leader_epoch: CONTROLLER_EPOCH, commits: Commits::default() },
+            Slot {
+                key: METADATA_LOG,
+                topic,
+                config,
+                leader_epoch: CONTROLLER_EPOCH,
+                commits: Commits::default(),
+                traffic: Traffic::default(),
+            },
         );
         id
     })

@@ -82,7 +82,7 @@ pub(crate) fn respond(message: &impl messages::Message, version: i16) -> Respons
         Err(error @ EncodeError::TooLong(_)) => Response::Close(CloseReason::ResponseUnwritable(error)),
         encoded => {
             encoded.expect("handlers set only fields that the version has, or that may be left out");
-            Response::Send(Body::from(writer.into_bytes()))
+            Response::Send(Body::from(writer))
         }
     }
 }

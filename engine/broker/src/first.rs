@@ -1,4 +1,5 @@
-//! What shard 0 alone has, and the others ask it for: levels of loggers, telemetry of clients.
+//! What one shard alone has, and others ask it for: of shard 0 levels of loggers and telemetry of clients, of each what it has
+//! counted.
 
 use std::any::Any;
 use std::fmt;
@@ -6,7 +7,7 @@ use std::fmt;
 use crate::message::{Call, Reply};
 use crate::shard::Shard;
 
-/// Something to be done on shard 0, whatever it is about, and its answer.
+/// Something to be done on another shard, whatever it is about, and its answer.
 pub(crate) struct Errand(Box<Act>);
 
 type Act = dyn FnOnce(&Shard) -> Found + Send;
@@ -21,9 +22,25 @@ impl fmt::Debug for Errand {
 }
 
 impl Errand {
-    /// Does it. On shard 0 only.
+    /// Does it.
     pub(crate) fn run(self, shard: &Shard) -> Found {
         (self.0)(shard)
+    }
+}
+
+/// Does something on one shard, which may be this one.
+pub(crate) async fn on_shard<R: Send + 'static>(
+    shard: &Shard,
+    to: usize,
+    act: impl FnOnce(&Shard) -> R + Send + 'static,
+) -> R {
+    if shard.index() == to {
+        return act(shard);
+    }
+    let errand = Errand(Box::new(move |shard: &Shard| Box::new(act(shard)) as Found));
+    match shard.call(to, Call::First(errand)).await.reply().await {
+        Reply::First(found) => *found.downcast().expect("an errand answers what it was sent for"),
+        other => unreachable!("an errand is answered by what it found, not {other:?}"),
     }
 }
 
@@ -32,12 +49,5 @@ pub(crate) async fn on_first_shard<R: Send + 'static>(
     shard: &Shard,
     act: impl FnOnce(&Shard) -> R + Send + 'static,
 ) -> R {
-    if shard.index() == 0 {
-        return act(shard);
-    }
-    let errand = Errand(Box::new(move |shard: &Shard| Box::new(act(shard)) as Found));
-    match shard.call(0, Call::First(errand)).await.reply().await {
-        Reply::First(found) => *found.downcast().expect("an errand answers what it was sent for"),
-        other => unreachable!("an errand is answered by what it found, not {other:?}"),
-    }
+    on_shard(shard, 0, act).await
 }

@@ -26,7 +26,7 @@ use crate::message::Message;
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 
-pub(crate) use coordinators::{Coordinators, retry_stalled, stop, topics_deleted};
+pub(crate) use coordinators::{Coordinators, facts_after, retry_stalled, stop, topics_deleted};
 pub(crate) use load::load;
 pub(crate) use waits::{Asked, Waits};
 

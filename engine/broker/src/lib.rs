@@ -5,11 +5,13 @@
 //! ([`partition`]) or others over the mesh ([`message`], served by [`mesh_loop`]); answers go back in the order of the
 //! requests. State is touched through [`shard::Shard::with`] alone. Changes of metadata go to the [`controller`] on
 //! shard 0, and come back as a new image that every shard installs ([`topology`]). Consumer groups are each coordinated on
-//! one shard ([`group`]), and so is the use of each client quota counted ([`quota`]).
+//! one shard ([`group`]), and so is the use of each client quota counted ([`quota`]). What is counted on the way ([`metrics`])
+//! is told over HTTP ([`admin`]).
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod acceptor;
+mod admin;
 mod answers;
 mod boot;
 mod calls;
@@ -25,6 +27,7 @@ mod event;
 mod first;
 mod group;
 mod handlers;
+mod http;
 mod jobs;
 mod limits;
 mod lines;
@@ -32,6 +35,7 @@ mod logging;
 mod memory;
 mod mesh_loop;
 mod message;
+mod metrics;
 mod moves;
 mod operations;
 mod partition;
@@ -51,7 +55,7 @@ mod topic_creation;
 mod topics;
 mod topology;
 
-pub use boot::{BrokerEnd, OnListening, Start, StartError, run_shard};
+pub use boot::{Addresses, BrokerEnd, OnListening, Start, StartError, run_shard};
 pub use directory::{DirectoryError, FORMAT_VERSION};
 pub use dispatch::served_apis;
 pub use logging::Logging;

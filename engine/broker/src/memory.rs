@@ -103,6 +103,11 @@ impl FrameMemory {
         self.used_bytes.get().checked_sub(held_bytes).expect("what is held was taken before")
     }
 
+    /// Bytes in use, and how many there are.
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        (self.used_bytes.get(), self.bytes_max)
+    }
+
     /// Gives `bytes` back to the budget.
     pub(crate) fn give_back(&self, bytes: usize) {
         if bytes > 0 {

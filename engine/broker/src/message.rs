@@ -97,7 +97,7 @@ pub(crate) enum Call {
     MetadataLog,
     /// Change the metadata. Only shard 0 takes it.
     Command(Box<Command>),
-    /// Do something that only shard 0 can.
+    /// Do something that only the receiver can.
     First(Errand),
     /// Close what this image, which is to come, no longer has; the reply comes when the folders are free, or cannot become
     /// free any more.

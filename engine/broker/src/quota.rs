@@ -165,7 +165,8 @@ impl Meter {
         }
         let told = with_throttle_time(header.api_key, header.api_version, &body.to_vec(), throttle_time_ms);
         // A response that is too large to be read again says nothing; its client is muted all the same.
-        Response::Send(told.ok().flatten().map_or(body, Body::from))
+        let errors = body.errors().to_vec();
+        Response::Send(told.ok().flatten().map_or(body, |told| Body::from(told).with_errors(errors)))
     }
 
     /// How long the connection is not to be read, if its client is throttled.

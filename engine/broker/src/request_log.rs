@@ -9,19 +9,17 @@ use crate::connection::Connection;
 /// [`REQUEST_LOGGER`](ringlog_cluster::config::REQUEST_LOGGER), as a path of modules.
 const TARGET: &str = "kafka::request::logger";
 
-/// When a request began, if there will be a line for it.
-pub(crate) fn begin(connection: &Connection) -> Option<Nanos> {
-    tracing::enabled!(target: TARGET, tracing::Level::DEBUG).then(|| connection.shard().now())
-}
-
-/// Writes the line of a request that is answered.
+/// Writes the line of a request that was begun at `begun_at` and is answered, if there is to be one.
 pub(crate) fn completed(
     connection: &Connection,
-    began: Nanos,
+    begun_at: Nanos,
     header: &RequestHeader,
     frame_bytes: usize,
     response: &Response,
 ) {
+    if !tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
+        return;
+    }
     let listeners = &connection.shard().settings().broker.listeners;
     let listener = listeners.get(connection.listener).map_or("", |listener| listener.name.as_str());
     let (answer, response_bytes) = match response {
@@ -29,7 +27,7 @@ pub(crate) fn completed(
         Response::Nothing => ("none", 0),
         Response::Close(_) => ("closed", 0),
     };
-    let took = connection.shard().now().since(began);
+    let took = connection.shard().now().since(begun_at);
     tracing::debug!(
         target: TARGET,
         api = header.api_key.name(),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::event::Event;
+use crate::metrics::snapshot::Budget;
 
 /// Places for requests. A connection takes one before it takes a request up; who comes first is served first.
 #[derive(Debug)]
@@ -29,6 +30,12 @@ impl Requests {
         let turn = Rc::new(Event::default());
         self.line.borrow_mut().push_back(Rc::clone(&turn));
         turn.wait().await;
+    }
+
+    /// How many wait for a place, and how many of the places are taken.
+    pub(crate) fn usage(&self) -> (usize, Budget) {
+        let taken = Budget { name: "requests", used: self.in_flight.get(), limit: self.limit };
+        (self.line.borrow().len(), taken)
     }
 
     /// Gives a place to whoever is next.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use ringlog_cluster::group::Now;
 use ringlog_cluster::placement::Placement;
 use ringlog_net::conn::SpareChunks;
-use ringlog_reactor::{Mesh, Reactor};
+use ringlog_reactor::{Mesh, MeshCounts, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
 
 use crate::acceptor::OpenConnections;
@@ -21,6 +21,7 @@ use crate::limits::ShardLimits;
 use crate::lines::Lines;
 use crate::memory::FrameMemory;
 use crate::message::{Call, CallId, Message, Reply, ShardMessage};
+use crate::metrics::counters::Counters;
 use crate::partition::table::PartitionKey;
 use crate::quota::Quotas;
 use crate::requests::Requests;
@@ -48,6 +49,7 @@ struct Inner {
     routes: Routes,
     connections: OpenConnections,
     connection_gate: ConnectionGate,
+    counters: RefCell<Counters>,
     /// What there was no room for in the mesh, by destination.
     unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
@@ -100,6 +102,7 @@ impl Shard {
             routes: Routes::new(shards),
             connections: OpenConnections::default(),
             connection_gate,
+            counters: RefCell::default(),
             unsent,
             driver_bell: Event::default(),
             group_bell: Event::default(),
@@ -138,6 +141,22 @@ impl Shard {
             self.post(answer.ticket.shard, Message::GroupAnswer(Box::new(answer)));
         }
         result
+    }
+
+    /// Counts something, or looks at what was counted. Calls do not nest.
+    #[inline]
+    pub(crate) fn with_counters<T>(&self, act: impl FnOnce(&mut Counters) -> T) -> T {
+        act(&mut self.0.counters.borrow_mut())
+    }
+
+    /// What its end of the mesh has done.
+    pub(crate) fn mesh_counts(&self) -> MeshCounts {
+        self.0.mesh.counts()
+    }
+
+    /// Calls to other shards that are not answered.
+    pub(crate) fn calls_in_flight(&self) -> usize {
+        self.0.calls.in_flight()
     }
 
     pub(crate) fn reactor(&self) -> &Reactor {

@@ -25,6 +25,7 @@ use crate::group::{Coordinators, retry_stalled};
 use crate::limits::ShardLimits;
 use crate::lines::{Lines, repeated};
 use crate::logging::Logging;
+use crate::metrics::counters::Traffic;
 use crate::moves::{Moves, released};
 use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
@@ -73,6 +74,10 @@ pub(crate) struct State {
     pub(crate) telemetry: Telemetry,
     /// Topics that are being made because a client named them.
     pub(crate) auto_creating: BTreeSet<String>,
+    /// What passed through all partitions that this shard ever had.
+    pub(crate) traffic: Traffic,
+    /// The same of those that it has no more.
+    pub(crate) gone_traffic: Traffic,
     /// The broker stops: no new connections.
     pub(crate) stopping: bool,
     /// Partitions on their way from and to other shards.
@@ -88,7 +93,7 @@ pub(crate) struct State {
 
 /// What the disk lets this shard do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Disk {
+pub(crate) enum Disk {
     Good,
     /// There is no space: nothing new is taken.
     Full,
@@ -144,6 +149,8 @@ impl State {
             lines,
             telemetry: Telemetry::new(0),
             auto_creating: BTreeSet::new(),
+            traffic: Traffic::default(),
+            gone_traffic: Traffic::default(),
             stopping: false,
             moves: Moves::default(),
             resize_waits: Vec::new(),
@@ -202,6 +209,11 @@ impl State {
     /// Whether a write has failed: part of what was appended will never be committed.
     pub(crate) fn has_failed(&self) -> bool {
         self.disk == Disk::Failed
+    }
+
+    /// What the disk lets this shard do.
+    pub(crate) fn disk(&self) -> Disk {
+        self.disk
     }
 
     /// How the shard ends, once the store is closed.

@@ -14,6 +14,7 @@ use crate::connection_limits;
 use crate::group::{self, GROUP_TOPIC, topics_deleted};
 use crate::limits::INTERNAL_SEGMENT_BYTES_MIN;
 use crate::lines::repeated;
+use crate::metrics::counters::Traffic;
 use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::table::{PartitionKey, Slot};
 use crate::settings::Settings;
@@ -31,13 +32,13 @@ pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) -> TakenFolde
     let removals = shard.with(|state| {
         let before = Arc::clone(&state.image);
         let removals = Rc::new(CommitCount::default());
-        let partitions_before = state.table.len();
+        let partitions_before = state.table.count();
         for change in image.topic_changes(&before, shard.settings().broker.node_id) {
             if let Some(gone) = change.before.filter(|before| change.now.is_none_or(|now| now.id != before.id)) {
                 close(state, gone, &removals);
             }
         }
-        tell_changes(state, partitions_before - state.table.len(), "closed");
+        tell_changes(state, partitions_before - state.table.count(), "closed");
         let known =
             |key: &PartitionKey| key.topic_id == Uuid::METADATA_TOPIC || image.topic_by_id(key.topic_id).is_some();
         let unknown: Vec<_> = state.store.unclaimed().filter(|(key, _)| !known(key)).collect();
@@ -61,7 +62,7 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
         }
         let before = Arc::clone(&state.image);
         let mut has_deletions = false;
-        let partitions_before = state.table.len();
+        let partitions_before = state.table.count();
         for change in image.topic_changes(&before, shard.settings().broker.node_id) {
             has_deletions |= change.before.is_some_and(|before| change.now.is_none_or(|now| now.id != before.id));
             if let Some(now) = change.now {
@@ -69,7 +70,7 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
             }
         }
         // Those that are gone were closed before.
-        tell_changes(state, state.table.len() - partitions_before, "opened as leader");
+        tell_changes(state, state.table.count() - partitions_before, "opened as leader");
         if !image.has_quotas_of(&before) {
             shard.quotas().changed(&image);
         }
@@ -92,7 +93,8 @@ fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
             if *topic.name == *GROUP_TOPIC {
                 state.groups.remove(key.partition);
             }
-            state.table.remove(id);
+            let slot = state.table.remove(id).expect("every id of the table has its slot");
+            state.gone_traffic.merge(&slot.traffic);
             state.store.remove_partition(id);
             state.await_removal(id, TopicPartition::new(Arc::clone(&topic.name), key.partition), removals);
         }
@@ -161,7 +163,8 @@ fn open_one(
     state.table.forget_unserved(key);
     tell_state(topic, key, "opened as leader");
     let leader_epoch = partition.leader_epoch;
-    let slot = Slot { key, topic: Arc::clone(&topic.name), config, leader_epoch, commits: Commits::default() };
+    let (topic_name, commits, traffic) = (Arc::clone(&topic.name), Commits::default(), Traffic::default());
+    let slot = Slot { key, topic: topic_name, config, leader_epoch, commits, traffic };
     state.table.insert(id, slot);
     if *topic.name == *GROUP_TOPIC {
         state.groups.add(key.partition, id);

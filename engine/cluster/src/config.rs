@@ -26,7 +26,9 @@ pub use alteration::{
     ALTERATIONS_MAX, AlterError, AlterOperation, Alteration, ConfigChanges, ConfigTarget, alter_incrementally,
     alter_wholly, check_new_topic,
 };
-pub use broker_config::{Backend, BrokerConfig, LogFormat, Numa, SHARDS_KEY, TelemetryReceiver, shards_in_use};
+pub use broker_config::{
+    Backend, BrokerConfig, LogFormat, MetricFamilies, MetricsConfig, Numa, SHARDS_KEY, TelemetryReceiver, shards_in_use,
+};
 pub use client_metrics::{ALL_METRICS, ClientField, ClientSelector, ClientSubscription};
 pub use describe::{
     DescribedConfig, DescribedSynonym, describe_all_brokers, describe_broker, describe_client_metrics, describe_group,

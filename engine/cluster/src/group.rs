@@ -10,6 +10,7 @@ mod admin;
 mod classic;
 mod consumer;
 pub mod embedded;
+mod facts;
 mod limits;
 mod migration;
 mod offsets;
@@ -39,6 +40,7 @@ use state::{GroupState, group_of, record_bytes};
 use timers::{Owner, Timers};
 
 pub use consumer::{JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH};
+pub use facts::{CommittedOffset, GroupFacts};
 pub use limits::{DECISION_BYTES_MAX, EXPRESSION_BYTES_MAX, GROUP_BYTES_MAX, MEMBERS_MAX, SUBSCRIBED_TOPICS_MAX};
 pub use request::{Answer, Caller, GroupReply, GroupRequest, GroupResponse, Ticket};
 pub use state::value_version;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::counts::RingCounts;
 use crate::op::{FileId, Op, OpId, Outcome, SocketId};
 use crate::time::Instant;
 use rustix::fd::OwnedFd;
@@ -37,6 +38,10 @@ pub(crate) trait Backend: fmt::Debug {
     fn close_socket(&mut self, socket: SocketId);
     /// Performs what has begun, waits as told, and appends what has ended to `ended`.
     fn turn(&mut self, wait: Wait, ended: &mut Vec<(OpId, Outcome)>);
+    /// What its ring has done, if it has one.
+    fn ring_counts(&self) -> Option<RingCounts> {
+        None
+    }
     /// Monotonic time.
     fn now(&self) -> Instant;
     /// Milliseconds since 1970.

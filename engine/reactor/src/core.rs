@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use crate::backend::{Backend, Bell, Wait};
+use crate::counts::{LoopTimes, ReactorCounts};
 use crate::limits::Limits;
 use crate::op::{FileId, Op, OpId, Outcome, SocketId, failed};
 use crate::task::{Task, Tasks};
@@ -87,6 +88,8 @@ pub(crate) struct Core {
     ended: RefCell<Vec<(OpId, Outcome)>>,
     mesh: RefCell<Option<Rc<dyn MeshPort>>>,
     random: Cell<u64>,
+    times: RefCell<LoopTimes>,
+    begun: Cell<u64>,
 }
 
 impl Core {
@@ -107,6 +110,8 @@ impl Core {
             ended: RefCell::default(),
             mesh: RefCell::new(None),
             random: Cell::new(seed),
+            times: RefCell::default(),
+            begun: Cell::new(0),
         })
     }
 
@@ -175,7 +180,10 @@ impl Core {
             wait = Wait::No;
         }
         let mut ended = self.ended.take();
+        let began = self.now();
         self.backend.borrow_mut().turn(wait, &mut ended);
+        let now = self.now();
+        self.times.borrow_mut().turned(wait, began, now);
         if announced && let Some(mesh) = &mesh {
             mesh.announce_awake();
             mesh.poll();
@@ -184,8 +192,22 @@ impl Core {
             self.end(id, outcome);
         }
         self.ended.replace(ended);
-        self.fire_timers();
+        self.fire_timers(now);
         self.tasks.has_ready()
+    }
+
+    /// What the loop has done.
+    pub(crate) fn counts(&self) -> ReactorCounts {
+        let mut counts = ReactorCounts {
+            operations_begun: self.begun.get(),
+            file_operations: self.file_operations.get(),
+            sockets: self.sockets.get(),
+            tasks: self.tasks.count(),
+            ring: self.backend.borrow().ring_counts(),
+            ..ReactorCounts::default()
+        };
+        self.times.borrow().tell(&mut counts);
+        counts
     }
 
     /// Whether a turn would run a task without anything happening outside.
@@ -205,11 +227,7 @@ impl Core {
         self.timers.borrow().next_deadline()
     }
 
-    fn fire_timers(&self) {
-        if self.timers.borrow().next_deadline().is_none() {
-            return;
-        }
-        let now = self.now();
+    fn fire_timers(&self, now: Instant) {
         while let Some(waker) = { self.timers.borrow_mut().pop_due(now) } {
             waker.wake();
         }
@@ -363,6 +381,7 @@ impl Pending {
                 _ => {}
             }
         }
+        core.begun.set(core.begun.get() + 1);
         let index = core.operations.borrow_mut().insert(Slot::Waiting { waker: context.waker().clone(), is_file });
         let id = OpId(u32::try_from(index).expect("fewer operations than sockets and file operations together"));
         let outcome = core.backend.borrow_mut().begin(id, op);

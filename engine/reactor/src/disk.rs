@@ -10,6 +10,7 @@ use rustix::fs::{self, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperati
 use rustix::io::{Errno, ReadWriteFlags, pread, pwritev2, retry_on_intr};
 
 use crate::op::{Create, DirEntry, Durability, EntryKind, Op, OpenOptions};
+use crate::usage::{ProcessUsage, process_usage};
 
 /// Entries that one directory may have to be listed. A data directory has a few per partition.
 const DIR_ENTRIES_MAX: usize = 4_000_000;
@@ -29,6 +30,7 @@ pub(crate) enum Performed {
     /// The descriptor, and whether it goes past the page cache.
     Opened(io::Result<(OwnedFd, bool)>),
     Entries(io::Result<Vec<DirEntry>>),
+    Usage(io::Result<ProcessUsage>),
 }
 
 /// Performs a file operation, blocking. `fd` is the file that [`Op::file`] names. Panics on socket operations.
@@ -56,6 +58,7 @@ pub(crate) fn perform(op: Op, fd: Option<BorrowedFd<'_>>) -> Performed {
         Op::SyncDir { path } => done(sync_dir(&path)),
         Op::SyncFileSystem { path } => Performed::Done(sync_file_system(&path)),
         Op::ReadDir { path } => Performed::Entries(read_dir(&path)),
+        Op::ProcessUsage => Performed::Usage(process_usage()),
         Op::FreeSpace { path } => Performed::Number(free_space(&path)),
         Op::TotalSpace { path } => Performed::Number(total_space(&path)),
         Op::Listen { .. }

@@ -13,6 +13,7 @@
 mod backend;
 mod clock;
 mod core;
+mod counts;
 mod disk;
 mod file;
 mod launch;
@@ -30,8 +31,10 @@ mod task;
 mod time;
 mod timer;
 mod uring;
+mod usage;
 mod workers;
 
+pub use counts::{MeshCounts, ReactorCounts, RingCounts};
 pub use file::{File, WRITE_SLICES_MAX};
 pub use launch::{BackendChoice, BackendKind, LaunchError, ShardSpec, Shards, launch};
 pub use limits::Limits;
@@ -43,3 +46,4 @@ pub use socket::{Listener, Socket};
 pub use task::Task;
 pub use time::Instant;
 pub use uring::UringSupport;
+pub use usage::ProcessUsage;

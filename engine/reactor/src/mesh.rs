@@ -13,6 +13,7 @@ use std::task::{Poll, Waker};
 
 use crate::backend::Bell;
 use crate::core::{Core, MeshPort};
+use crate::counts::MeshCounts;
 
 mod ring;
 
@@ -70,6 +71,7 @@ impl<M: Send + 'static> Seat<M> {
             core: Rc::downgrade(core),
             inbox: RefCell::default(),
             receiver: Cell::new(None),
+            counts: Cell::default(),
         });
         core.set_mesh(Rc::clone(&port) as Rc<dyn MeshPort>);
         Mesh { port }
@@ -87,6 +89,7 @@ struct Port<M> {
     waiting_senders: Box<[RefCell<Vec<Waker>>]>,
     /// The shards that have a message or room since the last `flush`.
     touched: Box<[Cell<bool>]>,
+    counts: Cell<MeshCounts>,
 }
 
 impl<M> Port<M> {
@@ -117,13 +120,23 @@ impl<M> Port<M> {
         }
     }
 
+    fn count(&self, change: impl FnOnce(&mut MeshCounts)) {
+        let mut counts = self.counts.get();
+        change(&mut counts);
+        self.counts.set(counts);
+    }
+
     fn push(&self, to: usize, message: M) -> Result<(), M> {
         let ring = self.outgoing(to);
         if ring.is_receiver_gone() {
             return Ok(());
         }
         // SAFETY: this port has the only seat of its shard and never leaves its thread, so it is the only sender.
-        unsafe { ring.push(message) }?;
+        if let Err(message) = unsafe { ring.push(message) } {
+            self.count(|counts| counts.full += 1);
+            return Err(message);
+        }
+        self.count(|counts| counts.sent += 1);
         self.touched[to].set(true);
         Ok(())
     }
@@ -157,6 +170,7 @@ impl<M> MeshPort for Port<M> {
             if entrance.door.must_ring() {
                 let bell = entrance.bell.get().expect("a shard that sleeps has set its bell");
                 if let Some(core) = self.core.upgrade() {
+                    self.count(|counts| counts.rung += 1);
                     core.ring(bell);
                 }
             }
@@ -219,6 +233,11 @@ impl<M: Send + 'static> Mesh<M> {
         self.port.index
     }
 
+    /// What this end has done since its start.
+    pub fn counts(&self) -> MeshCounts {
+        self.port.counts.get()
+    }
+
     /// Sends a message unless the ring to that shard is full; then it comes back. To a shard that has ended, messages
     /// go to nowhere. Panics if there is no shard `to`.
     pub fn try_send(&self, to: usize, message: M) -> Result<(), M> {
@@ -258,7 +277,11 @@ impl<M: Send + 'static> Mesh<M> {
     /// The next message, if one is there.
     pub fn try_recv(&self) -> Option<(usize, M)> {
         self.port.collect();
-        self.port.inbox.borrow_mut().pop_front()
+        let message = self.port.inbox.borrow_mut().pop_front();
+        if message.is_some() {
+            self.port.count(|counts| counts.received += 1);
+        }
+        message
     }
 }
 

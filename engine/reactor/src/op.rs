@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use ringlog_buffer::{Chunk, Slice};
 
 use crate::received::Received;
+use crate::usage::ProcessUsage;
 
 /// One operation in flight: an index into the core's table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -142,6 +143,8 @@ pub(crate) enum Op {
     FreeSpace { path: PathBuf },
     /// Answers [`Outcome::Number`], bytes that the path's file system has in all.
     TotalSpace { path: PathBuf },
+    /// Answers [`Outcome::Usage`].
+    ProcessUsage,
     /// Answers [`Outcome::Listening`].
     Listen { address: SocketAddr, options: ListenOptions },
     /// Answers [`Outcome::Connection`].
@@ -212,6 +215,7 @@ pub(crate) enum Outcome {
     Filled(io::Result<usize>, Chunk),
     Opened(io::Result<Opened>),
     Entries(io::Result<Vec<DirEntry>>),
+    Usage(io::Result<ProcessUsage>),
     /// The listener and its local address.
     Listening(io::Result<(SocketId, SocketAddr)>),
     /// The socket and its peer's address.
@@ -227,6 +231,7 @@ pub(crate) fn failed(op: Op, error: io::Error) -> Outcome {
         Op::Read { chunk, .. } | Op::ReceiveInto { chunk, .. } => Outcome::Filled(Err(error), chunk),
         Op::Length { .. } | Op::FreeSpace { .. } | Op::TotalSpace { .. } => Outcome::Number(Err(error)),
         Op::ReadDir { .. } => Outcome::Entries(Err(error)),
+        Op::ProcessUsage => Outcome::Usage(Err(error)),
         Op::Listen { .. } => Outcome::Listening(Err(error)),
         Op::Accept { .. } | Op::Connect { .. } => Outcome::Connection(Err(error)),
         Op::Receive { .. } => Outcome::Received(Err(error)),

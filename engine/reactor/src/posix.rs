@@ -216,6 +216,7 @@ impl Posix {
                 Performed::Number(result) => Outcome::Number(result),
                 Performed::Filled(result, chunk) => Outcome::Filled(result, chunk),
                 Performed::Entries(result) => Outcome::Entries(result),
+                Performed::Usage(result) => Outcome::Usage(result),
                 Performed::Opened(result) => Outcome::Opened(result.map(|(fd, direct)| {
                     let key = self.files.insert(Arc::new(fd));
                     Opened { file: FileId(u32::try_from(key).expect("fewer files than 32 bits count")), direct }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::core::Core;
+use crate::counts::ReactorCounts;
 use crate::file::File;
 use crate::limits::Limits;
 use crate::op::{DirEntry, ListenOptions, Op, OpenOptions, Outcome, Signal};
@@ -18,6 +19,7 @@ use crate::socket::{Listener, Socket};
 use crate::task::Task;
 use crate::time::Instant;
 use crate::timer::TimerKey;
+use crate::usage::ProcessUsage;
 
 /// One shard's reactor. Cloning is cheap; a reactor never leaves its thread.
 #[derive(Clone)]
@@ -48,6 +50,11 @@ impl Reactor {
     /// The limits of this shard.
     pub fn limits(&self) -> &Limits {
         &self.core.limits
+    }
+
+    /// What this shard's loop has done since its start, and where its time went.
+    pub fn counts(&self) -> ReactorCounts {
+        self.core.counts()
     }
 
     /// Monotonic time.
@@ -166,6 +173,14 @@ impl Reactor {
     pub async fn total_space(&self, path: impl Into<PathBuf>) -> io::Result<u64> {
         match self.core.operate(Op::TotalSpace { path: path.into() }).await {
             Outcome::Number(bytes) => bytes,
+            other => mismatch(&other),
+        }
+    }
+
+    /// What the process takes of its machine. `Unsupported` in the simulator, which has no processes of that kind.
+    pub async fn process_usage(&self) -> io::Result<ProcessUsage> {
+        match self.core.operate(Op::ProcessUsage).await {
+            Outcome::Usage(usage) => usage,
             other => mismatch(&other),
         }
     }

@@ -174,6 +174,11 @@ impl Tasks {
         }
     }
 
+    /// How many have not ended.
+    pub(crate) fn count(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
     pub(crate) fn has_ready(&self) -> bool {
         self.queue.with_local(|local| !local.is_empty())
     }

@@ -28,6 +28,7 @@ use slab::Slab;
 
 use crate::backend::{Backend, Bell, Wait};
 use crate::clock;
+use crate::counts::RingCounts;
 use crate::disk::{Performed, perform};
 use crate::limits::Limits;
 use crate::network;
@@ -212,6 +213,7 @@ impl Uring {
             Performed::Number(result) => Outcome::Number(result),
             Performed::Filled(result, chunk) => Outcome::Filled(result, chunk),
             Performed::Entries(result) => Outcome::Entries(result),
+            Performed::Usage(result) => Outcome::Usage(result),
             Performed::Opened(result) => Outcome::Opened(result.map(|(fd, direct)| {
                 let key = self.files.insert(OpenFile { fd, flights: 0, closing: false });
                 Opened { file: FileId(id_of(key)), direct }
@@ -397,6 +399,10 @@ impl Backend for Uring {
             Op::Signal => self.wait_for_signal(id),
             _ => self.begin_file(id, op),
         }
+    }
+
+    fn ring_counts(&self) -> Option<RingCounts> {
+        Some(RingCounts { in_flight: self.flights.len(), ..self.ring.counts() })
     }
 
     fn abandon(&mut self, id: OpId) {

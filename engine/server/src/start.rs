@@ -5,14 +5,13 @@ mod report;
 pub(crate) mod settings;
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use ringlog_broker::{BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
+use ringlog_broker::{Addresses, BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
 use ringlog_cluster::config::{Backend, BrokerConfig};
 use ringlog_reactor::{BackendChoice, Mesh, Reactor, ShardSpec, launch};
 use ringlog_tuning::{Plan, Resources, plan};
@@ -49,6 +48,7 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
     let shard_memory_bytes = usize::try_from(plan.shard_memory_bytes).unwrap_or(usize::MAX);
     let addresses = addresses::resolve(&broker.listeners)?;
     addresses::check_free(&broker.listeners, &addresses)?;
+    let admin_address = broker.admin.as_ref().map(addresses::admin).transpose()?;
     let (tell, told) = mpsc::channel();
     let listening = tell.clone();
     let start = Start {
@@ -59,6 +59,7 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
             .or_else(|| std::env::var(CLUSTER_ID_VARIABLE).ok())
             .filter(|id| !id.is_empty()),
         addresses,
+        admin_address,
         shard_memory_bytes,
         journal_bytes_max: plan.journal_bytes,
         open_files_max: plan.open_files_max,
@@ -66,7 +67,7 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
         logging,
         on_listening: Arc::new(move |addresses| {
             // The main thread listens until every shard has ended.
-            let _ = listening.send(News::Listening(addresses.to_vec()));
+            let _ = listening.send(News::Listening(addresses.clone()));
         }),
     };
     let main = move |reactor: Reactor, mesh: Mesh<ShardMessage>| {
@@ -105,7 +106,7 @@ fn plan_of_start(broker: &BrokerConfig) -> anyhow::Result<Plan> {
 /// What the shards tell the main thread.
 enum News {
     /// Clients are served at these addresses.
-    Listening(Vec<SocketAddr>),
+    Listening(Addresses),
     /// A shard has ended.
     Ended(Result<BrokerEnd, StartError>),
 }
@@ -122,13 +123,16 @@ fn watch(
     while ended < shards {
         match told.recv() {
             Ok(News::Listening(addresses)) => {
-                report::listeners(&broker.listeners, &addresses);
+                report::listeners(&broker.listeners, &addresses.listeners);
                 report::data_directory(&broker.data_directory);
                 report::ready(begun.elapsed());
                 // Those of the controller are for brokers.
-                let of_clients = broker.listeners.iter().zip(addresses).filter(|(listener, _)| !listener.is_controller);
-                let addresses: Vec<String> = of_clients.map(|(_, address)| address.to_string()).collect();
-                let line = format!("ringlog: listening on {} ({running})\n", addresses.join(", "));
+                let told = broker.listeners.iter().zip(addresses.listeners);
+                let of_clients = told.filter(|(listener, _)| !listener.is_controller);
+                let listeners: Vec<String> = of_clients.map(|(_, address)| address.to_string()).collect();
+                let admin = addresses.admin.map(|address| format!(", metrics on http://{address}/metrics"));
+                let admin = admin.unwrap_or_default();
+                let line = format!("ringlog: listening on {} ({running}{admin})\n", listeners.join(", "));
                 // Standard output may be closed; the broker serves all the same.
                 let mut out = std::io::stdout().lock();
                 let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());

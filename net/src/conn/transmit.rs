@@ -2,6 +2,7 @@
 
 use super::spare::SpareChunks;
 use crate::header::ResponseHeader;
+use crate::wire::{ErrorCount, Writer};
 use ringlog_buffer::{BLOCK_BYTES, Chunk, Slice};
 use std::collections::VecDeque;
 
@@ -22,6 +23,7 @@ const SIZE_FIELD_BYTES: usize = 4;
 pub struct Body {
     bytes: Vec<u8>,
     inserts: Vec<Insert>,
+    errors: Vec<ErrorCount>,
 }
 
 /// A slice that comes before `bytes[at]`.
@@ -33,14 +35,21 @@ struct Insert {
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, inserts: Vec::new() }
+        Self { bytes, inserts: Vec::new(), errors: Vec::new() }
+    }
+}
+
+impl From<Writer> for Body {
+    fn from(writer: Writer) -> Self {
+        let (bytes, errors) = writer.into_parts();
+        Self { bytes, inserts: Vec::new(), errors }
     }
 }
 
 impl Body {
     /// A body in the making, with room for `capacity` encoded bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity), inserts: Vec::new() }
+        Self::from(Vec::with_capacity(capacity))
     }
 
     /// Where encoded bytes are appended. Nothing before its end may be changed in length once a slice was inserted.
@@ -65,7 +74,19 @@ impl Body {
     pub(crate) fn behind(&self, head: &[u8]) -> Self {
         let moved =
             self.inserts.iter().map(|insert| Insert { at: insert.at + head.len(), slice: insert.slice.clone() });
-        Self { bytes: [head, &self.bytes].concat(), inserts: moved.collect() }
+        Self { bytes: [head, &self.bytes].concat(), inserts: moved.collect(), errors: self.errors.clone() }
+    }
+
+    /// The error codes that it tells, each once, and how often.
+    pub fn errors(&self) -> &[ErrorCount] {
+        &self.errors
+    }
+
+    /// This body, which tells these errors.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<ErrorCount>) -> Self {
+        self.errors = errors;
+        self
     }
 
     /// Bytes of the whole body.

@@ -66,7 +66,7 @@ impl FetchResponseWriter {
         self.announced.partition();
         let (w, Layout { version, flexible, .. }) = (&mut self.w, self.layout);
         w.i32(data.partition_index);
-        w.i16(data.error_code);
+        w.error_code(data.error_code);
         w.i64(data.high_watermark);
         w.i64(data.last_stable_offset);
         if version >= 5 {
@@ -96,8 +96,9 @@ impl FetchResponseWriter {
             }
         }
         let mut body = self.body;
-        *body.bytes_mut() = w.into_bytes();
-        Ok(body)
+        let (bytes, errors) = w.into_parts();
+        *body.bytes_mut() = bytes;
+        Ok(body.with_errors(errors))
     }
 
     fn end_topic(&mut self) {

@@ -45,7 +45,7 @@ impl ProduceResponseWriter {
         self.announced.partition();
         let (w, Layout { version, flexible, .. }) = (&mut self.w, self.layout);
         w.i32(response.index);
-        w.i16(response.error_code);
+        w.error_code(response.error_code);
         w.i64(response.base_offset);
         w.i64(response.log_append_time_ms);
         if version >= 5 {
@@ -76,7 +76,7 @@ impl ProduceResponseWriter {
                 w.tagged(&fields, 0, |w| w.array(node_endpoints, flexible, |w, each| each.encode(w, version)))?;
             }
         }
-        Ok(Body::from(w.into_bytes()))
+        Ok(Body::from(w))
     }
 
     fn end_topic(&mut self) {

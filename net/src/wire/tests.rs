@@ -1,6 +1,6 @@
 //! Tests of the encoding of plain values.
 
-use super::{DECODED_BYTES_BASE, DecodeError, EncodeError, Reader, STRING_BYTES_MAX, Writer};
+use super::{DECODED_BYTES_BASE, DecodeError, EncodeError, ErrorCount, Reader, STRING_BYTES_MAX, Writer};
 
 fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut writer = Writer::new();
@@ -95,4 +95,19 @@ fn tagged_fields_are_counted_sized_and_skipped() {
     assert_eq!(read, Err(DecodeError::TaggedField { tag: 1, left: 5 }));
     let read = Reader::new(&bytes).tagged_fields(|_, r| r.i64().map(|_| true));
     assert_eq!(read, Err(DecodeError::Truncated { needed: 1 }));
+}
+
+#[test]
+fn errors_are_counted_as_they_are_written() {
+    let mut writer = Writer::new();
+    for code in [0, 3, 0, 3, -1] {
+        writer.error_code(code);
+    }
+    for code in 100..300 {
+        writer.error_code(code);
+    }
+    let (bytes, errors) = writer.into_parts();
+    assert_eq!(bytes.len(), 2 * 205);
+    assert_eq!(errors[..2], [ErrorCount { code: 3, count: 2 }, ErrorCount { code: -1, count: 1 }]);
+    assert!(errors.len() < 100, "{} different ones are counted", errors.len());
 }

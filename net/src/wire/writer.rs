@@ -21,6 +21,17 @@ pub enum EncodeError {
 #[derive(Clone, Default, Debug)]
 pub struct Writer {
     bytes: Vec<u8>,
+    errors: Vec<ErrorCount>,
+}
+
+/// Different error codes of one message that are counted.
+const ERRORS_COUNTED_MAX: usize = 64;
+
+/// How often a message tells an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ErrorCount {
+    pub code: i16,
+    pub count: u32,
 }
 
 /// The place where a structure's tagged fields are counted.
@@ -36,11 +47,33 @@ impl Writer {
 
     /// Appends to `bytes`, which keep their place.
     pub fn append_to(bytes: Vec<u8>) -> Self {
-        Self { bytes }
+        Self { bytes, errors: Vec::new() }
     }
 
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes) }
+        Self::append_to(Vec::with_capacity(bytes))
+    }
+
+    /// What was written, and the error codes in it: each once, and none where all went well.
+    pub fn into_parts(self) -> (Vec<u8>, Vec<ErrorCount>) {
+        (self.bytes, self.errors)
+    }
+
+    /// An error code of a message, which is counted unless it says that nothing went wrong.
+    pub fn error_code(&mut self, code: i16) {
+        if code != 0 {
+            self.count_error(code);
+        }
+        self.i16(code);
+    }
+
+    #[cold]
+    fn count_error(&mut self, code: i16) {
+        if let Some(error) = self.errors.iter_mut().find(|error| error.code == code) {
+            error.count = error.count.saturating_add(1);
+        } else if self.errors.len() < ERRORS_COUNTED_MAX {
+            self.errors.push(ErrorCount { code, count: 1 });
+        }
     }
 
     pub fn as_slice(&self) -> &[u8] {

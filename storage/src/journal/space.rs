@@ -55,6 +55,12 @@ impl JournalSpace {
         self.file_bytes
     }
 
+    /// Bytes of the files that hold records, of the last one up to where the next goes.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        let full = u64::try_from(self.live.len().saturating_sub(1)).expect("a journal has few files");
+        if self.live.is_empty() { 0 } else { full * self.file_bytes + self.position }
+    }
+
     /// Where a record of this length and sequence goes; `None` when there is no room until another file is
     /// made, or a checkpoint frees some.
     pub(crate) fn reserve(&mut self, bytes: u64, sequence: u64) -> Option<(FileRef, u64)> {

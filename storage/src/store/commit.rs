@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ringlog_buffer::{Chunk, Slice};
 
-use super::{Purpose, Space, Store};
+use super::{Purpose, Space, Store, nanos};
 use crate::answer::{PartitionId, StoreEvent};
 use crate::io::{FileRef, IoErrorKind, IoOp, WriteDurability};
 use crate::journal::format::record_bytes;
@@ -54,6 +54,7 @@ struct Group {
     members: Vec<Member>,
     /// What waits for the notices that the record holds.
     after_notices: Vec<AfterNotice>,
+    began: Nanos,
 }
 
 /// What must not happen before the journal tells why: recovery would look for what is gone, or meet what it does not know.
@@ -176,7 +177,20 @@ impl Store {
         // Its notices stand in this record, unless there are very many: then it waits for the last of those.
         let told = self.commit.notices.is_empty();
         let after_notices = if told { std::mem::take(&mut self.commit.after_notices) } else { Vec::new() };
-        self.commit.in_flight = Some(Group { sequence, outstanding, members, after_notices });
+        self.count_group(&members);
+        self.commit.in_flight = Some(Group { sequence, outstanding, members, after_notices, began: self.clock });
+    }
+
+    fn count_group(&mut self, members: &[Member]) {
+        let bytes_on = |road| {
+            let there = members.iter().filter(|member| member.road == road);
+            there.map(|member| member.to.position - member.from.position).sum::<u64>()
+        };
+        let (journaled, direct) = (bytes_on(Road::Journal), bytes_on(Road::Direct));
+        self.statistics.commit_bytes.record(journaled + direct);
+        self.statistics.commit_partitions += to_u64(members.len());
+        self.statistics.journaled_bytes += journaled;
+        self.statistics.direct_bytes += direct;
     }
 
     /// When a group that waits for its time may begin.
@@ -329,6 +343,7 @@ impl Store {
             return;
         }
         let mut group = self.commit.in_flight.take().expect("it is there");
+        self.statistics.commit_time.record(nanos(self.clock.since(group.began)));
         for member in &group.members {
             if self.fenced.is_none() {
                 self.journaled_at(member.id, group.sequence);

@@ -48,6 +48,7 @@ use crate::log::partition::Partition;
 use crate::log::tail::TailMemory;
 use crate::queue::IoQueue;
 use crate::recovery::RecoveredShard;
+use crate::statistics::{StoreStatistics, StoreUsage};
 use crate::types::{Millis, Nanos, Offset};
 
 /// What an operation under way is for.
@@ -145,6 +146,7 @@ pub struct Store {
     /// Removed files and folders, by the time when they are deleted.
     deletions: BTreeSet<(Nanos, maintenance::Doomed)>,
     handovers: Handovers,
+    statistics: StoreStatistics,
 }
 
 impl Store {
@@ -201,6 +203,7 @@ impl Store {
             lazy: BTreeSet::new(),
             deletions: BTreeSet::new(),
             handovers: Handovers::default(),
+            statistics: StoreStatistics::default(),
             config,
         }
     }
@@ -297,6 +300,26 @@ impl Store {
         self.fenced.is_some()
     }
 
+    /// What it has done since it was made.
+    pub fn statistics(&self) -> &StoreStatistics {
+        &self.statistics
+    }
+
+    /// What it holds now.
+    pub fn usage(&self) -> StoreUsage {
+        StoreUsage {
+            journal_bytes: self.journal.used_bytes(),
+            journal_bytes_max: self.config.journal_bytes_max,
+            unwritten_bytes: self.unwritten_bytes,
+            unwritten_bytes_max: self.config.unwritten_bytes_max,
+            tail_bytes: self.tail_memory.held_bytes(),
+            tail_bytes_max: self.config.tail_bytes_max,
+            cache_bytes: self.reads.cache.bytes(),
+            cache_bytes_max: self.config.cache_bytes_max,
+            reads_in_flight: self.reads.waiting.len(),
+        }
+    }
+
     /// Refuses appends from now on, commits what is appended, brings everything into the segments, writes a clean
     /// checkpoint, and then tells [`StoreEvent::Closed`]. Go on driving the store until that comes. Where the disk has
     /// failed or is full it comes when nothing is under way, and the next start recovers.
@@ -353,6 +376,7 @@ impl Store {
         if partition.fenced.is_none() {
             self.give_unwritten_up(id);
             self.known(id).fenced = Some(reason);
+            self.statistics.fenced_partitions += 1;
             self.events.push_back(StoreEvent::Fenced { scope: FenceScope::Partition(id), reason });
             // Once only: what ends later, as of a segment that is being sealed, proves nothing about what was at risk then.
             self.leave_writeback(id);
@@ -413,6 +437,11 @@ fn bytes_read(output: IoOutput) -> ringlog_buffer::Slice {
         IoOutput::Read(chunk) => chunk.freeze(),
         IoOutput::Done | IoOutput::Listing(_) => ringlog_buffer::Slice::default(),
     }
+}
+
+/// A time that was measured, in nanoseconds.
+fn nanos(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Place of a partition in the table.

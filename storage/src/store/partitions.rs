@@ -15,6 +15,7 @@ use crate::limits::PARTITIONS_MAX;
 use crate::log::partition::{Busy, Flush, Partition};
 use crate::log::segment::{Seal, Segment, file_name};
 use crate::log::tail::Tail;
+use crate::statistics::PartitionExtent;
 use crate::types::{LeaderEpoch, Millis, Offset, TopicPartition, Uuid};
 
 impl Store {
@@ -145,8 +146,14 @@ impl Store {
 
     /// Bytes of the partition's batches, as far as their segments are kept; `None` if there is no such partition.
     pub fn partition_bytes(&self, id: PartitionId) -> Option<u64> {
+        self.partition_extent(id).map(|extent| extent.bytes)
+    }
+
+    /// What the partition has in the log; `None` if there is no such partition.
+    pub fn partition_extent(&self, id: PartitionId) -> Option<PartitionExtent> {
         let partition = self.get(id).filter(|partition| !partition.removing)?;
-        Some(partition.segments.iter().map(|segment| segment.bytes).sum())
+        let bytes = partition.segments.iter().map(|segment| segment.bytes).sum();
+        Some(PartitionExtent { offsets: partition.offsets(), bytes, segments: partition.segments.len() })
     }
 
     /// The producers that the partition remembers; `None` if there is no such partition.

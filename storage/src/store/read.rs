@@ -26,7 +26,7 @@ const INDEX_FILE_BYTES: usize = 128 << 10;
 #[derive(Debug)]
 pub(crate) struct Reads {
     next: u64,
-    waiting: BTreeMap<ReadId, Waiting>,
+    pub(super) waiting: BTreeMap<ReadId, Waiting>,
     pub(super) cache: ReadCache,
     /// Sealed segments whose index is in memory, in the order in which they were loaded.
     pub(super) indexes: std::collections::VecDeque<(PartitionId, Offset)>,
@@ -158,6 +158,7 @@ impl Store {
         let cap = partition.rot_after(offset).map_or(cap, |rot| cap.min(rot));
         let at = partition.segment_at(offset).expect("the log start lies in the first segment or behind its begin");
         if let Some(ready) = read_tail(partition, at, offset, limits, cap) {
+            self.statistics.reads_from_tail += 1;
             return Ok(ReadOutcome::Ready(ready));
         }
         let base = partition.segments[at].base;
@@ -198,6 +199,7 @@ impl Store {
             let part_end = part_start + to_u64(part.len());
             let step = self.examine(&waiting, part_start, &part);
             if self.is_worth_while(&waiting, &step, part_end) {
+                self.statistics.reads_from_cache += 1;
                 return Ok(Ok(step));
             }
         }
@@ -206,6 +208,7 @@ impl Store {
         }
         let read = ReadId::new(self.reads.next);
         self.reads.next += 1;
+        self.statistics.reads_from_disk += 1;
         self.known(id).operations += 1;
         self.reads.waiting.insert(read, waiting);
         self.start_read(read, 0);

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Purpose, Store};
+use super::{Purpose, Store, nanos};
 use crate::answer::PartitionId;
 use crate::io::{FileRef, IoErrorKind, IoOp};
 use crate::limits::{GROUP_SYNC_MAX, SYNC_GATHER_MS};
@@ -26,6 +26,7 @@ pub(crate) struct Syncs {
     /// A commit waits for one of them.
     is_urgent: bool,
     in_flight: bool,
+    began: Nanos,
 }
 
 impl Syncs {
@@ -108,6 +109,7 @@ impl Store {
             }
         }
         self.syncs.in_flight = true;
+        self.syncs.began = self.clock;
         let op = IoOp::SyncAll { files, dirs: dirs.into_iter().collect() };
         self.queue.start(op, Purpose::SyncAll(members));
     }
@@ -116,6 +118,7 @@ impl Store {
     /// synced as well, since files may be synced with their whole file system, and what failed once is not tried again.
     pub(super) fn all_synced(&mut self, members: Vec<SyncMember>, result: Result<(), IoErrorKind>) {
         self.syncs.in_flight = false;
+        self.statistics.sync_time.record(nanos(self.clock.since(self.syncs.began)));
         for SyncMember { id, part } in members {
             match part {
                 SyncPart::Names(base, allocated) => self.prepared(id, base, allocated, result),

@@ -105,6 +105,11 @@ impl Broker {
         self.process.address
     }
 
+    /// Where its metrics are, if it was started with a port for them.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.log().iter().find_map(|line| admin(line))
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.process.child.id()
@@ -176,6 +181,8 @@ impl Process {
         for (key, value) in [
             ("listeners".to_owned(), format!("PLAINTEXT://{address}")),
             ("log.dirs".to_owned(), data.display().to_string()),
+            // Many run side by side; who wants it asks for a free port.
+            ("ringlog.admin.listener".to_owned(), String::new()),
         ]
         .iter()
         .chain(&options.settings)
@@ -224,6 +231,12 @@ fn listening(line: &str) -> Option<SocketAddr> {
     rest[..end].rsplit('/').next().and_then(|address| address.parse().ok())
 }
 
+/// The address in a line such as `ringlog: listening on … metrics on http://127.0.0.1:9644/metrics)`.
+fn admin(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("metrics on http://")?;
+    rest.split_once('/')?.0.parse().ok()
+}
+
 fn signal(id: u32, name: &str) {
     let status = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status();
     assert!(status.is_ok_and(|status| status.success()), "process {id} took no SIG{name}");
@@ -243,6 +256,10 @@ mod tests {
         ] {
             assert_eq!(listening(line), expected, "{line}");
         }
+        let line =
+            "ringlog: listening on 127.0.0.1:1 (uring, 1 shard, data in d, metrics on http://127.0.0.1:39644/metrics)";
+        assert_eq!(admin(line), Some(SocketAddr::from(([127, 0, 0, 1], 39644))));
+        assert_eq!(admin("ringlog: listening on 127.0.0.1:1 (uring, 1 shard, data in d)"), None);
         assert_eq!(listening("ringlog: io_uring is refused (EPERM)"), None);
         assert_eq!(listening("ringlog: listening on nothing"), None);
     }

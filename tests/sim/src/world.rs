@@ -397,6 +397,7 @@ fn start(plan: &Plan) -> Start {
         fixed: Arc::new(fixed),
         cluster_id: None,
         addresses: vec![([0, 0, 0, 0], PORT).into()],
+        admin_address: None,
         shard_memory_bytes: 0,
         journal_bytes_max: 256 << 20,
         open_files_max: 0,

@@ -7,6 +7,7 @@ use crate::Fault;
 /// The layers, from below. A crate that is not named here has no place in the house yet.
 pub const LAYERS: &[(&str, u8)] = &[
     ("ringlog-buffer", 0),
+    ("ringlog-measure", 0),
     ("ringlog-storage", 1),
     ("ringlog-reactor", 1),
     ("ringlog-net", 2),

@@ -11,6 +11,7 @@ pub const FOLDERS: &[&str] = &[
     "storage/src/",
     "net/src/",
     "engine/cluster/src/",
+    "engine/measure/src/",
     "tuning/src/check",
     "tuning/src/cpu_set",
     "tuning/src/knob",
@@ -20,7 +21,7 @@ pub const FOLDERS: &[&str] = &[
 ];
 
 /// The pure crates by name.
-pub const CRATES: &[&str] = &["ringlog-storage", "ringlog-net", "ringlog-cluster"];
+pub const CRATES: &[&str] = &["ringlog-storage", "ringlog-net", "ringlog-cluster", "ringlog-measure"];
 
 /// Words that no pure code contains, each with what it stands for.
 const WORDS: &[(&str, &str)] = &[

@@ -1,9 +1,11 @@
 //! The coordinators of one shard.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use ringlog_cluster::coordinator::Coordinator as _;
-use ringlog_cluster::group::{Answer, DECISION_BYTES_MAX, Decision, Groups, Now, value_version};
+use ringlog_cluster::group::{Answer, DECISION_BYTES_MAX, Decision, GroupFacts, Groups, Now, value_version};
 use ringlog_cluster::image::Image;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::GroupRecord;
@@ -15,6 +17,7 @@ use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex};
 
 use super::{GROUP_TOPIC, GroupCall};
 use crate::lines::repeated;
+use crate::metrics::snapshot::GroupCursor;
 use crate::state::State;
 
 /// All coordinators of this shard.
@@ -73,6 +76,11 @@ impl Coordinators {
     pub(crate) fn is_loading(&self, partition: PartitionIndex, log: PartitionId) -> bool {
         let coordinator = self.by_partition.get(&partition);
         coordinator.is_some_and(|of| of.log == log && matches!(of.life, Life::Loading))
+    }
+
+    /// How many logs of coordinators are being read.
+    pub(crate) fn loading(&self) -> usize {
+        self.by_partition.values().filter(|coordinator| matches!(coordinator.life, Life::Loading)).count()
     }
 
     /// Begins to serve with a machine that knows its whole log; or ends, without one.
@@ -152,6 +160,21 @@ impl Coordinators {
     fn refuse(&mut self, call: &GroupCall, code: ErrorCode) {
         self.answers.push(Answer { ticket: call.ticket, reply: Err(code) });
     }
+}
+
+/// What is known of groups behind a cursor, and where to go on; nowhere behind the last coordinator of this shard.
+pub(crate) fn facts_after(state: &State, after: &GroupCursor, rows_max: usize) -> (Vec<GroupFacts>, GroupCursor) {
+    let from = after.as_ref().map_or(Bound::Unbounded, |(partition, _)| Bound::Included(*partition));
+    for (partition, coordinator) in state.groups.by_partition.range((from, Bound::Unbounded)) {
+        let after = after.as_ref().filter(|(of, _)| of == partition).map(|(_, group)| Arc::clone(group));
+        let Life::Serving(serving) = &coordinator.life else { continue };
+        let facts = serving.machine.facts_after(after.as_deref(), rows_max);
+        if let Some(last) = facts.last() {
+            let next = Some((*partition, Arc::clone(&last.group)));
+            return (facts, next);
+        }
+    }
+    (Vec::new(), None)
 }
 
 /// Takes a call, or lets it wait behind a decision that has no room.

@@ -18,7 +18,7 @@ use crate::connection::Connection;
 use crate::dispatch::{Handled, Incoming};
 use crate::event::Event;
 use crate::message::{Call, Message, Reply};
-use crate::partition::read::{self, ReadCall, ReadItem, ReadOutcome};
+use crate::partition::read::{self, Look, ReadCall, ReadItem, ReadOutcome};
 use crate::partition::watch::{WatchId, Watcher};
 use crate::quota::Meter;
 use crate::shard::Shard;
@@ -75,6 +75,7 @@ impl Fetch {
     /// Reads, and waits until there is enough, an error, no time left, or nobody to wait for.
     async fn serve(self, plan: Plan) -> Response {
         let mut wait = Wait::default();
+        let mut look = Look::First;
         // What was read is counted until the connection counts it.
         let (outcomes, _reserved) = loop {
             let is_over = self.shard.now() >= self.deadline || self.connection.is_closing();
@@ -84,7 +85,7 @@ impl Fetch {
             }
             let mut reserved = self.shard.answers().reserve(self.bytes_max);
             let bytes_max = reserved.bytes();
-            let outcomes = self.read(&plan, bytes_max, &mut wait).await;
+            let outcomes = self.read(&plan, bytes_max, &mut wait, std::mem::replace(&mut look, Look::Again)).await;
             let bytes = outcomes.iter().map(|outcome| outcome.bytes).sum();
             reserved.resize(bytes);
             let counted = outcomes.iter().map(|outcome| outcome.counted_bytes).fold(0, usize::saturating_add);
@@ -116,7 +117,7 @@ impl Fetch {
     }
 
     /// One look at every partition, in the order of the request.
-    async fn read(&self, plan: &Plan, bytes_max: usize, wait: &mut Wait) -> Vec<ReadOutcome> {
+    async fn read(&self, plan: &Plan, bytes_max: usize, wait: &mut Wait, look: Look) -> Vec<ReadOutcome> {
         let is_held = |placement: &Placement| plan.items().flatten().any(|item| placement.is_held(item.key));
         let sending = self.shard.begin_sending_any(is_held).await;
         let mut here = Vec::new();
@@ -130,12 +131,12 @@ impl Fetch {
         let refused = |item| if self.from_replica { Err(ErrorCode::NotLeaderOrFollower) } else { item };
         let places: Vec<Result<usize, ErrorCode>> = plan.items().map(refused).map(&mut place).collect();
         let watch = wait.watch();
-        let here = ReadCall { items: here, bytes_max, watch };
+        let here = ReadCall { items: here, bytes_max, watch, look };
         let here = (!here.items.is_empty()).then(|| read::begin(&self.shard, &here, self.shard.index()));
         let mut calls = Vec::with_capacity(there.len());
         for (owner, items) in there {
             wait.watched_at(owner);
-            calls.push((owner, self.shard.call(owner, Call::Read(ReadCall { items, bytes_max, watch })).await));
+            calls.push((owner, self.shard.call(owner, Call::Read(ReadCall { items, bytes_max, watch, look })).await));
         }
         drop(sending);
         let mut here = match here {
@@ -178,10 +179,15 @@ impl Fetch {
         let mut writer = FetchResponseWriter::new(self.version, head, topics).expect(encodes);
         let mut outcomes = outcomes.into_iter();
         for partitions in partitions.chunk_by(of_one_topic) {
+            let mut bytes = 0;
             writer.topic(topic_ref(&partitions[0].0.topic), partitions.len()).expect(encodes);
             for ((key, _), mut outcome) in partitions.iter().zip(&mut outcomes) {
                 let records = std::mem::take(&mut outcome.records);
+                bytes += outcome.bytes;
                 writer.partition(&self.partition_data(key, &outcome), records).expect(encodes);
+            }
+            if bytes > 0 {
+                self.shard.with_counters(|counters| counters.sent(&partitions[0].0.topic, bytes));
             }
         }
         Response::Send(writer.finish(&[]).expect(encodes))

@@ -15,6 +15,7 @@ use ringlog_storage::types::{Millis, Nanos, Offset};
 
 use super::commit::{CommitCount, Counts};
 use super::table::PartitionKey;
+use crate::metrics::counters::Traffic;
 use crate::produce_rules::produce_rules;
 use crate::shard::Shard;
 use crate::state::State;
@@ -176,6 +177,7 @@ pub(crate) fn expire(state: &mut State, now: Nanos, wall_clock: Millis) {
             continue;
         }
         note_refused(state, &deferred.item, wall_clock);
+        count_failed(state, deferred.item.key);
         deferred.request.entries.borrow_mut()[deferred.index] = Entry::Failed(ErrorCode::RequestTimedOut.into());
     }
 }
@@ -245,10 +247,41 @@ fn append(
     request: &Rc<Request>,
     now: Millis,
 ) -> Result<Entry, NoRoom> {
-    let id = match state.table.find(item.key) {
-        Ok(id) => id,
-        Err(code) => return Ok(Entry::Failed(code.into())),
+    let entry = match state.table.find(item.key) {
+        Ok(id) => append_to(state, id, item, bytes, request, now)?,
+        Err(code) => Entry::Failed(code.into()),
     };
+    if matches!(entry, Entry::Failed(_)) {
+        count_failed(state, item.key);
+    }
+    Ok(entry)
+}
+
+fn count_appended(traffic: &mut Traffic, appended: &Appended, bytes: usize) {
+    traffic.produces += 1;
+    if !appended.duplicate {
+        let records = appended.last_offset.since(appended.base_offset) + 1;
+        traffic.messages_in += u64::try_from(records).expect("a batch has records");
+        traffic.bytes_in += u64::try_from(bytes).expect("a length fits 64 bits");
+    }
+}
+
+fn count_failed(state: &mut State, key: PartitionKey) {
+    let slot = state.table.id(key).and_then(|id| state.table.get_mut(id));
+    for traffic in [Some(&mut state.traffic), slot.map(|slot| &mut slot.traffic)].into_iter().flatten() {
+        traffic.produces += 1;
+        traffic.produces_failed += 1;
+    }
+}
+
+fn append_to(
+    state: &mut State,
+    id: PartitionId,
+    item: &AppendItem,
+    bytes: usize,
+    request: &Rc<Request>,
+    now: Millis,
+) -> Result<Entry, NoRoom> {
     let slot = state.table.get(id).expect("every id of the table has its slot");
     if !state.store.has_room(id, bytes) {
         return Err(NoRoom(bytes));
@@ -267,8 +300,12 @@ fn append(
     let batch_bytes = batch.bytes();
     match state.store.append(id, batch, AppendOrigin::Client, leader_epoch, now) {
         Ok(appended) => {
+            let slot = state.table.get_mut(id).expect("was there just now");
             if !appended.committed {
-                state.table.get_mut(id).expect("was there just now").commits.push(appended.last_offset, request);
+                slot.commits.push(appended.last_offset, request);
+            }
+            for traffic in [&mut slot.traffic, &mut state.traffic] {
+                count_appended(traffic, &appended, item.records.len());
             }
             Ok(Entry::Appended(id, appended))
         }

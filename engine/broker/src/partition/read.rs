@@ -13,6 +13,7 @@ use super::lookup::locate;
 use super::read_error::code;
 use super::table::PartitionKey;
 use super::watch::{WatchId, Watcher};
+use crate::metrics::counters::Traffic;
 use crate::shard::Shard;
 use crate::state::State;
 
@@ -40,6 +41,17 @@ pub(crate) struct ReadCall {
     pub bytes_max: usize,
     /// Wakes this fetch when one of the partitions has more than was read.
     pub watch: Option<WatchId>,
+    /// Whether the request counts for each of the partitions.
+    pub look: Look,
+}
+
+/// Which look at its partitions a request takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    /// The first one, or the only one.
+    First,
+    /// Another one, because there was not enough before; or one that no client has asked for.
+    Again,
 }
 
 /// What was read of one partition.
@@ -129,7 +141,7 @@ pub(crate) fn begin(shard: &Shard, call: &ReadCall, from: usize) -> Begun {
     shard.with(|state| {
         let mut budget = Budget { bytes: call.bytes_max, first: MinOneBatch::Yes };
         for item in &call.items {
-            let outcome = read(state, item, &mut budget, &mut begun);
+            let outcome = read(state, item, &mut budget, &mut begun, call.look);
             begun.outcomes.push(outcome);
         }
     });
@@ -142,12 +154,40 @@ struct Budget {
 }
 
 /// Reads the next item.
-fn read(state: &mut State, item: &ReadItem, budget: &mut Budget, begun: &mut Begun) -> ReadOutcome {
+fn read(state: &mut State, item: &ReadItem, budget: &mut Budget, begun: &mut Begun, look: Look) -> ReadOutcome {
     let (id, offsets) = match locate(state, item.key, item.current_leader_epoch) {
         Ok(located) => located,
-        Err(code) => return ReadOutcome::failed(code),
+        Err(code) => {
+            if look == Look::First {
+                count(&mut state.traffic, code);
+            }
+            return ReadOutcome::failed(code);
+        }
     };
-    let outcome = ReadOutcome::empty(&offsets);
+    let outcome = read_located(state, id, &offsets, item, budget, begun);
+    if look == Look::First {
+        let slot = state.table.get_mut(id).expect("it was located in the table");
+        count(&mut slot.traffic, outcome.code);
+        count(&mut state.traffic, outcome.code);
+    }
+    outcome
+}
+
+/// Counts a fetch of one partition. What the disk does not deliver is not known yet.
+fn count(traffic: &mut Traffic, code: ErrorCode) {
+    traffic.fetches += 1;
+    traffic.fetches_failed += u64::from(code != ErrorCode::None);
+}
+
+fn read_located(
+    state: &mut State,
+    id: PartitionId,
+    offsets: &PartitionOffsets,
+    item: &ReadItem,
+    budget: &mut Budget,
+    begun: &mut Begun,
+) -> ReadOutcome {
+    let outcome = ReadOutcome::empty(offsets);
     if let Some(diverging) = diverging(state, id, item) {
         return ReadOutcome { diverging: Some(diverging), ..outcome };
     }

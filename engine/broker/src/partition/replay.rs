@@ -7,7 +7,7 @@ use ringlog_storage::batch::record::RecordView;
 use ringlog_storage::batch::split;
 use ringlog_storage::types::{LeaderEpoch, Offset};
 
-use super::read::{self, ReadCall, ReadItem};
+use super::read::{self, Look, ReadCall, ReadItem};
 use super::table::PartitionKey;
 use super::watch::Watcher;
 use crate::shard::Shard;
@@ -45,7 +45,7 @@ pub(crate) async fn replay_log(
         };
         let turn = shard.with(|state| state.watches.open());
         let watch = turn.as_ref().map(|(watch, _)| *watch);
-        let call = ReadCall { items: vec![item], bytes_max: READ_BYTES, watch };
+        let call = ReadCall { items: vec![item], bytes_max: READ_BYTES, watch, look: Look::Again };
         let outcome = read::begin(shard, &call, shard.index()).outcomes().await.pop().expect("one item, one outcome");
         // It must never be taken for shorter than it is: nothing was read because clients' reads have all turns.
         let is_crowded_out = outcome.bytes == 0 && outcome.code == ErrorCode::None && offset < outcome.high_watermark;

@@ -1,6 +1,7 @@
 //! The partitions that this shard owns: what they are called, what their topic asks of a batch, and who waits for them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use ringlog_cluster::config::TopicConfig;
 use ringlog_net::error::ErrorCode;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use super::commit::Commits;
 use crate::group::GROUP_TOPIC;
+use crate::metrics::counters::Traffic;
 
 pub(crate) use ringlog_storage::PartitionKey;
 
@@ -21,6 +23,8 @@ pub(crate) struct Slot {
     pub(crate) config: Arc<TopicConfig>,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) commits: Commits,
+    /// What passed through it.
+    pub(crate) traffic: Traffic,
 }
 
 impl Slot {
@@ -95,8 +99,13 @@ impl Table {
     }
 
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Those from a place on, in order.
+    pub(crate) fn range(&self, from: Bound<PartitionKey>) -> impl Iterator<Item = (PartitionKey, PartitionId)> {
+        self.ids.range((from, Bound::Unbounded)).map(|(key, id)| (*key, *id))
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = (PartitionKey, PartitionId)> {

@@ -38,6 +38,11 @@ impl Watches {
         Some((id, event))
     }
 
+    /// How many wait.
+    pub(crate) fn count(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Wakes the fetch, if it still waits.
     pub(crate) fn wake(&self, id: WatchId) {
         if let Some(event) = self.waiting.get(&id) {

@@ -12,6 +12,7 @@ mod groups;
 mod logs;
 mod long_texts;
 mod memory;
+mod metrics;
 mod quotas;
 mod resizing;
 mod telemetry;
@@ -36,6 +37,7 @@ use ringlog_storage::batch::{BatchBuilder, Record};
 use ringlog_storage::types::Millis;
 
 const PORT: u16 = 9092;
+const ADMIN_PORT: u16 = 9644;
 const SHARDS: usize = 2;
 const TOPIC: &str = "topic";
 /// Both shards own some of so many partitions.
@@ -73,6 +75,7 @@ impl Broker {
             fixed: Arc::new(fixed),
             cluster_id: None,
             addresses: vec![([0, 0, 0, 0], PORT).into()],
+            admin_address: Some(([0, 0, 0, 0], ADMIN_PORT).into()),
             shard_memory_bytes: 0,
             journal_bytes_max: 256 << 20,
             open_files_max: 0,

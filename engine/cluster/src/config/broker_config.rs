@@ -9,7 +9,7 @@ use super::group_config::GroupConfig;
 use super::group_rules::check_bounds;
 use super::key::Cores;
 use super::layers::ConfigLayers;
-use super::listener::{Listener, parse_listeners};
+use super::listener::{Endpoint, Listener, parse_listeners};
 use super::static_config::ConfigError;
 use super::value::Value;
 use crate::quota::QuotaWindows;
@@ -62,6 +62,10 @@ pub struct BrokerConfig {
     pub groups: Arc<GroupConfig>,
     /// `telemetry.max.bytes`.
     pub telemetry_bytes_max: i64,
+    /// `ringlog.admin.listener`; `None` for nowhere.
+    pub admin: Option<Endpoint>,
+    /// `ringlog.metrics.families` and `ringlog.metrics.topics.max`.
+    pub metrics: MetricsConfig,
     /// `ringlog.telemetry`.
     pub telemetry: TelemetryReceiver,
     /// `ringlog.backend`.
@@ -96,6 +100,29 @@ pub const SHARDS_KEY: &str = "ringlog.shards";
 pub fn shards_in_use(layers: &ConfigLayers<'_>, there: u16) -> u16 {
     let wanted = u16::try_from(layers.integer(SHARDS_KEY)).unwrap_or(u16::MAX);
     if wanted == 0 { there } else { wanted.min(there) }
+}
+
+/// What is told of the broker in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MetricsConfig {
+    /// Whose names they have.
+    pub families: MetricFamilies,
+    /// Topics with labels of their own.
+    pub topics_max: i64,
+}
+
+/// Whose names metrics have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct MetricFamilies {
+    /// Those of Apache Kafka's beans, as the JMX exporter writes them.
+    pub jmx: bool,
+    /// Those of `kafka_exporter`.
+    pub kafka_exporter: bool,
+    /// Those of kminion.
+    pub kminion: bool,
+    /// Our own.
+    pub ringlog: bool,
 }
 
 /// Where metrics of clients go.
@@ -185,6 +212,8 @@ impl BrokerConfig {
             producer_id_expiration_ms: layers.integer("producer.id.expiration.ms"),
             groups: Arc::new(GroupConfig::new(layers)),
             telemetry_bytes_max: layers.integer("telemetry.max.bytes"),
+            admin: Endpoint::parse(&layers.text("ringlog.admin.listener")),
+            metrics: metrics(layers),
             telemetry: match layers.text("ringlog.telemetry").as_str() {
                 "log" => TelemetryReceiver::Log,
                 _ => TelemetryReceiver::Off,
@@ -215,6 +244,20 @@ fn automatic(value: Option<Value>) -> Option<i64> {
     match value {
         Some(Value::Integer(bytes)) => Some(bytes),
         _ => None,
+    }
+}
+
+fn metrics(layers: &ConfigLayers<'_>) -> MetricsConfig {
+    let named = layers.list("ringlog.metrics.families");
+    let has = |name: &str| named.iter().any(|named| named == name);
+    MetricsConfig {
+        families: MetricFamilies {
+            jmx: has("jmx"),
+            kafka_exporter: has("kafka_exporter"),
+            kminion: has("kminion"),
+            ringlog: has("ringlog"),
+        },
+        topics_max: layers.integer("ringlog.metrics.topics.max"),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::client_metrics::{ClientField, ClientSelector};
+use super::listener::Endpoint;
 use super::value::{Value, parse_byte_size};
 use crate::connections::parse_overrides;
 
@@ -104,6 +105,8 @@ pub enum Valid {
     Cores,
     /// `auto`, or a number of bytes from here on.
     AutoOrBytes(i64),
+    /// A host and a port, or nothing.
+    HostPort,
 }
 
 /// Where a key can be set.
@@ -254,6 +257,7 @@ impl ConfigKey {
             (Valid::ThrottledReplicas, Value::List(items)) => are_throttled_replicas(items),
             (Valid::AddressCounts, Value::Text(text)) => parse_overrides(text).is_some(),
             (Valid::Cores, Value::Text(text)) => Cores::parse(text).is_some(),
+            (Valid::HostPort, Value::Text(text)) => text.is_empty() || Endpoint::parse(text).is_some(),
             _ => false,
         }
     }
@@ -294,6 +298,7 @@ impl ConfigKey {
             Valid::AddressCounts => {
                 "address:count pairs separated by commas, of IP addresses and not of names".to_owned()
             }
+            Valid::HostPort => "host:port, or nothing".to_owned(),
             Valid::Cores => "all, a number of cores, or core numbers such as 0-3,6".to_owned(),
             Valid::AutoOrBytes(least) => format!("auto, or {number} from {least} on"),
         }

@@ -77,6 +77,16 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+impl Endpoint {
+    /// Reads `host:port`; an IPv6 address stands in brackets. A host may be missing: every address of the machine.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let is_host = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:%".contains(&byte));
+        is_host.then(|| Some(Self { host: host.to_owned(), port: port.parse().ok()? }))?
+    }
+}
+
 /// What is wrong with the configured listeners.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ListenerError {
@@ -242,16 +252,13 @@ impl FromStr for Entry {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (name, address) = text.split_once("://").ok_or(())?;
-        let (host, port) = address.rsplit_once(':').ok_or(())?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let Endpoint { host, port } = Endpoint::parse(address).ok_or(())?;
         let is_named =
             !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
-        let is_host = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:%".contains(&byte));
-        if !is_named || !is_host {
+        if !is_named {
             return Err(());
         }
-        let port = port.parse().map_err(|_| ())?;
-        Ok(Self { name: name.to_ascii_uppercase(), host: host.to_owned(), port })
+        Ok(Self { name: name.to_ascii_uppercase(), host, port })
     }
 }
 

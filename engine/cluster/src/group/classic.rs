@@ -178,6 +178,11 @@ impl ClassicGroup {
         self.members.values().filter_map(|member| member.waits).map(Wait::ticket)
     }
 
+    /// How many members it has.
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     /// Whether it has no members, and nobody is about to join.
     pub(super) fn is_empty(&self) -> bool {
         self.phase == Phase::Empty

@@ -139,6 +139,7 @@ fn plan(host: &mut Host, key: ShardKey, op: &Op, now: u64) -> Result<Plan, Errno
         }
         Op::ReadDir { path } => disk.plan(&[List], &text(path), 0, now),
         Op::FreeSpace { path } | Op::TotalSpace { path } => disk.plan(&[], &text(path), 0, now),
+        Op::ProcessUsage => return Err(Errno::NOT_SUPPORTED),
         _ => unreachable!("socket operations go to the network"),
     })
 }

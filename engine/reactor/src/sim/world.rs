@@ -345,6 +345,7 @@ fn name_of(op: &Op) -> &'static str {
         Op::ReadDir { .. } => "read directory",
         Op::FreeSpace { .. } => "free space",
         Op::TotalSpace { .. } => "total space",
+        Op::ProcessUsage => "process usage",
         Op::Listen { .. } => "listen",
         Op::Accept { .. } => "accept",
         Op::Connect { .. } => "connect",
@@ -366,6 +367,7 @@ fn value_of(outcome: &Outcome) -> u64 {
         Outcome::Number(result) => result.as_ref().map_or_else(error, |number| *number),
         Outcome::Filled(result, _) => result.as_ref().map_or_else(error, |len| count(*len)),
         Outcome::Opened(result) => result.as_ref().map_or_else(error, |opened| opened.file.0.into()),
+        Outcome::Usage(result) => result.as_ref().map_or_else(error, |usage| usage.open_descriptors),
         Outcome::Entries(result) => result.as_ref().map_or_else(error, |entries| count(entries.len())),
         Outcome::Listening(result) | Outcome::Connection(result) => {
             result.as_ref().map_or_else(error, |(_, address)| address.port().into())

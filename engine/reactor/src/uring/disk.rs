@@ -70,7 +70,14 @@ impl FileFlight {
 
     /// Whether it takes its time, and rings have no operation for it.
     pub(crate) fn is_for_thread(op: &Op) -> bool {
-        matches!(op, Op::ReadDir { .. } | Op::SyncFileSystem { .. } | Op::FreeSpace { .. } | Op::TotalSpace { .. })
+        matches!(
+            op,
+            Op::ReadDir { .. }
+                | Op::SyncFileSystem { .. }
+                | Op::FreeSpace { .. }
+                | Op::TotalSpace { .. }
+                | Op::ProcessUsage
+        )
     }
 
     /// Whether rings have an operation for it. Of what is not for a thread either, locking happens at start, and what is

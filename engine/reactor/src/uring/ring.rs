@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::backend::Wait;
 use crate::clock;
+use crate::counts::RingCounts;
 use crate::limits::{COMPLETIONS_PER_SUBMISSION, Limits};
 use crate::received::ReceivePool;
 
@@ -53,6 +54,7 @@ pub(crate) struct Ring {
     buffers: BufferRing,
     /// Completions that were taken to make room before the turn that reports them.
     early: Vec<cqueue::Entry>,
+    counts: RingCounts,
 }
 
 impl Ring {
@@ -82,7 +84,7 @@ impl Ring {
             enter_flags |= EnterFlags::REGISTERED_RING;
         }
         let buffers = BufferRing::new(&ring, ReceivePool::new(limits), limits.receive_buffers)?;
-        Ok(Self { uring: ring, enter_fd, enter_flags, buffers, early: Vec::new() })
+        Ok(Self { uring: ring, enter_fd, enter_flags, buffers, early: Vec::new(), counts: RingCounts::default() })
     }
 
     /// Another descriptor of this ring, for those who send to it.
@@ -99,6 +101,11 @@ impl Ring {
     /// Whether waiting counts as idle time.
     pub(crate) fn waits_as_idle(&self) -> bool {
         self.enter_flags.contains(EnterFlags::NO_IOWAIT)
+    }
+
+    /// What the ring has done. It does not know what is in flight.
+    pub(crate) fn counts(&self) -> RingCounts {
+        self.counts
     }
 
     pub(crate) fn pool(&self) -> &Rc<ReceivePool> {
@@ -119,6 +126,7 @@ impl Ring {
         loop {
             // SAFETY: the caller's promise.
             if unsafe { self.uring.submission().push(entry) }.is_ok() {
+                self.counts.submissions += 1;
                 return;
             }
             self.enter(Wait::No);
@@ -138,9 +146,11 @@ impl Ring {
         }
         completions.append(&mut self.early);
         completions.extend(self.uring.completion());
+        self.counts.completions += u64::try_from(completions.len()).expect("a length fits 64 bits");
     }
 
     fn enter(&mut self, wait: Wait) {
+        self.counts.enters += 1;
         let to_submit = u32::try_from(self.uring.submission().len()).expect("a queue's length fits 32 bits");
         let timespec = match wait {
             Wait::Until(deadline) => Timespec::from(deadline.since(clock::now())),

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use ringlog_cluster::config::Listener;
+use ringlog_cluster::config::{Endpoint, Listener};
 
 /// The address of each listener, in their order.
 pub(super) fn resolve(listeners: &[Listener]) -> anyhow::Result<Vec<SocketAddr>> {
@@ -14,16 +14,34 @@ pub(super) fn resolve(listeners: &[Listener]) -> anyhow::Result<Vec<SocketAddr>>
 }
 
 fn address_of(listener: &Listener) -> anyhow::Result<SocketAddr> {
-    if listener.host.is_empty() {
+    resolved(&listener.host, listener.port, || shown(listener))
+}
+
+fn resolved(host: &str, port: u16, shown: impl Fn() -> String) -> anyhow::Result<SocketAddr> {
+    if host.is_empty() {
         // As in Java: every address of both protocols, where the machine has IPv6.
         let has_ipv6 = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
         let any = if has_ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-        return Ok(SocketAddr::new(any, listener.port));
+        return Ok(SocketAddr::new(any, port));
     }
-    let found = (listener.host.as_str(), listener.port).to_socket_addrs();
-    let mut found =
-        found.with_context(|| format!("{}: the name cannot be resolved; give another host", shown(listener)))?;
-    found.next().with_context(|| format!("{}: the name has no address; give another host", shown(listener)))
+    let found = (host, port).to_socket_addrs();
+    let mut found = found.with_context(|| format!("{}: the name cannot be resolved; give another host", shown()))?;
+    found.next().with_context(|| format!("{}: the name has no address; give another host", shown()))
+}
+
+/// Where metrics and health are served. The port is free now, or this is an error.
+pub(super) fn admin(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
+    let Endpoint { host, port } = endpoint;
+    let shown = || format!("ringlog.admin.listener={host}:{port}");
+    let address = resolved(host, *port, shown)?;
+    let way_out = "set the key to another address, or to nothing to go without metrics";
+    match bind(address) {
+        Ok(_) => Ok(address),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            bail!("{}: the port is in use; stop what uses it, {way_out}", shown())
+        }
+        Err(error) => bail!("{}: it cannot be listened on: {error}; {way_out}", shown()),
+    }
 }
 
 /// How long a port may stay in use after the process that used it is gone: the kernel takes a ring with its sockets apart
@@ -99,6 +117,17 @@ mod tests {
         assert!(error.starts_with(&format!("listeners=PLAINTEXT://127.0.0.1:{port}: the port is in use")), "{error}");
         drop(used);
         check_free(&listeners, &addresses).expect("it is free");
+    }
+
+    #[test]
+    fn a_used_port_of_metrics_is_no_reason_to_go_without_a_broker() {
+        let used = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: used.local_addr().expect("it is bound").port() };
+        let error = admin(&endpoint).expect_err("it is in use").to_string();
+        assert!(error.starts_with(&format!("ringlog.admin.listener=127.0.0.1:{}: ", endpoint.port)), "{error}");
+        assert!(error.ends_with("or to nothing to go without metrics"), "{error}");
+        drop(used);
+        assert_eq!(admin(&endpoint).expect("it is free").port(), endpoint.port);
     }
 
     #[test]

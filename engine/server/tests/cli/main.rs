@@ -4,6 +4,7 @@
 mod groups;
 mod logs;
 mod members;
+mod metrics;
 mod records;
 mod refusals;
 mod settings;

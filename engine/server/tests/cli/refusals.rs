@@ -10,12 +10,15 @@ use ringlog_kit::folder::Folder;
 use crate::{refusal, ringlog};
 
 const ANY_PORT: &str = "listeners=PLAINTEXT://127.0.0.1:0";
+const NO_METRICS: &str = "ringlog.admin.listener=";
 
 /// Starts a broker that must refuse to, in `folder`, and answers what it says.
 fn start_in(folder: &Folder, data: &Path, arguments: &[&str]) -> String {
     let before = listing(folder.path());
     let data = data.display().to_string();
-    let said = refusal(&ringlog(&[&["start", "--data-dir", &data, "--set", ANY_PORT], arguments].concat()));
+    let said = refusal(&ringlog(
+        &[&["start", "--data-dir", &data, "--set", ANY_PORT, "--set", NO_METRICS], arguments].concat(),
+    ));
     assert_eq!(listing(folder.path()), before, "something was changed on the disk");
     said
 }

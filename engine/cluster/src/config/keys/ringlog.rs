@@ -2,11 +2,13 @@
 
 use crate::config::key::Effect::Acts;
 use crate::config::key::Scope::{ClusterWide, PerBroker, ReadOnly};
-use crate::config::key::Valid::{AtLeast, AutoOrBytes, Between, Cores, OneOf};
+use crate::config::key::Valid::{AtLeast, AutoOrBytes, Between, Cores, EachOf, HostPort, OneOf};
 
 use super::keys;
 
 keys! {
+    /// Where metrics, health and settings are served over HTTP, as `host:port`; empty for nowhere.
+    "ringlog.admin.listener": String = "127.0.0.1:9644", HostPort, ReadOnly, Acts;
     /// How the broker talks to the kernel: `uring`, `posix` (epoll), or the better one that works.
     "ringlog.backend": String = "auto", OneOf(&["auto", "posix", "uring"]), ReadOnly, Acts;
     /// Microseconds from one group commit to the next, unless much waits: fewer flushes and bytes for later answers.
@@ -21,6 +23,11 @@ keys! {
     "ringlog.log.format": String = "text", OneOf(&["json", "text"]), ReadOnly, Acts;
     /// Memory of the whole broker; `auto` follows the machine or its container.
     "ringlog.memory": Bytes = "auto", AutoOrBytes(67_108_864), ReadOnly, Acts;
+    /// Whose names metrics have, in any number: those of the JMX exporter, of kafka_exporter, of kminion, and our own.
+    "ringlog.metrics.families": List = "jmx,kafka_exporter,kminion,ringlog",
+        EachOf(&["jmx", "kafka_exporter", "kminion", "ringlog"]), ReadOnly, Acts;
+    /// Topics whose metrics have labels of their own, by name; those behind them are told of together.
+    "ringlog.metrics.topics.max": Int = "10000", AtLeast(0), ReadOnly, Acts;
     /// Which NUMA nodes come first when not all cores run a shard: one node's (`fill`), or those of all in turn (`spread`).
     "ringlog.numa": String = "fill", OneOf(&["fill", "spread"]), ReadOnly, Acts;
     /// How many of the shards own partitions and take connections, those of the first of `ringlog.cores`; 0: all.

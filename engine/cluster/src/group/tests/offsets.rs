@@ -208,3 +208,32 @@ fn an_offset_may_have_an_end_of_its_own() {
     world.pass(Duration::from_mins(11));
     assert_eq!(world.fetch(), -1);
 }
+
+#[test]
+fn what_is_told_of_groups_comes_in_pages() {
+    let mut world = World::without_delay();
+    let groups: Vec<String> = (0..7).map(|number| format!("group-{number}")).collect();
+    for group in &groups {
+        let request = OffsetCommitRequest { group_id: group.clone(), ..commit_request("", -1, 4) };
+        assert_eq!(committed(&world.ask(GroupRequest::CommitOffsets(request))), ErrorCode::None);
+    }
+    let (_, members) = world.stable_group(2);
+    let mut told = Vec::new();
+    let mut pages = 0;
+    loop {
+        let last = told.last().map(|facts: &GroupFacts| Arc::clone(&facts.group));
+        // A group and an offset each.
+        let page = world.rehearsal.live.facts_after(last.as_deref(), 4);
+        if page.is_empty() {
+            break;
+        }
+        assert!(page.len() <= 2, "{page:?}");
+        pages += 1;
+        told.extend(page);
+    }
+    assert_eq!((told.len(), pages), (8, 4));
+    assert_eq!(told[..7].iter().map(|facts| facts.group.to_string()).collect::<Vec<_>>(), groups);
+    let offset = CommittedOffset { topic: TOPIC.into(), partition: PartitionIndex::new(0), offset: Offset::new(4) };
+    assert!(told[..7].iter().all(|facts| facts.offsets == [offset.clone()] && facts.state == "Empty"));
+    assert_eq!((&*told[7].group, told[7].members, told[7].state), (GROUP, members.len(), "Stable"));
+}
