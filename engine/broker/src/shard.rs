@@ -63,7 +63,7 @@ struct Inner {
 }
 
 /// Messages to one shard that wait for room, in order. At most an answer to each of its calls and tickets, a wake for each of its
-/// fetches that wait, and a word for each fetch of this shard that no longer does.
+/// fetches that wait, and a word for each fetch of this shard that no longer does, and for each connection that has to make room.
 #[derive(Debug, Default)]
 struct Unsent {
     messages: VecDeque<ShardMessage>,
