@@ -181,8 +181,8 @@ impl BrokerConfig {
             },
             commit_interval_us: layers.integer("ringlog.commit.interval.us"),
             cores: Cores::parse(&layers.text("ringlog.cores")).expect("the key accepts nothing else"),
-            journal_bytes: automatic(layers.value("ringlog.journal.bytes")),
-            memory_bytes: automatic(layers.value("ringlog.memory")),
+            journal_bytes: automatic(layers.value("ringlog.journal.bytes").as_ref()),
+            memory_bytes: automatic(layers.value("ringlog.memory").as_ref()),
             numa: match layers.text("ringlog.numa").as_str() {
                 "spread" => Numa::Spread,
                 _ => Numa::Fill,
@@ -192,9 +192,9 @@ impl BrokerConfig {
 }
 
 /// A number of bytes; `None` of `auto`.
-fn automatic(value: Option<Value>) -> Option<i64> {
+fn automatic(value: Option<&Value>) -> Option<i64> {
     match value {
-        Some(Value::Integer(bytes)) => Some(bytes),
+        Some(Value::Integer(bytes)) => Some(*bytes),
         _ => None,
     }
 }
