@@ -225,12 +225,12 @@ impl BrokerConfig {
             },
             commit_interval_us: layers.integer("ringlog.commit.interval.us"),
             cores: Cores::parse(&layers.text("ringlog.cores")).expect("the key accepts nothing else"),
-            journal_bytes: automatic(layers.value("ringlog.journal.bytes")),
+            journal_bytes: automatic(layers.value("ringlog.journal.bytes").as_ref()),
             log_format: match layers.text("ringlog.log.format").as_str() {
                 "json" => LogFormat::Json,
                 _ => LogFormat::Text,
             },
-            memory_bytes: automatic(layers.value("ringlog.memory")),
+            memory_bytes: automatic(layers.value("ringlog.memory").as_ref()),
             numa: match layers.text("ringlog.numa").as_str() {
                 "spread" => Numa::Spread,
                 _ => Numa::Fill,
@@ -240,9 +240,9 @@ impl BrokerConfig {
 }
 
 /// A number of bytes; `None` of `auto`.
-fn automatic(value: Option<Value>) -> Option<i64> {
+fn automatic(value: Option<&Value>) -> Option<i64> {
     match value {
-        Some(Value::Integer(bytes)) => Some(bytes),
+        Some(Value::Integer(bytes)) => Some(*bytes),
         _ => None,
     }
 }
