@@ -60,3 +60,15 @@ fn cores() {
         assert_eq!(Cores::parse(text), cores, "{text:?}");
     }
 }
+
+#[test]
+fn metrics_have_switches() {
+    let config = parse("").expect("the defaults fit together");
+    assert_eq!(config.admin, Some(Endpoint { host: "127.0.0.1".to_owned(), port: 9644 }));
+    let all = MetricFamilies { jmx: true, kafka_exporter: true, kminion: true, ringlog: true };
+    assert_eq!(config.metrics, MetricsConfig { families: all, topics_max: 10_000 });
+    let config = parse("ringlog.admin.listener=\nringlog.metrics.families=kminion\nringlog.metrics.topics.max=0");
+    let config = config.expect("fits");
+    let one = MetricFamilies { jmx: false, kafka_exporter: false, kminion: true, ringlog: false };
+    assert_eq!((config.admin, config.metrics), (None, MetricsConfig { families: one, topics_max: 0 }));
+}
