@@ -3,6 +3,7 @@
 use ringlog_buffer::Slice;
 
 use crate::batch::{BatchHeader, BatchView, HEADER_BYTES, Produced};
+use crate::directory::LogDir;
 use crate::io::IoErrorKind;
 use crate::types::{LeaderEpoch, Millis, Offset, ProducerEpoch, ProducerId, Sequence};
 
@@ -307,6 +308,28 @@ pub struct EpochEnd {
     pub end_offset: Offset,
 }
 
+/// Where a partition lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartitionPlace {
+    /// The data directory.
+    pub log_dir: LogDir,
+    /// Bytes of its batches, as far as their segments are kept.
+    pub bytes: u64,
+    /// The copy of it in another directory, while it is being moved there.
+    pub future: Option<FutureCopy>,
+}
+
+/// The copy of a partition that is being moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FutureCopy {
+    /// The data directory that it is made in.
+    pub log_dir: LogDir,
+    /// Bytes that it has.
+    pub bytes: u64,
+    /// Offsets that it lacks; in the middle of a segment as many as may be missing.
+    pub offset_lag: i64,
+}
+
 /// What a fence closes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FenceScope {
@@ -371,6 +394,22 @@ pub enum StoreEvent {
     Removed {
         /// Which it was; the id may be given to another partition now.
         partition: PartitionId,
+    },
+    /// A partition lies in another directory now, durably.
+    Moved {
+        /// Which.
+        partition: PartitionId,
+        /// Where.
+        to: LogDir,
+    },
+    /// A move to another directory has failed: the partition stays where it is.
+    MoveFailed {
+        /// Which.
+        partition: PartitionId,
+        /// Where it was to go.
+        to: LogDir,
+        /// What went wrong.
+        reason: IoErrorKind,
     },
     /// `shutdown` is complete. On a sound disk everything is in its segment, the journal is empty, the checkpoint is clean;
     /// on one that has failed or is full nothing is under way any more, and the next start recovers.

@@ -5,6 +5,7 @@
 
 mod faults;
 mod model;
+mod moves;
 mod removals;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use crate::answer::{
 };
 use crate::batch::{BatchBuilder, BatchView, Producer, Record, split, stamp};
 use crate::config::{Durability, LogConfig, StoreConfig};
+use crate::directory::{LogDir, LogDirs};
 use crate::io::Io;
 use crate::journal::format::PartitionKey;
 use crate::recovery::{Recovered, Recovery, RecoveryNews};
@@ -37,6 +39,8 @@ pub(crate) struct Shape {
     pub(crate) segment_bytes: u32,
     pub(crate) direct_bytes_min: u64,
     pub(crate) durability: Durability,
+    /// Data directories, over which new partitions are spread.
+    pub(crate) dirs: u16,
 }
 
 impl Default for Shape {
@@ -48,6 +52,7 @@ impl Default for Shape {
             segment_bytes: 64 << 10,
             direct_bytes_min: 8 << 10,
             durability: Durability::Sync,
+            dirs: 1,
         }
     }
 }
@@ -143,9 +148,20 @@ impl World {
         }
     }
 
+    /// The data directories.
+    pub(crate) fn dirs(&self) -> LogDirs {
+        let ids: Vec<_> = (0..self.shape.dirs).map(|dir| Uuid::from_u128(500 + u128::from(dir))).collect();
+        LogDirs::new(&ids)
+    }
+
+    /// The directory of a new partition.
+    fn first_dir(&self, partition: u32) -> LogDir {
+        LogDir::new(u16::try_from(partition % u32::from(self.shape.dirs)).expect("few"))
+    }
+
     /// Runs recovery. `crash_after` cuts the power after so many operations, and answers `None`.
     fn recover(&mut self, crash_after: Option<u64>) -> Option<Recovered> {
-        let mut recovery = Recovery::new(Millis::new(1000));
+        let mut recovery = Recovery::new(Millis::new(1000), self.dirs());
         let mut out: Vec<Io> = Vec::new();
         let mut performed = 0;
         while !recovery.is_done() {
@@ -167,7 +183,7 @@ impl World {
             recovery.io_done(io.id, result);
             performed += 1;
         }
-        Some(recovery.finish().expect("recovery succeeds"))
+        Some(recovery.finish().unwrap_or_else(|error| panic!("recovery succeeds: {error}")))
     }
 
     /// Starts the process and looks at everything.
@@ -193,8 +209,8 @@ impl World {
         for partition in 0..self.shape.partitions {
             let shard = owner(key(partition)).index();
             let name = TopicPartition::new(format!("topic{partition}"), key(partition).partition);
-            let config = self.log_config();
-            let id = self.stores[shard].create_partition(name, key(partition).topic_id, config).expect("there is room");
+            let (config, log_dir) = (self.log_config(), self.first_dir(partition));
+            let id = self.stores[shard].create_partition(name, key(partition).topic_id, config, log_dir).expect("there is room");
             self.ids.insert(partition, (shard, id));
         }
         if self.compare {

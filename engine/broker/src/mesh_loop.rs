@@ -4,7 +4,7 @@ use crate::controller;
 use crate::group;
 use crate::message::{Call, CallId, Message, Reply};
 use crate::partition::watch::Watcher;
-use crate::partition::{append, deletion, lookup, producers, read, sizes};
+use crate::partition::{append, deletion, lookup, moves, producers, read, sizes};
 use crate::shard::Shard;
 use crate::topology;
 
@@ -45,6 +45,7 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
         }
         Call::Producers(keys) => Reply::Producers(shard.with(|state| producers::producers(state, &keys))),
         Call::Sizes(keys) => Reply::Sizes(shard.with(|state| sizes::sizes(state, &keys))),
+        Call::Move(items) => Reply::Moving(shard.with(|state| moves::begin(state, &items))),
         Call::Charge(charges) => {
             let now = shard.now();
             Reply::Throttle(shard.with(|state| state.quota_usages.record(&charges, now)))
@@ -67,8 +68,8 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             later(shard, from, id, async move { Reply::Closed(closed.await) });
             return;
         }
-        Call::Install(image, taken) => {
-            topology::install(shard, image, &taken);
+        Call::Install(image, plan) => {
+            topology::install(shard, image, &plan);
             Reply::Done
         }
         Call::Drain => {

@@ -18,10 +18,11 @@ use crate::partition::deletion::{DeleteItem, DeleteOutcome};
 use crate::partition::lookup::{EpochItem, EpochOutcome, OffsetItem, OffsetOutcome};
 use crate::partition::producers::ProducersOutcome;
 use crate::partition::read::{ReadCall, ReadOutcome};
+use crate::partition::moves::{MoveItem, MoveOutcome};
 use crate::partition::sizes::SizeOutcome;
 use crate::partition::table::PartitionKey;
 use crate::partition::watch::WatchId;
-use crate::topology::TakenFolders;
+use crate::places::{Ground, Plan};
 
 /// What travels over the mesh. Opaque outside of this crate.
 #[derive(Debug)]
@@ -75,8 +76,10 @@ pub(crate) enum Call {
     EpochEnds(Vec<EpochItem>),
     /// Tell who has written with a producer id.
     Producers(Vec<PartitionKey>),
-    /// Tell how large partitions are.
+    /// Tell where partitions are, and how large.
     Sizes(Vec<PartitionKey>),
+    /// Move partitions to other data directories. Answered when that is begun.
+    Move(Vec<MoveItem>),
     /// Delete records; the reply comes when that is durable, or when this time is over.
     Delete(Vec<DeleteItem>, Duration),
     /// Count what a request uses of client quotas that the receiver owns.
@@ -91,7 +94,7 @@ pub(crate) enum Call {
     /// free any more.
     Close(Arc<Image>),
     /// Use this image from now on; the reply comes when the shard does.
-    Install(Arc<Image>, Arc<TakenFolders>),
+    Install(Arc<Image>, Arc<Plan>),
     /// Stop serving clients; the reply comes when their connections have ended.
     Drain,
     /// Close the store. Every shard has drained, so nobody asks it for anything any more.
@@ -113,6 +116,8 @@ pub(crate) enum Reply {
     Producers(Vec<ProducersOutcome>),
     /// Of [`Call::Sizes`], in the order of its keys.
     Sizes(Vec<SizeOutcome>),
+    /// Of [`Call::Move`], in the order of its items.
+    Moving(Vec<MoveOutcome>),
     /// Of [`Call::Delete`], in the order of its items.
     Delete(Vec<DeleteOutcome>),
     /// Of [`Call::Charge`]: how long the client is throttled.
@@ -123,8 +128,8 @@ pub(crate) enum Reply {
     Command(Box<CommandReply>),
     /// Of [`Call::First`].
     First(Found),
-    /// Of [`Call::Close`]: removed partitions whose folders are not free.
-    Closed(TakenFolders),
+    /// Of [`Call::Close`].
+    Closed(Ground),
     /// Of [`Call::Install`], [`Call::Drain`] and [`Call::Shutdown`].
     Done,
 }

@@ -28,6 +28,7 @@ use crate::partition::deletion::Deletions;
 use crate::partition::read::read_ended;
 use crate::partition::table::Table;
 use crate::partition::watch::{Watched, Watcher, Watches};
+use crate::places::WantedPlaces;
 
 /// Operations handed to the disk in one turn of the driver; the rest follows in the next.
 pub(crate) const OPERATIONS_PER_TURN: usize = 256;
@@ -64,6 +65,8 @@ pub(crate) struct State {
     pub(crate) logging: Logging,
     /// On shard 0.
     pub(crate) telemetry: Telemetry,
+    /// On shard 0: where partitions are to be placed that do not exist yet.
+    pub(crate) wanted_places: WantedPlaces,
     /// Topics that are being made because a client named them.
     pub(crate) auto_creating: BTreeSet<String>,
     /// The broker stops: no new connections.
@@ -129,6 +132,7 @@ impl State {
             controller: None,
             logging: Logging::default(),
             telemetry: Telemetry::new(0),
+            wanted_places: WantedPlaces::default(),
             auto_creating: BTreeSet::new(),
             stopping: false,
             removals: BTreeMap::new(),
@@ -265,6 +269,20 @@ impl State {
             StoreEvent::Removed { partition } => {
                 if let Some(waiting) = self.removals.remove(&partition).and_then(|removal| removal.waiting) {
                     waiting.settle_one();
+                }
+            }
+            StoreEvent::Moved { partition, .. } => {
+                if let Some(slot) = self.table.get(partition) {
+                    tracing::info!(topic = %slot.topic, partition = slot.key.partition.get(), "moved to its new directory");
+                }
+            }
+            StoreEvent::MoveFailed { partition, reason, .. } => {
+                if let Some(slot) = self.table.get(partition) {
+                    tracing::error!(
+                        topic = %slot.topic,
+                        partition = slot.key.partition.get(),
+                        "the move to another directory failed, so the partition stays where it is: {reason}"
+                    );
                 }
             }
             StoreEvent::Closed => self.closed = true,

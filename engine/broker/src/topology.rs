@@ -13,6 +13,7 @@ use ringlog_storage::types::{PartitionIndex, TopicPartition, Uuid};
 use crate::group::{self, GROUP_TOPIC, forget_topics};
 use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::table::{PartitionKey, Slot};
+use crate::places::{Ground, Plan};
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::state::State;
@@ -23,8 +24,8 @@ pub(crate) type TakenFolders = BTreeSet<TopicPartition>;
 
 /// Closes what an image to come no longer has, and removes what recovery found of topics that are not in it: they were
 /// deleted while their files were still there. When this ends, the folders are free for topics of the same names, whose
-/// partitions other shards may own; but for those that it answers.
-pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) -> TakenFolders {
+/// partitions other shards may own; but for those that it answers. It also answers what decides where new ones are placed.
+pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) -> Ground {
     let removals = shard.with(|state| {
         let before = Arc::clone(&state.image);
         let removals = Rc::new(CommitCount::default());
@@ -44,12 +45,29 @@ pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) -> TakenFolde
         removals
     });
     removals.settled().await;
-    shard.with(|state| state.taken_folders().collect())
+    shard.with(|state| Ground {
+        taken: state.taken_folders().collect(),
+        partitions_by_dir: state.store.partitions_by_dir(),
+        unplaced: unplaced(&shard, state, &image),
+    })
+}
+
+/// Partitions of this shard that come with the image and lie nowhere yet. With one directory there is nothing to decide.
+fn unplaced(shard: &Shard, state: &State, image: &Image) -> BTreeSet<PartitionKey> {
+    let settings = shard.settings();
+    if settings.log_dirs.len() == 1 {
+        return BTreeSet::new();
+    }
+    let changes = image.topic_changes(&state.image, settings.broker.node_id);
+    let topics = changes.into_iter().filter_map(|change| change.now);
+    let keys = topics.flat_map(|topic| partitions(topic).map(|(key, _)| key).collect::<Vec<_>>());
+    let is_new = |key: &PartitionKey| state.table.id(*key).is_none() && !state.store.is_recovered(*key);
+    keys.filter(|key| shard.owner(*key) == shard.index() && is_new(key)).collect()
 }
 
 /// Puts an image in force on this shard, once [`close_missing`] has ended on all of them, with what they have answered. An
 /// image that is older than the one in force changes nothing.
-pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
+pub(crate) fn install(shard: &Shard, image: Arc<Image>, plan: &Plan) {
     shard.with(|state| {
         if image.offset() < state.image.offset() {
             return;
@@ -59,9 +77,10 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
         for change in image.topic_changes(&before, shard.settings().broker.node_id) {
             has_deletions |= change.before.is_some_and(|before| change.now.is_none_or(|now| now.id != before.id));
             if let Some(now) = change.now {
-                open(shard, state, &image, now, taken);
+                open(shard, state, &image, now, plan);
             }
         }
+        set_move_rate(shard, state, &image);
         if !image.has_quotas_of(&before) {
             shard.quotas().changed(&image);
         }
@@ -70,6 +89,16 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
             forget_topics(state, shard.both_clocks());
         }
     });
+}
+
+/// A shard moves partitions at its share of what the broker may.
+fn set_move_rate(shard: &Shard, state: &mut State, image: &Image) {
+    let settings = shard.settings();
+    let layers = image.layers(settings.broker.node_id, &settings.fixed);
+    let rate = layers.integer("replica.alter.log.dirs.io.max.bytes.per.second");
+    let limit = u64::try_from(rate).ok().filter(|_| rate != i64::MAX);
+    let shards = u64::try_from(shard.count()).expect("fits 64 bits");
+    state.store.set_move_rate(limit.map(|limit| limit.div_ceil(shards)));
 }
 
 /// Closes the partitions of a topic that is gone. Those of other shards are not in the table.
@@ -89,7 +118,7 @@ fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
 }
 
 /// Opens this shard's partitions of a topic that are new, and brings the others up to date.
-fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>, taken: &TakenFolders) {
+fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>, plan: &Plan) {
     let mut mine = partitions(topic).filter(|(key, _)| shard.owner(*key) == shard.index()).peekable();
     if mine.peek().is_none() {
         return;
@@ -106,7 +135,7 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
             continue;
         }
         let name = TopicPartition::new(Arc::clone(&topic.name), key.partition);
-        if taken.contains(&name) {
+        if plan.taken.contains(&name) {
             if state.table.note_unopened(key) {
                 tracing::error!(
                     topic = %topic.name,
@@ -116,7 +145,7 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
             }
             continue;
         }
-        let Some(id) = state.store.create_partition(name, key.topic_id, log.clone()) else {
+        let Some(id) = state.store.create_partition(name, key.topic_id, log.clone(), plan.place(key)) else {
             tracing::error!(topic = %topic.name, partition = key.partition.get(), "the shard has too many partitions to open this one");
             continue;
         };

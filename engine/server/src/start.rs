@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// The cores to run a shard on each: all, a count, or numbers such as 0-3,6: ringlog.cores.
     #[arg(long, value_parser = parse_cores)]
     cores: Option<String>,
-    /// Where everything is kept: log.dirs.
+    /// Where everything is kept; with commas between them several directories: log.dirs.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     /// The cluster that the data directory belongs to; a new directory joins it [default: the variable `CLUSTER_ID`].
@@ -122,7 +122,7 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
     for warning in shards.warnings() {
         tracing::warn!("{warning}");
     }
-    let running = format!("{}, {}, data in {}", shards.backend(), counted(cores.len()), shown(&broker.data_directory));
+    let running = format!("{}, {}, data in {}", shards.backend(), counted(cores.len()), shown(&broker.data_directories));
     watch(&told, cores.len(), &broker, &running)?;
     shards.join().map_err(|_| anyhow::anyhow!("a shard has panicked"))?;
     Ok(())
@@ -161,7 +161,7 @@ fn watch(told: &Receiver<News>, shards: usize, broker: &BrokerConfig, running: &
         }
     }
     if unclean {
-        bail!("log.dirs={}: the disk failed; look at it, and start again to recover", broker.data_directory);
+        bail!("log.dirs={}: the disk failed; look at it, and start again to recover", broker.data_directories.join(","));
     }
     Ok(())
 }
@@ -248,9 +248,12 @@ fn counted(shards: usize) -> String {
 }
 
 /// A relative path, so that it is seen to be one.
-fn shown(directory: &str) -> String {
-    let is_plain = Path::new(directory).is_relative() && !directory.starts_with('.');
-    if is_plain { format!("./{directory}") } else { directory.to_owned() }
+fn shown(directories: &[String]) -> String {
+    let shown = directories.iter().map(|directory| {
+        let is_plain = Path::new(directory).is_relative() && !directory.starts_with('.');
+        if is_plain { format!("./{directory}") } else { directory.clone() }
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -287,9 +290,9 @@ mod tests {
 
     #[test]
     fn paths_look_like_paths() {
-        assert_eq!(shown("ringlog-data"), "./ringlog-data");
+        assert_eq!(shown(&["ringlog-data".to_owned()]), "./ringlog-data");
         for same in ["./d", "../d", "/d"] {
-            assert_eq!(shown(same), same);
+            assert_eq!(shown(&[same.to_owned()]), same);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::log::tail::{to_u64, to_usize};
 use crate::types::{Millis, Offset};
 
 /// Bytes read of a segment's index file: all that a bounded index can take.
-const INDEX_FILE_BYTES: usize = 128 << 10;
+pub(super) const INDEX_FILE_BYTES: usize = 128 << 10;
 
 /// Reads under way, and what they have brought.
 #[derive(Debug)]
@@ -35,6 +35,11 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
+    /// Reads of a partition that are under way.
+    pub(super) fn under_way(&self, id: PartitionId) -> usize {
+        self.waiting.values().filter(|waiting| waiting.id == id).count()
+    }
+
     pub(crate) fn new(cache_bytes_max: usize) -> Self {
         Self {
             next: 0,
@@ -227,8 +232,11 @@ impl Store {
         }
     }
 
-    fn start_read(&mut self, read: ReadId, bytes_min: usize) {
+    pub(super) fn start_read(&mut self, read: ReadId, bytes_min: usize) {
         let waiting = self.reads.waiting.get_mut(&read).expect("it waits");
+        if self.moves.park(waiting.id, read) {
+            return;
+        }
         let partition = self.partitions[index(waiting.id)].as_ref().expect("its operations are counted");
         let Some(at) = partition.segment_with_base(waiting.segment) else {
             let error = partition.out_of_range();

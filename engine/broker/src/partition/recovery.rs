@@ -1,4 +1,4 @@
-//! Brings the data directory in order before any shard uses it.
+//! Brings the data directories in order before any shard uses them.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ pub(crate) async fn recover(
     shards: u16,
 ) -> Result<Vec<RecoveredShard>, RecoveryError> {
     let files = Rc::new(Files::new(reactor.clone(), settings));
-    let mut recovery = Recovery::new(Millis::new(reactor.wall_clock_ms()));
+    let mut recovery = Recovery::new(Millis::new(reactor.wall_clock_ms()), settings.dirs());
     let (sender, mut results) = mpsc::unbounded();
     // Recovery bounds what it has under way.
     let mut under_way = 0_usize;
@@ -43,12 +43,12 @@ pub(crate) async fn recover(
     }
     let recovered = recovery.finish()?;
     for news in &recovered.news {
-        tell(news);
+        tell(news, settings);
     }
     Ok(recovered.into_shards(shards, |key| placement(key.topic_id, key.partition, shards)))
 }
 
-fn tell(news: &RecoveryNews) {
+fn tell(news: &RecoveryNews, settings: &Settings) {
     let name = |partition: &TopicPartition| (partition.topic.to_string(), partition.partition.get());
     match news {
         RecoveryNews::TornTail { partition, log_end } => {
@@ -72,6 +72,25 @@ fn tell(news: &RecoveryNews) {
                 shard = shard.get(),
                 "the journal is damaged before its record {sequence}: acknowledged records may be lost"
             );
+        }
+        RecoveryNews::MovedByHand { partition, to } => {
+            let (topic, partition) = name(partition);
+            let directory = &settings.log_dirs[to.index()].name;
+            tracing::warn!(topic, partition, "the folder was found in {directory}, where it was not before; it stays there");
+        }
+        RecoveryNews::Stray { partition, dir, folder } => {
+            let (topic, partition) = name(partition);
+            let directory = &settings.log_dirs[dir.index()].name;
+            tracing::error!(
+                topic,
+                partition,
+                "there was a second folder of it, which is {directory}/{folder} now; look at it, and remove it if it is not needed"
+            );
+        }
+        RecoveryNews::MoveCompleted { partition, to } => {
+            let (topic, partition) = name(partition);
+            let directory = &settings.log_dirs[to.index()].name;
+            tracing::info!(topic, partition, "the move to {directory} that was under way is complete");
         }
         RecoveryNews::Nameless { partition } => {
             let index: PartitionIndex = partition.partition;
