@@ -95,7 +95,8 @@ pub(crate) enum Folder {
     Delete,
 }
 
-const KINDS: [(Folder, &str); 3] = [(Folder::Future, "-future"), (Folder::Moved, "-moved"), (Folder::Delete, "-delete")];
+const KINDS: [(Folder, &str); 3] =
+    [(Folder::Future, "-future"), (Folder::Moved, "-moved"), (Folder::Delete, "-delete")];
 
 /// The folder of a partition.
 pub(crate) fn folder_of(topic: &str, partition: PartitionIndex) -> String {

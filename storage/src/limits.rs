@@ -80,8 +80,9 @@ pub const READ_CURSORS_MAX: usize = 1024;
 /// Bytes of a partition that are copied at a time when it is moved to another directory.
 pub const MOVE_PIECE_BYTES: u64 = 1 << 20;
 
-/// Bytes that may be left to copy when a move begins to hold the partition's commits.
-pub const MOVE_HOLD_BYTES_MAX: u64 = 4 << 20;
+/// Bytes that may be left to copy when a move begins to hold the partition's commits: a busy producer has one write to the
+/// segment under way at any time.
+pub const MOVE_HOLD_BYTES_MAX: u64 = 2 * SEGMENT_WRITE_BYTES_MAX;
 
 /// Milliseconds after which a hold is given up that has not come to its end.
 pub const MOVE_HOLD_MS_MAX: u64 = 2000;

@@ -210,7 +210,9 @@ impl World {
             let shard = owner(key(partition)).index();
             let name = TopicPartition::new(format!("topic{partition}"), key(partition).partition);
             let (config, log_dir) = (self.log_config(), self.first_dir(partition));
-            let id = self.stores[shard].create_partition(name, key(partition).topic_id, config, log_dir).expect("there is room");
+            let id = self.stores[shard]
+                .create_partition(name, key(partition).topic_id, config, log_dir)
+                .expect("there is room");
             self.ids.insert(partition, (shard, id));
         }
         if self.compare {
@@ -564,36 +566,6 @@ fn for_seeds(from: u64, count: u64, live: impl Fn(u64) + RefUnwindSafe) {
         }
     }
     println!("{count} seeds from {from} on");
-}
-
-/// A device that fills up and empties while the process runs and starts.
-#[test]
-fn what_is_committed_survives_a_full_device() {
-    for seed in 0..100 {
-        let mut world = World::new(400_000 + seed, Shape { partitions: 2, ..Shape::default() });
-        for _ in 0..3 {
-            world.disk.space_bytes = usize::MAX;
-            world.start(1);
-            for _ in 0..6 {
-                let spare = world.dice.index(200_000);
-                world.disk.space_bytes =
-                    if world.dice.one_in(3) { usize::MAX } else { world.disk.used_bytes() + spare };
-                for _ in 0..40 {
-                    work(&mut world, 1);
-                }
-                world.now = world.now.saturating_add(std::time::Duration::from_millis(400));
-            }
-            world.disk.space_bytes = usize::MAX;
-            if world.dice.one_in(3) {
-                world.now = world.now.saturating_add(std::time::Duration::from_secs(2));
-                world.settle(100);
-                world.shut_down();
-            } else {
-                world.crash(true);
-            }
-        }
-        world.start(2);
-    }
 }
 
 #[test]

@@ -112,11 +112,7 @@ impl Entry {
     pub(crate) fn attached_bytes(&self) -> usize {
         match self.kind {
             EntryKind::Data | EntryKind::Name => usize::try_from(self.bytes).expect("32 bits fit an index"),
-            EntryKind::Direct
-            | EntryKind::LogStart
-            | EntryKind::Unproven
-            | EntryKind::Removed
-            | EntryKind::Placed => 0,
+            EntryKind::Direct | EntryKind::LogStart | EntryKind::Unproven | EntryKind::Removed | EntryKind::Placed => 0,
         }
     }
 

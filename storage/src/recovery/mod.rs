@@ -7,6 +7,7 @@
 //!
 //! The work is bounded by the journals and by what was written straight to segments between two checkpoints.
 
+mod checkpoints;
 mod deleted;
 mod facts;
 mod outcome;
@@ -27,13 +28,13 @@ use self::places::Found;
 use self::redo::{Piece, Redo};
 use self::tails::{ScanStep, TailScan};
 use self::walk::{Journal, JournalFile, Walk, WalkStep, first_block_bytes};
-use crate::checkpoint::{Checkpoint, PartitionState, decode, encode};
+use crate::checkpoint::{Checkpoint, PartitionState, encode};
 use crate::directory::{LogDir, LogDirs};
 use crate::io::{
     DirEntry, EntryKind as Kind, FileRef, Io, IoErrorKind, IoId, IoOp, IoOutput, IoResult, WriteDurability,
 };
 use crate::journal::format::{Entry, EntryKind, PartitionKey, RecordHeader};
-use crate::limits::{BLOCK_BYTES, SIDE_FILE_BYTES_MAX};
+use crate::limits::BLOCK_BYTES;
 use crate::log::segment::file_name;
 use crate::log::tail::to_usize;
 use crate::queue::{IoQueue, replacement};
@@ -322,50 +323,6 @@ impl Recovery {
         }
         files.sort_by_key(|file| file.number);
         self.journals.insert(shard, files);
-    }
-
-    fn read_checkpoint(&mut self, shard: Option<ShardId>, path: String, bytes: u64) {
-        if bytes == 0 || bytes > SIDE_FILE_BYTES_MAX {
-            return self.fail(RecoveryError::CheckpointDamaged { path });
-        }
-        let file = self.queue.file(path.as_str());
-        let bytes = to_usize(bytes.next_multiple_of(BLOCK_BYTES));
-        self.queue.start(IoOp::Read { file, offset: 0, bytes }, Purpose::Checkpoint(shard, path));
-    }
-
-    fn checkpoint_read(&mut self, shard: Option<ShardId>, path: String, bytes: &[u8]) {
-        match (decode(bytes), shard) {
-            (Some(checkpoint), Some(shard)) => {
-                self.checkpoints.insert(shard, checkpoint);
-            }
-            (Some(checkpoint), None) => self.base = checkpoint,
-            (None, _) => self.fail(RecoveryError::CheckpointDamaged { path }),
-        }
-    }
-
-    /// Of every partition the newest word counts. What shards wrote before the last recovery, that has taken up.
-    fn merge_checkpoints(&mut self) {
-        let recovered = self.base.generation;
-        self.generation_seen = recovered.max(self.base.drained_generation);
-        for state in std::mem::take(&mut self.base.partitions) {
-            self.states.insert(state.key, (recovered, state));
-        }
-        let newer = self.checkpoints.values_mut().filter(|one| one.generation > recovered);
-        let mut removed = Vec::new();
-        for checkpoint in newer {
-            self.generation_seen = self.generation_seen.max(checkpoint.generation);
-            removed.append(&mut checkpoint.removed);
-            for state in std::mem::take(&mut checkpoint.partitions) {
-                let found = (checkpoint.generation, state.durable.offset);
-                let known = self.states.get(&state.key).map(|(known, state)| (*known, state.durable.offset));
-                if known.is_none_or(|known| known < found) {
-                    self.states.insert(state.key, (checkpoint.generation, state));
-                }
-            }
-        }
-        for key in removed {
-            self.forget(key);
-        }
     }
 
     fn read_first_blocks(&mut self) {

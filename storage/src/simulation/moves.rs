@@ -411,7 +411,10 @@ fn a_folder_that_is_nowhere_stops_the_start() {
     world.rename("topic0-0", "elsewhere");
     let missing = world.recover_only().expect_err("its records are nowhere");
     assert!(matches!(&missing, RecoveryError::FolderMissing { directory, .. } if *directory == Uuid::from_u128(500)));
-    assert!(missing.to_string().starts_with("partition topic0-0: its folder is in none of the directories"), "{missing}");
+    assert!(
+        missing.to_string().starts_with("partition topic0-0: its folder is in none of the directories"),
+        "{missing}"
+    );
     world.rename("elsewhere", "topic0-0");
     world.start(1);
     assert!(world.models[&0].acked > Offset::ZERO);

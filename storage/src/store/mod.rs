@@ -16,7 +16,6 @@ mod commit;
 mod lookup;
 mod maintenance;
 mod moves;
-mod moves_copy;
 mod partitions;
 mod prepare;
 mod read;
@@ -32,8 +31,8 @@ use std::sync::Arc;
 pub(crate) use self::checkpoint::Checkpointing;
 pub(crate) use self::commit::Commit;
 pub use self::maintenance::Maintained;
-pub(crate) use self::read::Reads;
 use self::moves::{MoveStep, Moves};
+pub(crate) use self::read::Reads;
 use self::sync::{SyncMember, Syncs};
 pub(crate) use self::writeback::Writeback;
 use crate::answer::{FenceScope, PartitionId, StoreEvent};
@@ -369,7 +368,9 @@ impl Store {
         let Some(partition) = self.get_mut(id) else { return };
         if partition.fenced.is_none() {
             self.give_unwritten_up(id);
-            self.known(id).fenced = Some(reason);
+            let partition = self.known(id);
+            // It stays where it is: a start looks at what is wrong first.
+            (partition.fenced, partition.move_to) = (Some(reason), None);
             self.events.push_back(StoreEvent::Fenced { scope: FenceScope::Partition(id), reason });
             // Once only: what ends later, as of a segment that is being sealed, proves nothing about what was at risk then.
             self.leave_writeback(id);

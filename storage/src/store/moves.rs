@@ -6,24 +6,22 @@
 //! whole, durable log for it, and nothing was committed in between. Behind it the folders are renamed, the partition goes on
 //! with the new files, and the old folder is removed.
 
+mod copies;
+mod steps;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
-use ringlog_buffer::{Chunk, Slice};
-
-use super::commit::AfterNotice;
-use super::moves_copy::{Copies, Piece};
-use super::{Phase, Purpose, Space, Store, index};
+use self::copies::{Copies, Piece};
+use super::{Phase, Purpose, Store, index};
 use crate::answer::{FutureCopy, PartitionId, PartitionPlace, ReadId, StorageError, StoreEvent};
-use crate::directory::{LogDir, delete_of, folder_of, future_of, moved_of, stray_of};
-use crate::io::{IoErrorKind, IoOp, IoOutput, IoResult};
-use crate::journal::format::{Entry, PartitionKey};
-use crate::limits::{MOVE_HOLD_BYTES_MAX, MOVE_HOLD_MS_MAX, MOVE_RETRY_MS};
+use crate::directory::{LogDir, folder_of, future_of};
+use crate::io::{IoErrorKind, IoOp};
+use crate::journal::format::PartitionKey;
 use crate::log::mark::Mark;
-use crate::log::partition::{Busy, Flush, Hold, Partition};
-use crate::log::segment::{Seal, Segment, file_name};
-use crate::types::{Nanos, Offset};
+use crate::log::partition::{Hold, Partition};
+use crate::log::segment::file_name;
+use crate::types::{Nanos, Offset, Uuid};
 
 /// Steps of a move that end without an operation, in one turn.
 const STEPS_PER_TURN: usize = 8;
@@ -183,9 +181,11 @@ impl Store {
 
     /// The most bytes that are copied in a second for moves; `None` for as many as the disk takes beside other work.
     pub fn set_move_rate(&mut self, bytes_per_second: Option<u64>) {
-        self.moves.bytes_per_second = bytes_per_second;
-        self.moves.not_before = Nanos::default();
-        self.stirred = true;
+        if self.moves.bytes_per_second != bytes_per_second {
+            self.moves.bytes_per_second = bytes_per_second;
+            self.moves.not_before = Nanos::default();
+            self.stirred = true;
+        }
     }
 
     /// Where the partition lies and where it is being moved to; `None` if there is no such partition.
@@ -203,16 +203,19 @@ impl Store {
         Some(PartitionPlace { log_dir: partition.log_dir, bytes, future })
     }
 
-    /// How many partitions each data directory has, those that are not opened yet and copies counted.
+    /// How many partitions each data directory has, those that are not opened yet and copies counted. The cluster's metadata
+    /// does not count.
     pub fn partitions_by_dir(&self) -> Vec<usize> {
         let mut counts = vec![0; self.dirs.count()];
-        for partition in self.partitions.iter().flatten().filter(|partition| !partition.removing) {
+        let counts_for = |key: PartitionKey| key.topic_id != Uuid::METADATA_TOPIC;
+        let open = self.partitions.iter().flatten().filter(|partition| !partition.removing);
+        for partition in open.filter(|partition| counts_for(partition.key)) {
             counts[partition.log_dir.index()] += 1;
             if let Some(to) = partition.move_to {
                 counts[to.index()] += 1;
             }
         }
-        for state in self.recovered.values() {
+        for state in self.recovered.values().filter(|state| counts_for(state.key)) {
             counts[self.dirs.find(state.directory).expect("recovery has found it").index()] += 1;
         }
         counts
@@ -327,237 +330,6 @@ impl Store {
         }
     }
 
-    /// Whether the copy is of no use: nobody wants it, or nobody can finish it.
-    fn is_pointless(&self, one: &Move) -> bool {
-        self.get(one.id).is_none_or(|partition| {
-            partition.removing || partition.fenced.is_some() || partition.move_to != Some(one.to)
-        })
-    }
-
-    fn step_move(&mut self, one: &mut Move) -> Flow {
-        if one.stage < Stage::Securing {
-            if self.phase != Phase::Running || self.fenced.is_some() {
-                // The copy stays, and tells the next start where the partition is to go.
-                self.release(one);
-                return Flow::End;
-            }
-            if one.failed.is_some() || self.is_pointless(one) {
-                self.release(one);
-                one.stage = Stage::Dropping;
-            }
-        }
-        match one.stage {
-            Stage::Making => {
-                let path = self.new_dir(one);
-                self.begin_step(one, [IoOp::List { path }], MoveStep::Look)
-            }
-            Stage::Copying => self.copy_on(one),
-            Stage::Settling => self.settle(one),
-            Stage::Finishing => match self.next_copy(one) {
-                Some(flow) => flow,
-                None => self.secure(one),
-            },
-            Stage::Securing => {
-                // Only where that has failed: it goes on from the end of its operation.
-                self.release(one);
-                one.stage = Stage::Dropping;
-                Flow::Again
-            }
-            Stage::Telling => Flow::Wait,
-            Stage::Draining => self.drain(one),
-            Stage::Switching => {
-                let (from, root) = (self.moved_dir(one), one.to.path(""));
-                let to = self.new_dir(one);
-                self.begin_step(one, [IoOp::Rename { from, to }, IoOp::SyncDir { path: root }], MoveStep::RenameCopy)
-            }
-            Stage::Leaving => match one.old.take() {
-                Some(old) => {
-                    let root = LogDir::of_path(&old).0.path("");
-                    self.begin_step(one, [IoOp::RemoveDir { path: old }, IoOp::SyncDir { path: root }], MoveStep::Leave)
-                }
-                None => Flow::End,
-            },
-            Stage::Dropping => {
-                let moved = self.moved_dir(one);
-                let script = [
-                    IoOp::RemoveDir { path: Arc::clone(&one.folder) },
-                    IoOp::RemoveDir { path: moved },
-                    IoOp::SyncDir { path: one.to.path("") },
-                ];
-                self.begin_step(one, script, MoveStep::Drop)
-            }
-        }
-    }
-
-    fn begin_step(&mut self, one: &mut Move, script: impl IntoIterator<Item = IoOp>, step: MoveStep) -> Flow {
-        one.is_busy = true;
-        self.queue.start_script(script, Purpose::Move(step));
-        Flow::Wait
-    }
-
-    /// The path that the partition's folder will have.
-    fn new_dir(&self, one: &Move) -> Arc<str> {
-        let partition = self.get(one.id).expect("its operations are counted");
-        one.to.path(&folder_of(&partition.name.topic, partition.key.partition))
-    }
-
-    /// That of the complete copy.
-    fn moved_dir(&self, one: &Move) -> Arc<str> {
-        let partition = self.get(one.id).expect("its operations are counted");
-        one.to.path(&moved_of(&partition.name.topic, partition.key))
-    }
-
-    /// Copies the next piece, or begins to hold commits when little is left.
-    fn copy_on(&mut self, one: &mut Move) -> Flow {
-        if self.clock < self.moves.not_before {
-            return Flow::Wait;
-        }
-        if let Some(flow) = self.next_copy(one) {
-            return flow;
-        }
-        let partition = self.get(one.id).expect("its operations are counted");
-        let left = partition.bytes_between(partition.written, partition.end);
-        if left > MOVE_HOLD_BYTES_MAX {
-            // It comes to be written, and is copied then.
-            let is_flushed = partition.flush != Flush::None || partition.written.offset >= partition.committed.offset;
-            if !is_flushed {
-                self.request_flush(one.id);
-            }
-            self.queue_commit(one.id);
-            return Flow::Wait;
-        }
-        one.hold_until = self.clock.saturating_add(Duration::from_millis(MOVE_HOLD_MS_MAX));
-        one.stage = Stage::Settling;
-        self.known(one.id).hold = Hold::Commits;
-        Flow::Again
-    }
-
-    /// Begins to copy what is written and not copied. `None` if that is nothing.
-    fn next_copy(&mut self, one: &mut Move) -> Option<Flow> {
-        let partition = self.get(one.id).expect("its operations are counted");
-        let piece = one.copies.next(partition);
-        if let Some(piece) = piece {
-            let segment = &partition.segments[partition.segment_with_base(piece.base).expect("it was found there")];
-            let op = IoOp::Read { file: segment.file.clone(), offset: piece.from, bytes: piece.bytes() };
-            one.piece_begun = self.clock;
-            return Some(self.begin_step(one, [op], MoveStep::Read(piece)));
-        }
-        let base = one.copies.next_to_finish(partition)?;
-        let segment = &partition.segments[partition.segment_with_base(base).expect("it was found there")];
-        let stem = segment.file.path.strip_suffix(".log").expect("a segment's file ends so");
-        let file = self.queue.file(format!("{stem}.index"));
-        let op = IoOp::Read { file, offset: 0, bytes: super::read::INDEX_FILE_BYTES };
-        Some(self.begin_step(one, [op], MoveStep::ReadIndex(base)))
-    }
-
-    /// Waits until everything that is committed is durable in the segments.
-    fn settle(&mut self, one: &mut Move) -> Flow {
-        let partition = self.get(one.id).expect("its operations are counted");
-        if is_settled(partition) {
-            one.stage = Stage::Finishing;
-            self.known(one.id).hold = Hold::Files;
-            return Flow::Again;
-        }
-        let wants_sync = partition.flush == Flush::None && partition.issued.offset == partition.committed.offset;
-        if self.clock >= one.hold_until || self.space != Space::There {
-            // Producers have waited for long enough; it is tried again.
-            self.release(one);
-            one.stage = Stage::Copying;
-            self.moves.not_before = self.clock.saturating_add(Duration::from_millis(MOVE_RETRY_MS));
-        } else if wants_sync {
-            self.request_sync(one.id);
-            self.drive(one.id);
-        }
-        Flow::Wait
-    }
-
-    /// Makes the copy durable, under a name that says that it is complete.
-    fn secure(&mut self, one: &mut Move) -> Flow {
-        let moved = self.moved_dir(one);
-        let partition = self.partitions[index(one.id)].as_ref().expect("its operations are counted");
-        let mut script = Vec::new();
-        for (base, copy) in one.copies.iter() {
-            if partition.segment_with_base(base).is_none() {
-                // Its records were deleted meanwhile.
-                let stem = copy.file.path.strip_suffix(".log").expect("a segment's file ends so");
-                let index = self.queue.file(format!("{stem}.index"));
-                script.extend([copy.file.clone(), index].map(|file| IoOp::RemoveFile { file }));
-            } else if !copy.is_finished {
-                script.push(IoOp::Sync { file: copy.file.clone() });
-            }
-        }
-        script.extend([
-            IoOp::SyncDir { path: Arc::clone(&one.folder) },
-            IoOp::Rename { from: Arc::clone(&one.folder), to: moved },
-            IoOp::SyncDir { path: one.to.path("") },
-        ]);
-        one.stage = Stage::Securing;
-        self.begin_step(one, script, MoveStep::Secure)
-    }
-
-    /// The copy is durable. From here on a checkpoint may tell of it, as the journal will.
-    fn tell_place(&mut self, one: &mut Move) {
-        let directory = self.dirs.id(one.to);
-        let partition = self.known(one.id);
-        partition.placed = one.to;
-        if partition.move_to == Some(one.to) {
-            partition.move_to = None;
-        }
-        let fact = Entry::placed(partition.key, directory);
-        self.commit.notice(fact);
-        self.commit.after_notices.push(AfterNotice::Moved(one.id));
-        one.stage = Stage::Telling;
-    }
-
-    /// The journal tells where the partition lies.
-    pub(super) fn place_told(&mut self, id: PartitionId) {
-        let one = self.moves.under_way.as_mut().filter(|one| one.id == id).expect("a move waits for what it has told");
-        one.stage = Stage::Draining;
-    }
-
-    /// Waits for reads of the old files, and renames their folder.
-    fn drain(&mut self, one: &mut Move) -> Flow {
-        let partition = self.get(one.id).expect("its operations are counted");
-        if partition.removing {
-            self.release(one);
-            one.stage = Stage::Dropping;
-            return Flow::Again;
-        }
-        if self.reads.under_way(one.id) > one.parked.len() {
-            return Flow::Wait;
-        }
-        let (from, exists, root) = (Arc::clone(&partition.dir), self.may_have_folder(partition), partition.log_dir.path(""));
-        one.stage = Stage::Switching;
-        if !exists {
-            return Flow::Again;
-        }
-        let (dir, folder) = LogDir::of_path(&from);
-        let unique = self.moves.unique(self.generation, self.config.shard.get());
-        let to = dir.path(&delete_of(folder, unique));
-        one.old = Some(Arc::clone(&to));
-        self.begin_step(one, [IoOp::Rename { from, to }, IoOp::SyncDir { path: root }], MoveStep::RenameOld)
-    }
-
-    /// The partition goes on with the files of the copy.
-    fn switch(&mut self, one: &mut Move) {
-        for (_, copy) in one.copies.iter() {
-            self.queue.start(IoOp::Close { file: copy.file.clone() }, Purpose::Delete);
-        }
-        self.change_dir(one.id, one.to);
-        let partition = self.known(one.id);
-        partition.dir_exists = true;
-        for segment in &mut partition.segments {
-            let copy = one.copies.get(segment.base);
-            segment.allocated = match segment.seal {
-                Seal::Sealed => Some(segment.bytes),
-                Seal::Open | Seal::Sealing => copy.map(|copy| copy.allocated),
-            };
-        }
-        one.stage = Stage::Leaving;
-        self.release(one);
-        self.events.push_back(StoreEvent::Moved { partition: one.id, to: one.to });
-    }
-
     /// The partition does again what it did not do meanwhile.
     fn release(&mut self, one: &mut Move) {
         self.known(one.id).hold = Hold::None;
@@ -583,145 +355,6 @@ impl Store {
         self.queue_move(one.id);
         self.operation_ended(one.id);
     }
-
-    /// An operation of the move under way has ended.
-    pub(super) fn move_step_done(&mut self, step: MoveStep, result: IoResult) {
-        let mut one = self.moves.under_way.take().expect("its operation was out");
-        one.is_busy = false;
-        match (step, result) {
-            (MoveStep::Look, found) => self.make_folder(&mut one, found),
-            (MoveStep::Make, Ok(_)) => one.stage = Stage::Copying,
-            (MoveStep::Read(piece), Ok(IoOutput::Read(chunk))) => self.write_piece(&mut one, piece, &chunk.freeze()),
-            (MoveStep::Write(piece), Ok(_)) => self.piece_copied(&mut one, piece),
-            (MoveStep::ReadIndex(base), Ok(IoOutput::Read(chunk))) => {
-                self.finish_copy(&mut one, base, Some(chunk.freeze()));
-            }
-            // A segment without its index is read from its begin.
-            (MoveStep::ReadIndex(base), _) => self.finish_copy(&mut one, base, None),
-            (MoveStep::Finish(base), Ok(_)) => one.copies.finished(base),
-            (MoveStep::Secure, Ok(_)) => self.tell_place(&mut one),
-            (MoveStep::RenameOld, renamed) => {
-                if renamed.is_err() {
-                    // It stays, and a restart finds it beside the new one.
-                    one.old = None;
-                }
-            }
-            (MoveStep::RenameCopy, Ok(_)) => self.switch(&mut one),
-            (MoveStep::RenameCopy, Err(reason)) => {
-                // The journal tells that the copy is the partition. A restart brings that to its end.
-                (one.stage, one.old) = (Stage::Leaving, None);
-                self.release(&mut one);
-                self.fence_partition(one.id, reason);
-            }
-            // What could not be removed is, when the next start finds it.
-            (MoveStep::Leave | MoveStep::Drop, _) => return self.end_move(one),
-            (_, Err(reason)) => one.failed = Some(reason),
-            (_, Ok(_)) => one.failed = Some(IoErrorKind::Other(0)),
-        }
-        self.moves.under_way = Some(one);
-    }
-
-    /// Makes the folder of the copy. What has the name that the partition's folder will have is put aside.
-    fn make_folder(&mut self, one: &mut Move, found: IoResult) {
-        let path = self.new_dir(one);
-        let root = one.to.path("");
-        let mut script = Vec::new();
-        match found {
-            Ok(_) => {
-                let (dir, folder) = LogDir::of_path(&path);
-                let unique = self.moves.unique(self.generation, self.config.shard.get());
-                script.push(IoOp::Rename { from: Arc::clone(&path), to: dir.path(&stray_of(folder, unique)) });
-            }
-            Err(IoErrorKind::NotFound) => {}
-            Err(reason) => {
-                one.failed = Some(reason);
-                return;
-            }
-        }
-        script.extend([
-            IoOp::RemoveDir { path: Arc::clone(&one.folder) },
-            IoOp::RemoveDir { path: self.moved_dir(one) },
-            IoOp::CreateDir { path: Arc::clone(&one.folder) },
-            IoOp::SyncDir { path: root },
-        ]);
-        self.begin_step(one, script, MoveStep::Make);
-    }
-
-    fn write_piece(&mut self, one: &mut Move, piece: Piece, bytes: &Slice) {
-        let partition = self.get(one.id).expect("its operations are counted");
-        // Its segment may have been deleted meanwhile: then nobody needs the piece.
-        let Some(at) = partition.segment_with_base(piece.base) else { return };
-        let Some(data) = piece.blocks(bytes) else {
-            one.failed = Some(IoErrorKind::Other(0));
-            return;
-        };
-        let allocate = match partition.segments[at].seal {
-            Seal::Sealed => partition.segments[at].bytes.next_multiple_of(crate::limits::BLOCK_BYTES),
-            _ => crate::log::segment::allocation_for(piece.to, partition.config.segment_bytes),
-        };
-        let path = format!("{}/{}", one.folder, file_name(piece.base, "log"));
-        let queue = &mut self.queue;
-        let mut script = Vec::with_capacity(2);
-        let file = one.copies.reserve(piece, allocate, || queue.file(path), &mut script);
-        script.push(IoOp::Write {
-            file,
-            offset: piece.from,
-            data,
-            durability: crate::io::WriteDurability::Buffered,
-        });
-        self.begin_step(one, script, MoveStep::Write(piece));
-    }
-
-    /// The next piece comes when the rate allows it; and where commits are under way, not before the disk had as much time for
-    /// them as this one took.
-    fn piece_copied(&mut self, one: &mut Move, piece: Piece) {
-        let bytes = one.copies.copied(piece);
-        let took = Duration::from_nanos(self.clock.get().saturating_sub(one.piece_begun.get()));
-        if self.commit.is_under_way() {
-            self.moves.not_before = self.moves.not_before.max(self.clock.saturating_add(took));
-        }
-        if let Some(rate) = self.moves.bytes_per_second {
-            let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
-            let pause = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-            self.moves.not_before = self.moves.not_before.max(self.clock).saturating_add(pause);
-        }
-    }
-
-    /// Cuts the copy of a sealed segment to its content, and gives it its index.
-    fn finish_copy(&mut self, one: &mut Move, base: Offset, index: Option<Slice>) {
-        let Some(copy) = one.copies.get(base) else { return };
-        let file = copy.file.clone();
-        let mut script =
-            vec![IoOp::Truncate { file: file.clone(), bytes: copy.bytes }, IoOp::Sync { file: file.clone() }];
-        if let Some(content) = index.filter(|content| !content.is_empty()) {
-            let stem = file.path.strip_suffix(".log").expect("a segment's file ends so");
-            let index_file = self.queue.file(format!("{stem}.index"));
-            let bytes = crate::log::tail::to_u64(content.len());
-            script.push(IoOp::Create { file: index_file.clone(), allocate_bytes: bytes });
-            script.push(IoOp::Write {
-                file: index_file.clone(),
-                offset: 0,
-                data: vec![padded(&content)],
-                durability: crate::io::WriteDurability::Buffered,
-            });
-            script.extend([IoOp::Sync { file: index_file.clone() }, IoOp::Close { file: index_file }]);
-        }
-        script.push(IoOp::Close { file });
-        self.begin_step(one, script, MoveStep::Finish(base));
-    }
-}
-
-/// Whole blocks.
-fn padded(content: &Slice) -> Slice {
-    let block = crate::log::tail::to_usize(crate::limits::BLOCK_BYTES);
-    if content.len().is_multiple_of(block) {
-        return content.clone();
-    }
-    let mut chunk = Chunk::with_capacity(content.len().next_multiple_of(block));
-    chunk.append(content);
-    let rest = content.len().next_multiple_of(block) - content.len();
-    chunk.append(&vec![0; rest]);
-    chunk.freeze()
 }
 
 /// Whether nothing of the partition is on any disk, nor on its way there.
@@ -729,20 +362,4 @@ fn is_untouched(partition: &Partition) -> bool {
     let first = partition.segments.front().expect("a partition has a segment").base;
     let is_empty = partition.end == Mark::at_segment(first);
     is_empty && !partition.journal_knows_name && partition.operations == 0
-}
-
-/// Whether everything that is committed is durable in the segments, and nothing is under way.
-fn is_settled(partition: &Partition) -> bool {
-    let is_written = partition.issued.offset == partition.committed.offset
-        && partition.written.offset == partition.committed.offset
-        && partition.durable.offset == partition.committed.offset;
-    let is_quiet = partition.busy == Busy::Idle && partition.flush == Flush::None && !partition.data_syncing;
-    let written = partition.normal(partition.written);
-    let is_done = |one: &Segment| match one.seal {
-        Seal::Sealed => true,
-        Seal::Sealing => false,
-        Seal::Open => one.base >= written.segment && !one.needs_sync && !one.syncing,
-    };
-    let is_synced = partition.segments.iter().all(is_done);
-    is_written && is_quiet && is_synced && partition.journaled_since.is_none()
 }

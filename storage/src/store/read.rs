@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ringlog_buffer::Slice;
 
+use super::lookup::expected;
 use super::{Purpose, Store, index};
 use crate::answer::{
     MinOneBatch, PartitionId, ReadBatches, ReadEnd, ReadError, ReadId, ReadLimits, ReadOutcome, ReadUpTo, StoreEvent,
@@ -501,17 +502,6 @@ pub(super) fn start_position(partition: &Partition, at: usize, goal: &Goal, curs
         .map(|range| Place { offset: range.next_good, position: range.next_position })
         .max_by_key(|place| place.position);
     Some(behind_damage.filter(|place| place.position > indexed.position).unwrap_or(indexed))
-}
-
-/// What batches at this position of a segment have to fulfil.
-pub(super) fn expected(partition: &Partition, at: usize, position: u64, from: Offset) -> Expected {
-    let segment = &partition.segments[at];
-    let written = partition.written.position_in(segment.base, segment.bytes);
-    Expected {
-        from: from.max(segment.base),
-        end: partition.segment_end_offset(at),
-        bytes_left: written.saturating_sub(position),
-    }
 }
 
 /// Batches that are wholly in memory. `None` if the first of them is not.

@@ -151,7 +151,8 @@ impl Store {
             }
         }
         if let Err(reason) = result {
-            let is_hit = |of: &Option<Partition>| of.as_ref().is_some_and(|of| of.log_dir == dir && of.may_lose_writes());
+            let is_hit =
+                |of: &Option<Partition>| of.as_ref().is_some_and(|of| of.log_dir == dir && of.may_lose_writes());
             let hit: Vec<_> = (0..).zip(&self.partitions).filter(|(_, of)| is_hit(of)).map(|(id, _)| id).collect();
             for id in hit {
                 self.fence_partition(PartitionId::new(id), reason);
