@@ -19,10 +19,10 @@ use ringlog_cluster::quota::Usages;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::metadata_log::MetadataRecord;
 use ringlog_net::wire::{EncodeError, Reader, Writer};
+use ringlog_storage::LogDir;
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId, PartitionOffsets};
 use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
-use ringlog_storage::LogDir;
 use ringlog_storage::types::{LeaderEpoch, Millis, Nanos, Offset, PartitionIndex, TopicPartition, Uuid};
 
 use crate::event::Event;

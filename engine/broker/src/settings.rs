@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ringlog_cluster::config::{BrokerConfig, StaticConfig};
 use ringlog_net::conn::ConnLimits;
 use ringlog_storage::config::StoreConfig;
-use ringlog_storage::{LogDir, LogDirs};
 use ringlog_storage::types::{ShardId, Uuid};
+use ringlog_storage::{LogDir, LogDirs};
 use std::time::Duration;
 
 use crate::boot::Start;

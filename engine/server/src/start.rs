@@ -122,7 +122,8 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
     for warning in shards.warnings() {
         tracing::warn!("{warning}");
     }
-    let running = format!("{}, {}, data in {}", shards.backend(), counted(cores.len()), shown(&broker.data_directories));
+    let running =
+        format!("{}, {}, data in {}", shards.backend(), counted(cores.len()), shown(&broker.data_directories));
     watch(&told, cores.len(), &broker, &running)?;
     shards.join().map_err(|_| anyhow::anyhow!("a shard has panicked"))?;
     Ok(())
@@ -161,7 +162,10 @@ fn watch(told: &Receiver<News>, shards: usize, broker: &BrokerConfig, running: &
         }
     }
     if unclean {
-        bail!("log.dirs={}: the disk failed; look at it, and start again to recover", broker.data_directories.join(","));
+        bail!(
+            "log.dirs={}: the disk failed; look at it, and start again to recover",
+            broker.data_directories.join(",")
+        );
     }
     Ok(())
 }

@@ -83,7 +83,8 @@ async fn describe(shard: &Shard, image: &Image, partitions: Partitions<'_>) -> V
     for (name, indexes) in partitions {
         let mut by_dir: Vec<Vec<DescribeLogDirsPartition>> = vec![Vec::new(); dirs.len()];
         // One that was deleted meanwhile is left out.
-        for (index, place) in indexes.iter().zip(&mut outcomes).filter_map(|(&index, place)| Some((index, place.ok()?))) {
+        for (index, place) in indexes.iter().zip(&mut outcomes).filter_map(|(&index, place)| Some((index, place.ok()?)))
+        {
             by_dir[place.log_dir.index()].push(partition(index, place.bytes, None));
             if let Some(copy) = place.future {
                 by_dir[copy.log_dir.index()].push(partition(index, copy.bytes, Some(copy.offset_lag)));

@@ -76,7 +76,11 @@ fn tell(news: &RecoveryNews, settings: &Settings) {
         RecoveryNews::MovedByHand { partition, to } => {
             let (topic, partition) = name(partition);
             let directory = &settings.log_dirs[to.index()].name;
-            tracing::warn!(topic, partition, "the folder was found in {directory}, where it was not before; it stays there");
+            tracing::warn!(
+                topic,
+                partition,
+                "the folder was found in {directory}, where it was not before; it stays there"
+            );
         }
         RecoveryNews::Stray { partition, dir, folder } => {
             let (topic, partition) = name(partition);
