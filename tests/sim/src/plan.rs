@@ -34,6 +34,8 @@ pub(crate) enum Trouble {
     SlowDisk,
     /// Connections are reset, vanish, or wait.
     Network,
+    /// Partitions are moved to other data directories.
+    Moves,
 }
 
 /// All that a seed decides beforehand.
@@ -48,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) admins: Vec<u32>,
     pub(crate) members: Vec<MemberPlan>,
     pub(crate) troubles: Vec<Trouble>,
+    /// Data directories.
+    pub(crate) dirs: usize,
 }
 
 impl Plan {
@@ -68,12 +72,26 @@ impl Plan {
             admins,
             members,
             troubles: troubles(random),
+            dirs: 1,
+        }
+    }
+
+    /// In half of the runs there are two directories, and partitions are moved between them. With a `random` of its own: in the
+    /// other half a seed decides what it decides without this, and in this half the rest of it too.
+    pub(crate) fn add_moves(&mut self, random: &mut Random) {
+        if random.chance(500) {
+            return;
+        }
+        self.dirs = 2;
+        for _ in 0..random.between(1, 4) {
+            let at = random.index(self.troubles.len() + 1);
+            self.troubles.insert(at, Trouble::Moves);
         }
     }
 
     /// Whether nothing in this run makes the broker or the network slow.
     pub(crate) fn is_calm(&self) -> bool {
-        self.troubles.is_empty()
+        self.troubles.iter().all(|trouble| *trouble == Trouble::Moves)
     }
 }
 
