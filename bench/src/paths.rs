@@ -10,6 +10,7 @@ use ringlog_net::conn::Body;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::fetch::PartitionData;
 use ringlog_net::views::{FetchResponseHead, FetchResponseWriter, TopicRef};
+use ringlog_storage::LogDir;
 use ringlog_storage::RecoveredShard;
 use ringlog_storage::Store;
 use ringlog_storage::answer::{AppendOrigin, MinOneBatch, PartitionId, ReadLimits, ReadOutcome, ReadUpTo};
@@ -85,7 +86,7 @@ impl Log {
         let mut store = Store::new(StoreConfig::new(shard), RecoveredShard::empty(shard));
         let name = TopicPartition::new("bench", PartitionIndex::new(0));
         let partition = store
-            .create_partition(name, TOPIC_ID, LogConfig { durability, ..LogConfig::default() })
+            .create_partition(name, TOPIC_ID, LogConfig { durability, ..LogConfig::default() }, LogDir::HOME)
             .context("a partition")?;
         Ok(Self { store, partition })
     }

@@ -3,6 +3,7 @@
 use ringlog_buffer::Slice;
 
 use crate::batch::{BatchHeader, BatchView, HEADER_BYTES, Produced};
+use crate::directory::LogDir;
 use crate::io::IoErrorKind;
 use crate::journal::format::PartitionKey;
 use crate::store::Handover;
@@ -309,6 +310,28 @@ pub struct EpochEnd {
     pub end_offset: Offset,
 }
 
+/// Where a partition lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartitionPlace {
+    /// The data directory.
+    pub log_dir: LogDir,
+    /// Bytes of its batches, as far as their segments are kept.
+    pub bytes: u64,
+    /// The copy of it in another directory, while it is being moved there.
+    pub future: Option<FutureCopy>,
+}
+
+/// The copy of a partition that is being moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FutureCopy {
+    /// The data directory that it is made in.
+    pub log_dir: LogDir,
+    /// Bytes that it has.
+    pub bytes: u64,
+    /// Offsets that it lacks; in the middle of a segment as many as may be missing.
+    pub offset_lag: i64,
+}
+
 /// What a fence closes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FenceScope {
@@ -374,17 +397,33 @@ pub enum StoreEvent {
         /// Which it was; the id may be given to another partition now.
         partition: PartitionId,
     },
-    /// A partition has left this store, or stays because it could not be brought into its segments.
+    /// A partition has left this store, or stays: its disk has failed, or it is on its way to another directory.
     Released {
         /// Which it is, or was.
         partition: PartitionId,
-        /// What the store that takes it over has to know.
-        result: Result<Handover, IoErrorKind>,
+        /// What the store that takes it over has to know; `None` if it stays.
+        handover: Option<Handover>,
     },
     /// A checkpoint of this store tells of a partition that it has taken over: the one that let go of it may forget it.
     Adopted {
         /// Which.
         key: PartitionKey,
+    },
+    /// A partition lies in another directory now, durably.
+    Moved {
+        /// Which.
+        partition: PartitionId,
+        /// Where.
+        to: LogDir,
+    },
+    /// A move to another directory has failed: the partition stays where it is.
+    MoveFailed {
+        /// Which.
+        partition: PartitionId,
+        /// Where it was to go.
+        to: LogDir,
+        /// What went wrong.
+        reason: IoErrorKind,
     },
     /// `shutdown` is complete. On a sound disk everything is in its segment, the journal is empty, the checkpoint is clean;
     /// on one that has failed or is full nothing is under way any more, and the next start recovers.

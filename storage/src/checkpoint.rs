@@ -15,7 +15,9 @@ use crate::log::tail::{to_u64, to_usize};
 use crate::types::{LeaderEpoch, Millis, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Uuid};
 
 /// First bytes of a checkpoint.
-const CHECKPOINT_MAGIC: [u8; 4] = *b"RLC1";
+const CHECKPOINT_MAGIC: [u8; 4] = *b"RLC2";
+/// Those of one that was written when a broker had one directory: it does not tell where partitions lie.
+const CHECKPOINT_MAGIC_OLD: [u8; 4] = *b"RLC1";
 /// First bytes of a segment's index file.
 const INDEX_MAGIC: [u8; 4] = *b"RLI1";
 /// Magic, CRC, length.
@@ -48,6 +50,8 @@ pub(crate) struct PartitionState {
     pub(crate) producers: Producers,
     pub(crate) rot: Vec<RotRange>,
     pub(crate) dir_exists: bool,
+    /// Id of the directory that it lies in; [`Uuid::ZERO`] where nothing tells that: then it is home.
+    pub(crate) directory: Uuid,
 }
 
 impl PartitionState {
@@ -63,6 +67,7 @@ impl PartitionState {
             producers: Producers::default(),
             rot: Vec::new(),
             dir_exists: false,
+            directory: Uuid::ZERO,
         }
     }
 }
@@ -249,6 +254,7 @@ fn encode_partition(out: &mut Out, partition: &PartitionState) {
     out.count(partition.topic.len());
     out.bytes(partition.topic.as_bytes());
     out.u8(u8::from(partition.dir_exists));
+    out.bytes(&partition.directory.get());
     out.offset(partition.log_start);
     out.offset(partition.durable.segment);
     out.u64(partition.durable.position);
@@ -291,10 +297,13 @@ fn encode_partition(out: &mut Out, partition: &PartitionState) {
 
 /// Reads a checkpoint. `None` if the bytes are not exactly one.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
-    let mut input = In::open(bytes, CHECKPOINT_MAGIC)?;
+    let (mut input, tells_directories) = match In::open(bytes, CHECKPOINT_MAGIC) {
+        Some(input) => (input, true),
+        None => (In::open(bytes, CHECKPOINT_MAGIC_OLD)?, false),
+    };
     let (generation, cut, drained_generation) = (input.u64()?, input.u64()?, input.u64()?);
     let removed = input.list(20, decode_key)?;
-    let partitions = input.list(80, decode_partition)?;
+    let partitions = input.list(80, |input| decode_partition(input, tells_directories))?;
     input.0.is_empty().then_some(Checkpoint { generation, cut, drained_generation, removed, partitions })
 }
 
@@ -302,11 +311,12 @@ fn decode_key(input: &mut In<'_>) -> Option<PartitionKey> {
     Some(PartitionKey { topic_id: Uuid::new(input.array()?), partition: PartitionIndex::new(input.i32()?) })
 }
 
-fn decode_partition(input: &mut In<'_>) -> Option<PartitionState> {
+fn decode_partition(input: &mut In<'_>, tells_directory: bool) -> Option<PartitionState> {
     let key = decode_key(input)?;
     let name = input.list(1, In::u8)?;
     let topic: Arc<str> = std::str::from_utf8(&name).ok().filter(|name| is_topic_name(name))?.into();
     let dir_exists = input.u8()? != 0;
+    let directory = if tells_directory { Uuid::new(input.array()?) } else { Uuid::ZERO };
     let log_start = input.offset()?;
     let durable = input.mark()?;
     let segments = input.list(45, |input| {
@@ -348,6 +358,7 @@ fn decode_partition(input: &mut In<'_>) -> Option<PartitionState> {
         producers,
         rot,
         dir_exists,
+        directory,
     })
 }
 

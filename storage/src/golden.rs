@@ -11,7 +11,7 @@ use crate::log::mark::Mark;
 use crate::log::partition::RotRange;
 use crate::log::segment::Times;
 use crate::simulation::{batch, key, producer};
-use crate::types::{LeaderEpoch, Millis, Offset, Sequence, ShardId};
+use crate::types::{LeaderEpoch, Millis, Offset, Sequence, ShardId, Uuid};
 
 /// Compares bytes with a hex text, of which trailing zeros are left out. On a difference the new text is shown.
 fn check(bytes: &[u8], golden: &str, name: &str) {
@@ -43,6 +43,7 @@ fn times() -> Times {
 fn checkpoint() {
     let mut state = PartitionState::empty(key(3), "events".into(), Offset::new(100));
     state.dir_exists = true;
+    state.directory = Uuid::from_u128(0xd1);
     state.log_start = Offset::new(101);
     state.segments[0].bytes = 4300;
     state.segments[0].times = times();
@@ -67,6 +68,20 @@ fn checkpoint() {
     check(&bytes, include_str!("../golden/checkpoint.hex"), "the checkpoint");
 }
 
+/// A directory of the release before is taken as it is: its partitions lie at home.
+#[test]
+fn checkpoint_of_one_directory() {
+    let text = include_str!("../golden/checkpoint1.hex").replace('\n', "");
+    let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("digits"));
+    let mut bytes: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).expect("digits")).collect();
+    bytes.resize(4096, 0);
+    let checkpoint = decode(&bytes).expect("it is one");
+    assert_eq!((checkpoint.generation, checkpoint.cut), (6, 77));
+    let [state] = &checkpoint.partitions[..] else { panic!("one partition: {checkpoint:?}") };
+    assert_eq!((state.key, &*state.topic, state.directory), (key(3), "events", Uuid::ZERO));
+    assert_eq!(state.durable.offset, Offset::new(123));
+}
+
 #[test]
 fn segment_index() {
     let bytes = encode_index(Offset::new(100), 4300, times(), &index());
@@ -85,6 +100,7 @@ fn journal_record() {
         from,
         to_offset: Offset::new(126),
         bytes: u32::try_from(bytes).expect("small"),
+        directory: Uuid::ZERO,
     };
     let mut payload = Vec::new();
     for (kind, attached) in [
@@ -99,6 +115,7 @@ fn journal_record() {
         payload.extend_from_slice(&entry(kind, bytes).encode());
         payload.extend_from_slice(attached);
     }
+    payload.extend_from_slice(&Entry::placed(key(3), Uuid::from_u128(0xd1)).encode());
     let header = RecordHeader {
         shard: ShardId::new(2),
         generation: 6,

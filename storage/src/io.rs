@@ -1,6 +1,7 @@
 //! What the store asks the outside to do with files, and how the outside answers: data, never a call.
 //!
-//! Every path is relative to the data directory and uses `/`. A file that is written or read in place is named by a
+//! Every path is relative to a data directory and uses `/`: to home, or to the one that stands before a colon
+//! ([`LogDir::of_path`](crate::LogDir::of_path)). Nothing is moved from one directory to another. A file that is written or read in place is named by a
 //! [`FileRef`], so that the outside can keep it open under its [`FileId`]; ids are never given twice by one store.
 
 use std::sync::Arc;
@@ -44,7 +45,7 @@ impl FileId {
 pub struct FileRef {
     /// Under which the outside may keep the file open. When the path has changed since, the id still means this file.
     pub id: FileId,
-    /// Path relative to the data directory.
+    /// Path relative to its data directory.
     pub path: Arc<str>,
 }
 
@@ -72,7 +73,7 @@ pub enum WriteDurability {
 pub enum IoOp {
     /// Names and sizes of everything in a directory. A missing one is [`IoErrorKind::NotFound`].
     List {
-        /// The directory; empty for the data directory itself.
+        /// The directory; empty for a data directory itself.
         path: Arc<str>,
     },
     /// Makes a directory. That it exists already is fine.
@@ -122,7 +123,7 @@ pub enum IoOp {
     },
     /// Makes the directory's entries durable: what was created, renamed or removed in it before.
     SyncDir {
-        /// The directory; empty for the data directory itself.
+        /// The directory; empty for a data directory itself.
         path: Arc<str>,
     },
     /// [`Sync`](Self::Sync) of each of the files and [`SyncDir`](Self::SyncDir) of each of the directories, in any order.

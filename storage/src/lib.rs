@@ -12,6 +12,7 @@ pub mod batch;
 mod cache;
 mod checkpoint;
 pub mod config;
+mod directory;
 #[cfg(test)]
 mod golden;
 pub mod io;
@@ -28,6 +29,7 @@ mod store;
 mod testdisk;
 pub mod types;
 
+pub use directory::{LogDir, LogDirs};
 pub use journal::format::PartitionKey;
 pub use log::partition::RotRange;
 pub use recovery::{Recovered, RecoveredShard, Recovery, RecoveryError, RecoveryNews};

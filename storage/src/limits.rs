@@ -3,6 +3,9 @@
 /// Block of the file system and of `O_DIRECT`: what positions, lengths and memory of transfers are multiples of.
 pub const BLOCK_BYTES: u64 = 4096;
 
+/// Data directories of one broker.
+pub const LOG_DIRS_MAX: usize = 256;
+
 /// Partitions that one shard can hold.
 pub const PARTITIONS_MAX: usize = 1 << 20;
 
@@ -73,6 +76,19 @@ pub const READS_IN_FLIGHT_MAX: usize = 256;
 
 /// Positions remembered of sequential cold readers.
 pub const READ_CURSORS_MAX: usize = 1024;
+
+/// Bytes of a partition that are copied at a time when it is moved to another directory.
+pub const MOVE_PIECE_BYTES: u64 = 1 << 20;
+
+/// Bytes that may be left to copy when a move begins to hold the partition's commits: a busy producer has one write to the
+/// segment under way at any time.
+pub const MOVE_HOLD_BYTES_MAX: u64 = 2 * SEGMENT_WRITE_BYTES_MAX;
+
+/// Milliseconds after which a hold is given up that has not come to its end.
+pub const MOVE_HOLD_MS_MAX: u64 = 2000;
+
+/// Milliseconds until a move holds commits again.
+pub const MOVE_RETRY_MS: u64 = 1000;
 
 /// The smallest record batch: its fixed header.
 pub const BATCH_HEADER_BYTES: usize = 61;

@@ -6,6 +6,7 @@
 mod faults;
 mod handovers;
 mod model;
+mod moves;
 mod removals;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use crate::answer::{
 };
 use crate::batch::{BatchBuilder, BatchView, Producer, Record, split, stamp};
 use crate::config::{Durability, LogConfig, StoreConfig};
+use crate::directory::{LogDir, LogDirs};
 use crate::io::Io;
 use crate::journal::format::PartitionKey;
 use crate::recovery::{Recovered, Recovery, RecoveryNews};
@@ -38,6 +40,8 @@ pub(crate) struct Shape {
     pub(crate) segment_bytes: u32,
     pub(crate) direct_bytes_min: u64,
     pub(crate) durability: Durability,
+    /// Data directories, over which new partitions are spread.
+    pub(crate) dirs: u16,
 }
 
 impl Default for Shape {
@@ -49,6 +53,7 @@ impl Default for Shape {
             segment_bytes: 64 << 10,
             direct_bytes_min: 8 << 10,
             durability: Durability::Sync,
+            dirs: 1,
         }
     }
 }
@@ -144,9 +149,20 @@ impl World {
         }
     }
 
+    /// The data directories.
+    pub(crate) fn dirs(&self) -> LogDirs {
+        let ids: Vec<_> = (0..self.shape.dirs).map(|dir| Uuid::from_u128(500 + u128::from(dir))).collect();
+        LogDirs::new(&ids)
+    }
+
+    /// The directory of a new partition.
+    fn first_dir(&self, partition: u32) -> LogDir {
+        LogDir::new(u16::try_from(partition % u32::from(self.shape.dirs)).expect("few"))
+    }
+
     /// Runs recovery. `crash_after` cuts the power after so many operations, and answers `None`.
     fn recover(&mut self, crash_after: Option<u64>) -> Option<Recovered> {
-        let mut recovery = Recovery::new(Millis::new(1000));
+        let mut recovery = Recovery::new(Millis::new(1000), self.dirs());
         let mut out: Vec<Io> = Vec::new();
         let mut performed = 0;
         while !recovery.is_done() {
@@ -168,7 +184,7 @@ impl World {
             recovery.io_done(io.id, result);
             performed += 1;
         }
-        Some(recovery.finish().expect("recovery succeeds"))
+        Some(recovery.finish().unwrap_or_else(|error| panic!("recovery succeeds: {error}")))
     }
 
     /// Starts the process and looks at everything.
@@ -194,8 +210,10 @@ impl World {
         for partition in 0..self.shape.partitions {
             let shard = owner(key(partition)).index();
             let name = TopicPartition::new(format!("topic{partition}"), key(partition).partition);
-            let config = self.log_config();
-            let id = self.stores[shard].create_partition(name, key(partition).topic_id, config).expect("there is room");
+            let (config, log_dir) = (self.log_config(), self.first_dir(partition));
+            let id = self.stores[shard]
+                .create_partition(name, key(partition).topic_id, config, log_dir)
+                .expect("there is room");
             self.ids.insert(partition, (shard, id));
         }
         if self.compare {
@@ -553,36 +571,6 @@ fn for_seeds(from: u64, count: u64, live: impl Fn(u64) + RefUnwindSafe) {
         }
     }
     println!("{count} seeds from {from} on");
-}
-
-/// A device that fills up and empties while the process runs and starts.
-#[test]
-fn what_is_committed_survives_a_full_device() {
-    for seed in 0..100 {
-        let mut world = World::new(400_000 + seed, Shape { partitions: 2, ..Shape::default() });
-        for _ in 0..3 {
-            world.disk.space_bytes = usize::MAX;
-            world.start(1);
-            for _ in 0..6 {
-                let spare = world.dice.index(200_000);
-                world.disk.space_bytes =
-                    if world.dice.one_in(3) { usize::MAX } else { world.disk.used_bytes() + spare };
-                for _ in 0..40 {
-                    work(&mut world, 1);
-                }
-                world.now = world.now.saturating_add(std::time::Duration::from_millis(400));
-            }
-            world.disk.space_bytes = usize::MAX;
-            if world.dice.one_in(3) {
-                world.now = world.now.saturating_add(std::time::Duration::from_secs(2));
-                world.settle(100);
-                world.shut_down();
-            } else {
-                world.crash(true);
-            }
-        }
-        world.start(2);
-    }
 }
 
 #[test]

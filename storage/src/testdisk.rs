@@ -76,11 +76,22 @@ pub(crate) struct Disk {
 }
 
 const ROOT: usize = 0;
+/// Data directories: home, and others, which here lie in it under their places.
+const LOG_DIRS: usize = 3;
 
 impl Disk {
     pub(crate) fn new() -> Self {
         Self {
-            nodes: vec![Node::Dir { seen: BTreeMap::new(), kept: BTreeMap::new() }],
+            nodes: {
+                let mut root = BTreeMap::new();
+                let mut nodes = vec![Node::Dir { seen: BTreeMap::new(), kept: BTreeMap::new() }];
+                for dir in 1..LOG_DIRS {
+                    root.insert(format!("{dir}:"), nodes.len());
+                    nodes.push(Node::Dir { seen: BTreeMap::new(), kept: BTreeMap::new() });
+                }
+                nodes[ROOT] = Node::Dir { seen: root.clone(), kept: root };
+                nodes
+            },
             space_bytes: usize::MAX,
             writes: 0,
             durable_writes: 0,
@@ -91,19 +102,21 @@ impl Disk {
     }
 
     fn find(&self, path: &str) -> Option<usize> {
-        path.split('/').filter(|name| !name.is_empty()).try_fold(ROOT, |at, name| match &self.nodes[at] {
+        names(path).try_fold(ROOT, |at, name| match &self.nodes[at] {
             Node::Dir { seen, .. } => seen.get(name).copied(),
             Node::File { .. } => None,
         })
     }
 
     fn parent(path: &str) -> (&str, &str) {
-        path.rsplit_once('/').unwrap_or(("", path))
+        let after = path.rfind(['/', ':']).map_or(0, |at| at + 1);
+        let (dir, name) = path.split_at(after);
+        (dir.strip_suffix('/').unwrap_or(dir), name)
     }
 
     /// Whether a power cut leaves a node at its path.
     fn is_kept(&self, path: &str, node: usize) -> bool {
-        let found = path.split('/').try_fold(ROOT, |at, name| match &self.nodes[at] {
+        let found = names(path).try_fold(ROOT, |at, name| match &self.nodes[at] {
             Node::Dir { kept, .. } => kept.get(name).copied(),
             Node::File { .. } => None,
         });
@@ -405,6 +418,11 @@ impl Disk {
             }
         }
     }
+}
+
+/// The names that lead to a path.
+fn names(path: &str) -> impl Iterator<Item = &str> {
+    path.split_inclusive(':').flat_map(|part| part.split('/')).filter(|name| !name.is_empty())
 }
 
 fn put(content: &mut [u8], offset: usize, bytes: &[u8]) {

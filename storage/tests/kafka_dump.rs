@@ -13,7 +13,7 @@ use ringlog_storage::batch::{BatchBuilder, BatchView, Codec, Record};
 use ringlog_storage::config::{LogConfig, StoreConfig};
 use ringlog_storage::io::{DirEntry, EntryKind, IoErrorKind, IoOp, IoOutput, IoResult};
 use ringlog_storage::types::{LeaderEpoch, Millis, Nanos, PartitionIndex, ShardId, TopicPartition, Uuid};
-use ringlog_storage::{Recovery, Store};
+use ringlog_storage::{LogDir, LogDirs, Recovery, Store};
 
 /// Performs an operation below `root`.
 fn perform(root: &Path, op: &IoOp) -> std::io::Result<IoOutput> {
@@ -69,7 +69,7 @@ fn answer(root: &Path, op: &IoOp) -> IoResult {
 }
 
 fn start(root: &Path) -> Store {
-    let mut recovery = Recovery::new(Millis::new(1));
+    let mut recovery = Recovery::new(Millis::new(1), LogDirs::default());
     while let Some(io) = recovery.poll_io() {
         let result = answer(root, &io.op);
         recovery.io_done(io.id, result);
@@ -96,7 +96,7 @@ fn sealed_segment(root: &Path) -> PathBuf {
     let mut store = start(root);
     let name = TopicPartition::new("dumped", PartitionIndex::new(0));
     let config = LogConfig { segment_bytes: 256 << 10, ..LogConfig::default() };
-    let id = store.create_partition(name, Uuid::from_u128(77), config).expect("there is room");
+    let id = store.create_partition(name, Uuid::from_u128(77), config, LogDir::HOME).expect("there is room");
     for number in 0..400_i64 {
         let codec = Codec::ALL[usize::try_from(number % 5).expect("small")];
         let mut builder = BatchBuilder::new().compression(codec);

@@ -1,8 +1,8 @@
 //! From nothing to a shard that serves, and back.
 //!
-//! Shard 0 goes first: it listens, takes the data directory, recovers it for all shards, reads the metadata log, and then
+//! Shard 0 goes first: it listens, takes the data directories, recovers them for all shards, reads the metadata log, and then
 //! tells the others what they own. Nothing on the disk is changed before it is sure that the ports are free and the
-//! directory is this process's. Clients that connect meanwhile wait in the listeners' backlogs.
+//! directories are this process's. Clients that connect meanwhile wait in the listeners' backlogs.
 
 use std::fmt;
 use std::io;
@@ -107,13 +107,13 @@ pub enum StartError {
         /// The system's answer.
         error: io::Error,
     },
-    /// The data directory cannot be used.
+    /// A data directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The data directory cannot be brought in order.
+    /// The data directories cannot be brought in order.
     #[error("log.dirs={directory}: recovery failed: {error}; look at the disk, or restore the directory from a backup")]
     Recovery {
-        /// The directory.
+        /// The directories.
         directory: String,
         /// What went wrong.
         error: RecoveryError,
@@ -178,21 +178,25 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
         }
         None => None,
     };
-    let path = start.broker.data_directory.as_ref();
-    let new_ids = (random_id(reactor), random_id(reactor));
-    let taken = directory::take(reactor, path, start.broker.node_id, start.cluster_id.as_deref(), new_ids).await?;
-    tracing::info!(
-        cluster_id = taken.meta.cluster_id,
-        node_id = taken.meta.node_id.get(),
-        directory_id = %taken.meta.directory_id,
-        "the data directory is this broker's"
-    );
-    let settings = Settings::new(start, &taken.meta);
+    let paths = &start.broker.data_directories;
+    let taken =
+        directory::take_all(reactor, paths, start.broker.node_id, start.cluster_id.as_deref(), || random_id(reactor))
+            .await?;
+    for (path, directory_id) in paths.iter().zip(&taken.ids) {
+        tracing::info!(
+            path,
+            cluster_id = taken.cluster_id,
+            node_id = start.broker.node_id.get(),
+            %directory_id,
+            "the data directory is this broker's"
+        );
+    }
+    let settings = Settings::new(start, &taken.cluster_id, &taken.ids);
     let files = Rc::new(Files::new(reactor.clone(), &settings));
     let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
     let recovered = recovery::recover(reactor, &settings, shards)
         .await
-        .map_err(|error| StartError::Recovery { directory: start.broker.data_directory.clone(), error })?;
+        .map_err(|error| StartError::Recovery { directory: start.broker.data_directories.join(","), error })?;
     let mut recovered = recovered.into_iter();
     let mine = recovered.next().expect("recovery answers for every shard");
     let shard = begin(reactor, mesh, settings, mine, &files);

@@ -20,6 +20,7 @@ use ringlog_cluster::quota::Usages;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::metadata_log::MetadataRecord;
 use ringlog_net::wire::{EncodeError, Reader, Writer};
+use ringlog_storage::LogDir;
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId, PartitionOffsets};
 use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
@@ -324,16 +325,17 @@ async fn run_publisher(shard: Shard, publications: Rc<Publications>) {
 /// before any of them opens. Where it is not free and cannot become so, the partition is not opened.
 async fn put_in_force(shard: &Shard, image: &Arc<Image>) {
     let closed = topology::close_missing(shard.clone(), Arc::clone(image));
-    let (mut taken, replies) = everywhere(shard, || Call::Close(Arc::clone(image)), closed).await;
+    let (mut ground, replies) = everywhere(shard, || Call::Close(Arc::clone(image)), closed).await;
     for reply in replies {
         match reply {
-            Reply::Closed(of_other) => taken.extend(of_other),
+            Reply::Closed(of_other) => ground.join(of_other),
             other => unreachable!("a shard that closes answers what is not free, not {other:?}"),
         }
     }
-    let taken = Arc::new(taken);
-    let installed = async { topology::install(shard, Arc::clone(image), &taken) };
-    everywhere(shard, || Call::Install(Arc::clone(image), Arc::clone(&taken)), installed).await;
+    let plan = shard.with(|state| ground.plan(image, &mut state.wanted_places));
+    let plan = Arc::new(plan);
+    let installed = async { topology::install(shard, Arc::clone(image), &plan) };
+    everywhere(shard, || Call::Install(Arc::clone(image), Arc::clone(&plan)), installed).await;
 }
 
 /// Has every shard do something, this one included, and waits for all of them. Answers what this one and the others did.
@@ -370,7 +372,7 @@ pub(crate) async fn start(shard: &Shard, addresses: &[SocketAddr]) -> Result<Arc
         incarnation_id: random_id(shard.reactor()),
         listeners,
         rack: settings.broker.rack.clone(),
-        directory_id: settings.directory_id,
+        directories: settings.log_dirs.iter().map(|directory| directory.id).collect(),
     };
     let records = metadata.register_broker(&registration)?.records;
     let now = shard.wall_clock();
@@ -395,7 +397,8 @@ fn open_log(shard: &Shard, metadata: &Metadata) -> PartitionId {
     let name = TopicPartition::new(METADATA_TOPIC, METADATA_LOG.partition);
     shard.with(|state| {
         let log_config = topology::internal_log_config(&config, settings);
-        let id = state.store.create_partition(name, METADATA_LOG.topic_id, log_config).expect("it is the first one");
+        let id = state.store.create_partition(name, METADATA_LOG.topic_id, log_config, LogDir::HOME);
+        let id = id.expect("it is the first one");
         let (topic, config) = (METADATA_TOPIC.into(), Arc::new(config));
         state.table.insert(
             id,

@@ -1,4 +1,4 @@
-//! The data directory as a whole: who uses it, which cluster it belongs to, which format it has.
+//! The data directories as wholes: who uses them, which cluster they belong to, which format they have.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,8 @@ use ringlog_storage::types::{BrokerId, Uuid};
 
 /// Held locked for as long as a broker uses the directory; Kafka's name for the same purpose.
 const LOCK_FILE: &str = ".lock";
+/// Where journals are, at home.
+const JOURNAL_FOLDER: &str = "journal";
 /// What the directory belongs to; Kafka's name and form.
 const META_FILE: &str = "meta.properties";
 /// The new content of [`META_FILE`], until it is whole.
@@ -16,7 +18,7 @@ const META_FILE_NEW: &str = "meta.properties.tmp";
 /// The form of [`META_FILE`] that Kafka calls 1.
 const META_VERSION: &str = "1";
 /// The format of everything else in the directory: see `FORMAT.md` of storage.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// A larger [`META_FILE`] is not one.
 const META_BYTES_MAX: usize = 16 * 1024;
 
@@ -32,6 +34,13 @@ pub(crate) struct Meta {
     pub(crate) directory_id: Uuid,
 }
 
+/// What is in a [`META_FILE`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct FoundMeta {
+    meta: Meta,
+    format: u32,
+}
+
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -45,9 +54,46 @@ pub enum DirectoryError {
         /// The system's answer.
         error: io::Error,
     },
-    /// Another process uses it.
-    #[error("log.dirs={0}: another broker is using this directory; stop it, or give another directory")]
+    /// Another process uses it, or it stands in the list by another path.
+    #[error(
+        "log.dirs={0}: another broker is using this directory, or it is named twice; stop that broker, or give another \
+         directory"
+    )]
     Locked(PathBuf),
+    /// It has the id of another one.
+    #[error(
+        "log.dirs={path}: the directory has the same directory.id as {other}; one is a copy of the other, or both are the same: \
+         name one of them"
+    )]
+    SameId {
+        /// The directory.
+        path: PathBuf,
+        /// The one before it.
+        other: PathBuf,
+    },
+    /// It belongs to another cluster than the one before it.
+    #[error(
+        "log.dirs={path}: the directory belongs to cluster {found}, and {other} to cluster {cluster}; name directories of one \
+         cluster"
+    )]
+    Mixed {
+        /// The directory.
+        path: PathBuf,
+        /// Its cluster.
+        found: String,
+        /// The one before it.
+        other: PathBuf,
+        /// That one's cluster.
+        cluster: String,
+    },
+    /// It has been home, and is not the first one any more.
+    #[error("log.dirs={path}: the directory has the journals of this broker; name it first, before {home}")]
+    NotHome {
+        /// The directory.
+        path: PathBuf,
+        /// The first one.
+        home: PathBuf,
+    },
     /// Its meta.properties is damaged or not one.
     #[error("{path}: {what}; restore the file, or give an empty directory")]
     Meta {
@@ -94,40 +140,116 @@ pub enum DirectoryError {
     },
 }
 
-/// A data directory that is this process's alone.
+/// The data directories, which are this process's alone.
 #[derive(Debug)]
-pub(crate) struct Directory {
-    pub(crate) meta: Meta,
-    /// The lock goes with it.
-    _lock: File,
+pub(crate) struct Directories {
+    /// The cluster that they belong to.
+    pub(crate) cluster_id: String,
+    /// Their ids, home first.
+    pub(crate) ids: Vec<Uuid>,
+    /// The locks go with it.
+    _locks: Vec<File>,
 }
 
-/// Takes the directory: makes it if it is missing, locks it, and checks or founds its identity. `cluster_id` is what the
-/// configuration asks for, if it does; `new_ids` serve a directory that has none yet.
-pub(crate) async fn take(
+/// What each directory has to be.
+#[derive(Clone, Copy)]
+struct Expected<'a> {
+    node_id: BrokerId,
+    cluster_id: Option<&'a str>,
+}
+
+/// Takes the directories: makes those that are missing, locks them, and checks or founds their identities. `cluster_id` is
+/// what the configuration asks for, if it does; `new_id` serves what has none yet. Nothing is made or written while something
+/// is wrong with what there is.
+pub(crate) async fn take_all(
     reactor: &Reactor,
-    path: &Path,
+    paths: &[String],
     node_id: BrokerId,
     cluster_id: Option<&str>,
-    new_ids: (Uuid, Uuid),
-) -> Result<Directory, DirectoryError> {
-    let unusable = |what| move |error| DirectoryError::Unusable { path: path.to_owned(), what, error };
-    create_all(reactor, path).await.map_err(unusable("creating it"))?;
+    mut new_id: impl FnMut() -> Uuid,
+) -> Result<Directories, DirectoryError> {
+    let paths: Vec<&Path> = paths.iter().map(Path::new).collect();
+    let expected = Expected { node_id, cluster_id };
+    check_all(reactor, &paths, expected).await?;
+    let mut locks = Vec::with_capacity(paths.len());
+    for path in &paths {
+        locks.push(lock(reactor, path).await?);
+    }
+    // Again, because nobody changes them from here on.
+    let found = check_all(reactor, &paths, expected).await?;
+    let of_others = found.iter().flatten().next().map(|found| found.meta.cluster_id.clone());
+    let cluster_id = of_others.or(cluster_id.map(str::to_owned)).unwrap_or_else(|| new_id().to_string());
+    let mut ids = Vec::with_capacity(paths.len());
+    for (path, found) in paths.iter().zip(found) {
+        let is_current = found.as_ref().is_some_and(|found| found.format == FORMAT_VERSION);
+        let founded = || Meta { cluster_id: cluster_id.clone(), node_id, directory_id: new_id() };
+        let meta = found.map_or_else(founded, |found| found.meta);
+        if !is_current {
+            write_meta(reactor, path, &meta).await.map_err(unusable(path, "writing meta.properties"))?;
+        }
+        ids.push(meta.directory_id);
+    }
+    Ok(Directories { cluster_id, ids, _locks: locks })
+}
+
+fn unusable(path: &Path, what: &'static str) -> impl Fn(io::Error) -> DirectoryError {
+    move |error| DirectoryError::Unusable { path: path.to_owned(), what, error }
+}
+
+async fn lock(reactor: &Reactor, path: &Path) -> Result<File, DirectoryError> {
+    create_all(reactor, path).await.map_err(unusable(path, "creating it"))?;
     let options = OpenOptions { write: true, create: Create::IfMissing, direct: false };
-    let lock = reactor.open(path.join(LOCK_FILE), options).await.map_err(unusable("making a lock file in it"))?;
+    let lock = reactor.open(path.join(LOCK_FILE), options).await.map_err(unusable(path, "making a lock file in it"))?;
     lock.lock().await.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => DirectoryError::Locked(path.to_owned()),
-        _ => unusable("locking it")(error),
+        _ => unusable(path, "locking it")(error),
     })?;
-    let meta = if let Some(text) = read_meta(reactor, path).await.map_err(unusable("reading meta.properties"))? {
-        check_meta(path, &text, node_id, cluster_id)?
-    } else {
-        let cluster_id = cluster_id.map_or_else(|| new_ids.0.to_string(), str::to_owned);
-        let meta = Meta { cluster_id, node_id, directory_id: new_ids.1 };
-        write_meta(reactor, path, &meta).await.map_err(unusable("writing meta.properties"))?;
-        meta
-    };
-    Ok(Directory { meta, _lock: lock })
+    Ok(lock)
+}
+
+/// What stands in each directory's meta.properties, if there is one. They must fit together.
+async fn check_all(
+    reactor: &Reactor,
+    paths: &[&Path],
+    expected: Expected<'_>,
+) -> Result<Vec<Option<FoundMeta>>, DirectoryError> {
+    let mut all: Vec<Option<FoundMeta>> = Vec::with_capacity(paths.len());
+    for path in paths {
+        let text = read_meta(reactor, path).await.map_err(unusable(path, "reading meta.properties"))?;
+        let found = text.map(|text| check_meta(path, &text, expected)).transpose()?;
+        if let Some(found) = &found {
+            let others = paths.iter().zip(&all).filter_map(|(path, other)| Some((*path, &other.as_ref()?.meta)));
+            for (other, meta) in others {
+                check_pair(path, &found.meta, other, meta)?;
+            }
+        }
+        if !all.is_empty() && found.is_some() {
+            check_not_home(reactor, path, paths[0]).await?;
+        }
+        all.push(found);
+    }
+    Ok(all)
+}
+
+fn check_pair(path: &Path, meta: &Meta, other: &Path, of_other: &Meta) -> Result<(), DirectoryError> {
+    let (path, other) = (path.to_owned(), other.to_owned());
+    if meta.directory_id == of_other.directory_id {
+        return Err(DirectoryError::SameId { path, other });
+    }
+    if meta.cluster_id != of_other.cluster_id {
+        let (found, cluster) = (meta.cluster_id.clone(), of_other.cluster_id.clone());
+        return Err(DirectoryError::Mixed { path, found, other, cluster });
+    }
+    Ok(())
+}
+
+/// Journals lie at home alone.
+async fn check_not_home(reactor: &Reactor, path: &Path, home: &Path) -> Result<(), DirectoryError> {
+    match reactor.read_dir(path.join(JOURNAL_FOLDER)).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unusable(path, "looking for journals in it")(error)),
+        Ok(_) => Err(DirectoryError::NotHome { path: path.to_owned(), home: home.to_owned() }),
+    }
 }
 
 /// Makes a directory and those above it that are missing, each durable in its parent.
@@ -181,7 +303,8 @@ async fn write_meta(reactor: &Reactor, path: &Path, meta: &Meta) -> io::Result<(
     reactor.sync_dir(path).await
 }
 
-fn check_meta(path: &Path, text: &str, node_id: BrokerId, cluster_id: Option<&str>) -> Result<Meta, DirectoryError> {
+fn check_meta(path: &Path, text: &str, expected: Expected<'_>) -> Result<FoundMeta, DirectoryError> {
+    let Expected { node_id, cluster_id } = expected;
     let broken = |what: String| DirectoryError::Meta { path: path.join(META_FILE), what };
     let value = |key: &str| {
         let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
@@ -211,7 +334,7 @@ fn check_meta(path: &Path, text: &str, node_id: BrokerId, cluster_id: Option<&st
     let directory_id = directory_id
         .parse()
         .map_err(|_| broken(format!("directory.id={directory_id} is not an id of Kafka's form")))?;
-    Ok(Meta { cluster_id: of_directory, node_id, directory_id })
+    Ok(FoundMeta { meta: Meta { cluster_id: of_directory, node_id, directory_id }, format })
 }
 
 #[cfg(test)]
@@ -224,7 +347,7 @@ mod tests {
     #[test]
     fn an_identity_is_checked_line_by_line() {
         let check = |text: &str, cluster_id, expected: Result<(), &str>| {
-            let checked = check_meta(Path::new("d"), text, BrokerId::new(1), cluster_id);
+            let checked = check_meta(Path::new("d"), text, Expected { node_id: BrokerId::new(1), cluster_id });
             let checked = checked.map(drop).map_err(|error| error.to_string());
             match expected {
                 Ok(()) => assert_eq!(checked, Ok(()), "{text}"),
@@ -235,7 +358,8 @@ mod tests {
         check(GOOD, Some("abc"), Ok(()));
         check(GOOD, Some("abd"), Err("belongs to cluster abc, and cluster abd"));
         check(&GOOD.replace("node.id=1", "node.id=2"), None, Err("belongs to node.id=2, and this broker is node.id=1"));
-        check(&GOOD.replace("format=1", "format=2"), None, Err("format 2, and this release knows formats up to 1"));
+        check(&GOOD.replace("format=1", "format=2"), None, Ok(()));
+        check(&GOOD.replace("format=1", "format=3"), None, Err("format 3, and this release knows formats up to 2"));
         check(&GOOD.replace("format=1", "format=x"), None, Err("ringlog.format=x is not a number"));
         check(&GOOD.replace("version=1", "version=0"), None, Err("version=0 is not 1"));
         check("", None, Err("version is missing"));

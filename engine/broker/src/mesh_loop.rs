@@ -5,9 +5,9 @@ use crate::controller;
 use crate::group;
 use crate::message::{Call, CallId, Message, Reply};
 use crate::partition::watch::Watcher;
-use crate::partition::{append, deletion, lookup, producers, read, sizes};
+use crate::partition::{append, deletion, lookup, moves, producers, read, sizes};
 use crate::shard::Shard;
-use crate::{moves, resize, topology};
+use crate::{handover, resize, topology};
 
 /// Takes messages in order, for ever. Each is begun at once: appends of one shard land in the order in which it sent
 /// them. What has to wait goes on in a task of its own.
@@ -49,6 +49,7 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
         }
         Call::Producers(keys) => Reply::Producers(shard.with(|state| producers::producers(state, &keys))),
         Call::Sizes(keys) => Reply::Sizes(shard.with(|state| sizes::sizes(state, &keys))),
+        Call::Move(items) => Reply::Moving(shard.with(|state| moves::begin(state, &items))),
         Call::Charge(charges) => {
             let now = shard.now();
             Reply::Throttle(shard.with(|state| state.quota_usages.record(&charges, now)))
@@ -76,8 +77,8 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             later(shard, from, id, async move { Reply::Closed(closed.await) });
             return;
         }
-        Call::Install(image, taken) => {
-            topology::install(shard, image, &taken);
+        Call::Install(image, plan) => {
+            topology::install(shard, image, &plan);
             Reply::Done
         }
         Call::Place(placement, givers) => {
@@ -90,12 +91,12 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
         }
         Call::Fence => Reply::Done,
         Call::Release(keys, time_max) => {
-            let released = moves::release(shard.clone(), keys, time_max);
+            let released = handover::release(shard.clone(), keys, time_max);
             later(shard, from, id, async move { Reply::Released(released.await) });
             return;
         }
         Call::Adopt(giver, handovers) => {
-            moves::adopt(shard, giver, handovers);
+            handover::adopt(shard, giver, handovers);
             Reply::Done
         }
         Call::Resized => {

@@ -20,12 +20,13 @@ use crate::group::GroupCall;
 use crate::partition::append::{AppendItem, AppendOutcome};
 use crate::partition::deletion::{DeleteItem, DeleteOutcome};
 use crate::partition::lookup::{EpochItem, EpochOutcome, OffsetItem, OffsetOutcome};
+use crate::partition::moves::{MoveItem, MoveOutcome};
 use crate::partition::producers::ProducersOutcome;
 use crate::partition::read::{ReadCall, ReadOutcome};
 use crate::partition::sizes::SizeOutcome;
 use crate::partition::table::PartitionKey;
 use crate::partition::watch::WatchId;
-use crate::topology::TakenFolders;
+use crate::places::{Ground, Plan};
 
 /// What travels over the mesh. Opaque outside of this crate.
 #[derive(Debug)]
@@ -85,8 +86,10 @@ pub(crate) enum Call {
     EpochEnds(Vec<EpochItem>),
     /// Tell who has written with a producer id.
     Producers(Vec<PartitionKey>),
-    /// Tell how large partitions are.
+    /// Tell where partitions are, and how large.
     Sizes(Vec<PartitionKey>),
+    /// Move partitions to other data directories. Answered when that is begun.
+    Move(Vec<MoveItem>),
     /// Delete records; the reply comes when that is durable, or when this time is over.
     Delete(Vec<DeleteItem>, Duration),
     /// Count what a request uses of client quotas that the receiver owns.
@@ -103,7 +106,7 @@ pub(crate) enum Call {
     /// free any more.
     Close(Arc<Image>),
     /// Use this image from now on; the reply comes when the shard does.
-    Install(Arc<Image>, Arc<TakenFolders>),
+    Install(Arc<Image>, Arc<Plan>),
     /// Send requests by this placement; the reply comes when those that were sent by the one before are with the shards that
     /// are to let go of partitions.
     Place(Arc<Placement>, Arc<[usize]>),
@@ -136,6 +139,8 @@ pub(crate) enum Reply {
     Producers(Vec<ProducersOutcome>),
     /// Of [`Call::Sizes`], in the order of its keys.
     Sizes(Vec<SizeOutcome>),
+    /// Of [`Call::Move`], in the order of its items.
+    Moving(Vec<MoveOutcome>),
     /// Of [`Call::Delete`], in the order of its items.
     Delete(Vec<DeleteOutcome>),
     /// Of [`Call::Charge`]: how long the client is throttled.
@@ -148,8 +153,8 @@ pub(crate) enum Reply {
     Command(Box<CommandReply>),
     /// Of [`Call::First`].
     First(Found),
-    /// Of [`Call::Close`]: removed partitions whose folders are not free.
-    Closed(TakenFolders),
+    /// Of [`Call::Close`].
+    Closed(Ground),
     /// Of [`Call::Release`]: those that have left.
     Released(Vec<Handover>),
     /// Of calls that are answered when it is done.

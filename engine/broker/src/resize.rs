@@ -17,8 +17,8 @@ use ringlog_storage::types::{PartitionIndex, ShardId};
 
 use crate::calls::PendingCall;
 use crate::controller::{everywhere, publications};
+use crate::handover;
 use crate::message::{Call, Reply};
-use crate::moves;
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 
@@ -128,7 +128,7 @@ async fn release(shard: &Shard, leaving: BTreeMap<usize, Vec<PartitionKey>>) -> 
     let (mut here, mut calls) = (None, Vec::new());
     for (from, keys) in leaving {
         if from == shard.index() {
-            here = Some(moves::release(shard.clone(), keys, RELEASE_TIME_MAX));
+            here = Some(handover::release(shard.clone(), keys, RELEASE_TIME_MAX));
         } else {
             calls.push((from, shard.call(from, Call::Release(keys, RELEASE_TIME_MAX)).await));
         }
@@ -150,7 +150,7 @@ async fn adopt(shard: &Shard, taken: BTreeMap<(usize, usize), Vec<Handover>>) {
     let mut calls: Vec<PendingCall> = Vec::new();
     for ((from, to), handovers) in taken {
         if to == shard.index() {
-            moves::adopt(shard, from, handovers);
+            handover::adopt(shard, from, handovers);
         } else {
             calls.push(shard.call(to, Call::Adopt(from, handovers)).await);
         }

@@ -7,10 +7,10 @@ use ringlog_cluster::config::{BrokerConfig, StaticConfig};
 use ringlog_net::conn::ConnLimits;
 use ringlog_storage::config::StoreConfig;
 use ringlog_storage::types::{ShardId, Uuid};
+use ringlog_storage::{LogDir, LogDirs};
 use std::time::Duration;
 
 use crate::boot::Start;
-use crate::directory::Meta;
 
 /// The most memory of a shard for tails of partitions, and as much again for what was read. Memory that was used before
 /// costs half the CPU of fresh memory, so more of it would slow a shard down until all of it was touched.
@@ -39,12 +39,8 @@ pub struct Settings {
     pub fixed: Arc<StaticConfig>,
     /// The cluster that the data directory belongs to, as text.
     pub cluster_id: Arc<str>,
-    /// Names the data directory.
-    pub directory_id: Uuid,
-    /// Where everything is kept.
-    pub data_directory: PathBuf,
-    /// The same as a path from the root, which is how clients know it.
-    pub log_directory: Arc<str>,
+    /// Where everything is kept: home first.
+    pub log_dirs: Arc<[LogDirectory]>,
     /// Limits of a connection.
     pub connection: ConnLimits,
     /// Memory of one shard for large frames, in bytes.
@@ -61,20 +57,38 @@ pub struct Settings {
     pub store_sizes: Option<StoreSizes>,
 }
 
+/// A data directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogDirectory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The same as a path from the root, which is how clients know it.
+    pub name: String,
+    /// Names it for ever.
+    pub id: Uuid,
+}
+
+impl LogDirectory {
+    /// The directory at this path, which has this id.
+    pub(crate) fn new(path: &str, id: Uuid) -> Self {
+        let path = PathBuf::from(path);
+        let from_root = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        Self { name: from_root.to_string_lossy().into_owned(), path, id }
+    }
+}
+
 impl Settings {
     /// Derives the limits from what the broker is started with.
-    pub(crate) fn new(start: &Start, meta: &Meta) -> Self {
+    pub(crate) fn new(start: &Start, cluster_id: &str, ids: &[Uuid]) -> Self {
         let shard_memory_bytes = start.shard_memory_bytes.max(SHARD_MEMORY_BYTES_MIN);
         let (broker, fixed) = (Arc::clone(&start.broker), Arc::clone(&start.fixed));
-        let (cluster_id, directory_id) = (meta.cluster_id.as_str().into(), meta.directory_id);
+        let cluster_id = cluster_id.into();
         let connection = ConnLimits {
             frame_bytes_max: usize::try_from(broker.request_bytes_max).unwrap_or(usize::MAX),
             idle: u64::try_from(broker.connection_idle_ms_max).ok().map(Duration::from_millis),
             ..ConnLimits::default()
         };
-        let data_directory = PathBuf::from(&broker.data_directory);
-        let log_directory = std::path::absolute(&data_directory).unwrap_or_else(|_| data_directory.clone());
-        let log_directory = log_directory.to_string_lossy().into();
+        let log_dirs = broker.data_directories.iter().zip(ids).map(|(path, id)| LogDirectory::new(path, *id)).collect();
         // A quarter for what arrives and an eighth for what is sent; the store takes a quarter for tails and an eighth for the
         // cache; the rest is for connections and metadata.
         let (frame_bytes_max, answer_bytes_max) = (shard_memory_bytes / 4, shard_memory_bytes / 8);
@@ -82,9 +96,7 @@ impl Settings {
             broker,
             fixed,
             cluster_id,
-            directory_id,
-            data_directory,
-            log_directory,
+            log_dirs,
             connection,
             frame_bytes_max,
             answer_bytes_max,
@@ -93,6 +105,27 @@ impl Settings {
             open_files_max: start.open_files_max,
             store_sizes: start.store_sizes.clone(),
         }
+    }
+
+    /// The data directories, as storage knows them.
+    pub(crate) fn dirs(&self) -> LogDirs {
+        let ids: Vec<Uuid> = self.log_dirs.iter().map(|directory| directory.id).collect();
+        LogDirs::new(&ids)
+    }
+
+    /// Those with their places.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (LogDir, &LogDirectory)> {
+        self.dirs().iter().zip(self.log_dirs.iter())
+    }
+
+    /// The directory that clients know by this path.
+    pub(crate) fn log_dir(&self, name: &str) -> Option<LogDir> {
+        self.places().find(|(_, directory)| directory.name == name).map(|(dir, _)| dir)
+    }
+
+    /// Where the journals and the metadata are.
+    pub(crate) fn home(&self) -> &LogDirectory {
+        self.log_dirs.first().expect("there is a home")
     }
 
     /// The settings of one shard's store.

@@ -122,7 +122,7 @@ impl Shard {
         let result = act(&mut state);
         let store_has_work = state.settle(|| self.both_clocks());
         let wakes = state.take_wakes();
-        let adopted = state.moves.take_adopted();
+        let adopted = state.handovers.take_adopted();
         let (answers, group_timers_moved) = state.groups.take_output();
         drop(state);
         if store_has_work {

@@ -22,17 +22,18 @@ use crate::boot::BrokerEnd;
 use crate::connection_limits::Asking;
 use crate::controller::Controller;
 use crate::group::{Coordinators, retry_stalled};
+use crate::handover::{Handovers, released};
 use crate::limits::ShardLimits;
 use crate::lines::{Lines, repeated};
 use crate::logging::Logging;
 use crate::metrics::counters::Traffic;
-use crate::moves::{Moves, released};
 use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::deletion::Deletions;
 use crate::partition::read::read_ended;
 use crate::partition::table::Table;
 use crate::partition::watch::{Watched, Watcher, Watches};
+use crate::places::WantedPlaces;
 
 /// Operations handed to the disk in one turn of the driver; the rest follows in the next.
 pub(crate) const OPERATIONS_PER_TURN: usize = 256;
@@ -72,6 +73,8 @@ pub(crate) struct State {
     pub(crate) lines: Lines,
     /// On shard 0.
     pub(crate) telemetry: Telemetry,
+    /// On shard 0: where partitions are to be placed that do not exist yet.
+    pub(crate) wanted_places: WantedPlaces,
     /// Topics that are being made because a client named them.
     pub(crate) auto_creating: BTreeSet<String>,
     /// What passed through all partitions that this shard ever had.
@@ -81,7 +84,7 @@ pub(crate) struct State {
     /// The broker stops: no new connections.
     pub(crate) stopping: bool,
     /// Partitions on their way from and to other shards.
-    pub(crate) moves: Moves,
+    pub(crate) handovers: Handovers,
     /// On shard 0: who waits until as many shards are in use as the configuration says.
     pub(crate) resize_waits: Vec<oneshot::Sender<()>>,
     /// Removed partitions whose folders are not free yet.
@@ -148,11 +151,12 @@ impl State {
             logging: Logging::default(),
             lines,
             telemetry: Telemetry::new(0),
+            wanted_places: WantedPlaces::default(),
             auto_creating: BTreeSet::new(),
             traffic: Traffic::default(),
             gone_traffic: Traffic::default(),
             stopping: false,
-            moves: Moves::default(),
+            handovers: Handovers::default(),
             resize_waits: Vec::new(),
             removals: BTreeMap::new(),
             wakes: Vec::new(),
@@ -292,8 +296,22 @@ impl State {
                     waiting.settle_one();
                 }
             }
-            StoreEvent::Released { partition, result } => released(self, partition, result),
-            StoreEvent::Adopted { key } => self.moves.adopted(key),
+            StoreEvent::Released { partition, handover } => released(self, partition, handover),
+            StoreEvent::Adopted { key } => self.handovers.adopted(key),
+            StoreEvent::Moved { partition, .. } => {
+                if let Some(slot) = self.table.get(partition) {
+                    tracing::info!(topic = %slot.topic, partition = slot.key.partition.get(), "moved to its new directory");
+                }
+            }
+            StoreEvent::MoveFailed { partition, reason, .. } => {
+                if let Some(slot) = self.table.get(partition) {
+                    tracing::error!(
+                        topic = %slot.topic,
+                        partition = slot.key.partition.get(),
+                        "the move to another directory failed, so the partition stays where it is: {reason}"
+                    );
+                }
+            }
             StoreEvent::Closed => self.closed = true,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ringlog_cluster::config::{Durability, TopicConfig};
 use ringlog_cluster::image::{Image, PartitionImage, TopicImage};
+use ringlog_storage::LogDir;
 use ringlog_storage::config::{Durability as LogDurability, LogConfig};
 use ringlog_storage::types::{PartitionIndex, TopicPartition, Uuid};
 
@@ -17,6 +18,7 @@ use crate::lines::repeated;
 use crate::metrics::counters::Traffic;
 use crate::partition::commit::{CommitCount, Commits};
 use crate::partition::table::{PartitionKey, Slot};
+use crate::places::{Ground, Plan};
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::state::State;
@@ -27,8 +29,8 @@ pub(crate) type TakenFolders = BTreeSet<TopicPartition>;
 
 /// Closes what an image to come no longer has, and removes what recovery found of topics that are not in it: they were
 /// deleted while their files were still there. When this ends, the folders are free for topics of the same names, whose
-/// partitions other shards may own; but for those that it answers.
-pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) -> TakenFolders {
+/// partitions other shards may own; but for those that it answers. It also answers what decides where new ones are placed.
+pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) -> Ground {
     let removals = shard.with(|state| {
         let before = Arc::clone(&state.image);
         let removals = Rc::new(CommitCount::default());
@@ -50,12 +52,29 @@ pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) -> TakenFolde
         removals
     });
     removals.settled().await;
-    shard.with(|state| state.taken_folders().collect())
+    shard.with(|state| Ground {
+        taken: state.taken_folders().collect(),
+        partitions_by_dir: state.store.partitions_by_dir(),
+        unplaced: unplaced(&shard, state, &image),
+    })
+}
+
+/// Partitions of this shard that come with the image and lie nowhere yet. With one directory there is nothing to decide.
+fn unplaced(shard: &Shard, state: &State, image: &Image) -> BTreeSet<PartitionKey> {
+    let settings = shard.settings();
+    if settings.log_dirs.len() == 1 {
+        return BTreeSet::new();
+    }
+    let changes = image.topic_changes(&state.image, settings.broker.node_id);
+    let topics = changes.into_iter().filter_map(|change| change.now);
+    let keys = topics.flat_map(|topic| partitions(topic).map(|(key, _)| key).collect::<Vec<_>>());
+    let is_new = |key: &PartitionKey| state.table.id(*key).is_none() && !state.store.is_recovered(*key);
+    keys.filter(|key| shard.owner(*key) == shard.index() && is_new(key)).collect()
 }
 
 /// Puts an image in force on this shard, once [`close_missing`] has ended on all of them, with what they have answered. An
 /// image that is older than the one in force changes nothing.
-pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
+pub(crate) fn install(shard: &Shard, image: Arc<Image>, plan: &Plan) {
     shard.with(|state| {
         if image.offset() < state.image.offset() {
             return;
@@ -66,11 +85,12 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
         for change in image.topic_changes(&before, shard.settings().broker.node_id) {
             has_deletions |= change.before.is_some_and(|before| change.now.is_none_or(|now| now.id != before.id));
             if let Some(now) = change.now {
-                open(shard, state, &image, now, taken);
+                open(shard, state, &image, now, plan);
             }
         }
         // Those that are gone were closed before.
         tell_changes(state, state.table.count() - partitions_before, "opened as leader");
+        set_move_rate(shard, state, &image);
         if !image.has_quotas_of(&before) {
             shard.quotas().changed(&image);
         }
@@ -81,6 +101,16 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, taken: &TakenFolders) {
         }
     });
     shard.resize_bell().ring();
+}
+
+/// A shard moves partitions at its share of what the broker may.
+fn set_move_rate(shard: &Shard, state: &mut State, image: &Image) {
+    let settings = shard.settings();
+    let layers = image.layers(settings.broker.node_id, &settings.fixed);
+    let rate = layers.integer("replica.alter.log.dirs.io.max.bytes.per.second");
+    let limit = u64::try_from(rate).ok().filter(|_| rate != i64::MAX);
+    let shards = u64::try_from(shard.count()).expect("fits 64 bits");
+    state.store.set_move_rate(limit.map(|limit| limit.div_ceil(shards)));
 }
 
 /// Closes the partitions of a topic that is gone. Those of other shards are not in the table.
@@ -102,7 +132,7 @@ fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
 }
 
 /// Opens this shard's partitions of a topic that are new, and brings the others up to date.
-fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>, taken: &TakenFolders) {
+fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>, plan: &Plan) {
     let mut mine = partitions(topic).filter(|(key, _)| shard.owner(*key) == shard.index()).peekable();
     if mine.peek().is_none() {
         return;
@@ -116,7 +146,7 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
             state.store.set_config(id, log.clone());
             continue;
         }
-        if taken.contains(&TopicPartition::new(Arc::clone(&topic.name), key.partition)) {
+        if plan.taken.contains(&TopicPartition::new(Arc::clone(&topic.name), key.partition)) {
             if state.table.note_unopened(key) {
                 tell_not_opened(
                     state,
@@ -127,7 +157,7 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
             }
             continue;
         }
-        open_one(shard, state, topic, key, partition, (Arc::clone(&config), log.clone()));
+        open_one(shard, state, topic, key, partition, (Arc::clone(&config), log.clone()), plan.place(key));
     }
 }
 
@@ -136,7 +166,8 @@ pub(crate) fn open_adopted(shard: &Shard, state: &mut State, key: PartitionKey) 
     let image = Arc::clone(&state.image);
     let topic = image.topic_by_id(key.topic_id).expect("no topic is deleted while its partitions move");
     let partition = topic.partition(key.partition).expect("a topic keeps its partitions");
-    open_one(shard, state, topic, key, partition, configs(shard, &image, topic));
+    // It lies where it lay.
+    open_one(shard, state, topic, key, partition, configs(shard, &image, topic), LogDir::HOME);
 }
 
 /// What the topic asks of batches, and of its logs.
@@ -154,9 +185,10 @@ fn open_one(
     key: PartitionKey,
     partition: &PartitionImage,
     (config, log): (Arc<TopicConfig>, LogConfig),
+    place: LogDir,
 ) {
     let name = TopicPartition::new(Arc::clone(&topic.name), key.partition);
-    let Some(id) = state.store.create_partition(name, key.topic_id, log) else {
+    let Some(id) = state.store.create_partition(name, key.topic_id, log, place) else {
         tell_not_opened(state, topic, key, "the shard has too many partitions; run more shards, or delete topics");
         return;
     };

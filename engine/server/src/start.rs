@@ -88,7 +88,8 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
         tracing::warn!("{warning}");
     }
     report::backend(shards.backend(), broker.backend);
-    let running = format!("{}, {}, data in {}", shards.backend(), counted(specs.len()), shown(&broker.data_directory));
+    let running =
+        format!("{}, {}, data in {}", shards.backend(), counted(specs.len()), shown(&broker.data_directories));
     watch(&told, specs.len(), &broker, &running, begun)?;
     shards.join().map_err(|_| anyhow::anyhow!("a shard has panicked"))?;
     Ok(())
@@ -97,7 +98,7 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
 /// Reads what the machine gives, and plans with it.
 fn plan_of_start(broker: &BrokerConfig) -> anyhow::Result<Plan> {
     let descriptors = raise_descriptors();
-    let resources = Resources::read_running(Path::new(&broker.data_directory));
+    let resources = Resources::read_running(Path::new(home(broker)));
     let plan = plan(&Resources { descriptors: Some(descriptors), ..resources }, &wishes(broker))?;
     report::plan(&plan);
     Ok(plan)
@@ -124,7 +125,7 @@ fn watch(
         match told.recv() {
             Ok(News::Listening(addresses)) => {
                 report::listeners(&broker.listeners, &addresses.listeners);
-                report::data_directory(&broker.data_directory);
+                broker.data_directories.iter().for_each(|path| report::data_directory(path));
                 report::ready(begun.elapsed());
                 // Those of the controller are for brokers.
                 let told = broker.listeners.iter().zip(addresses.listeners);
@@ -148,9 +149,17 @@ fn watch(
         }
     }
     if unclean {
-        bail!("log.dirs={}: the disk failed; look at it, and start again to recover", broker.data_directory);
+        bail!(
+            "log.dirs={}: the disk failed; look at it, and start again to recover",
+            broker.data_directories.join(",")
+        );
     }
     Ok(())
+}
+
+/// The directory with the journals.
+pub(crate) fn home(broker: &BrokerConfig) -> &str {
+    broker.data_directories.first().expect("a configuration without a data directory is refused")
 }
 
 /// Raises the limit of file descriptors as far as the system lets it, and answers it.
@@ -183,9 +192,12 @@ fn counted(shards: usize) -> String {
 }
 
 /// A relative path, so that it is seen to be one.
-fn shown(directory: &str) -> String {
-    let is_plain = Path::new(directory).is_relative() && !directory.starts_with('.');
-    if is_plain { format!("./{directory}") } else { directory.to_owned() }
+fn shown(directories: &[String]) -> String {
+    let shown = directories.iter().map(|directory| {
+        let is_plain = Path::new(directory).is_relative() && !directory.starts_with('.');
+        if is_plain { format!("./{directory}") } else { directory.clone() }
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -194,9 +206,9 @@ mod tests {
 
     #[test]
     fn paths_look_like_paths() {
-        assert_eq!(shown("ringlog-data"), "./ringlog-data");
+        assert_eq!(shown(&["ringlog-data".to_owned()]), "./ringlog-data");
         for same in ["./d", "../d", "/d"] {
-            assert_eq!(shown(same), same);
+            assert_eq!(shown(&[same.to_owned()]), same);
         }
     }
 }

@@ -11,6 +11,7 @@ use clap::Subcommand;
 use ringlog_cluster::config::{Backend, BrokerConfig};
 use ringlog_tuning::{Item, Machine, Needs};
 
+use crate::start::home;
 use crate::start::settings::{SettingArguments, wishes};
 
 /// Look at the machine, plan with it, and set it up.
@@ -61,7 +62,7 @@ impl PlaceArguments {
     /// Reads the settings and the machine.
     fn read(&self) -> anyhow::Result<(Machine, std::sync::Arc<BrokerConfig>)> {
         let broker = self.settings.load()?.broker;
-        let directory = Path::new(&broker.data_directory);
+        let directory = Path::new(home(&broker));
         let machine = if self.is_running() {
             Machine::read_running(directory)
         } else {

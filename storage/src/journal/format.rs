@@ -51,6 +51,8 @@ pub(crate) enum EntryKind {
     Unproven,
     /// The partition is deleted.
     Removed,
+    /// The partition lies in this directory from here on.
+    Placed,
 }
 
 impl EntryKind {
@@ -62,6 +64,7 @@ impl EntryKind {
             Self::LogStart => 4,
             Self::Unproven => 5,
             Self::Removed => 6,
+            Self::Placed => 7,
         }
     }
 
@@ -73,6 +76,7 @@ impl EntryKind {
             4 => Self::LogStart,
             5 => Self::Unproven,
             6 => Self::Removed,
+            7 => Self::Placed,
             _ => return None,
         })
     }
@@ -89,14 +93,26 @@ pub(crate) struct Entry {
     pub(crate) to_offset: Offset,
     /// Length of the batches, or of the name.
     pub(crate) bytes: u32,
+    /// The directory in which the partition is placed; [`Uuid::ZERO`] in entries of other kinds.
+    pub(crate) directory: Uuid,
 }
 
 impl Entry {
+    /// A fact about a partition that is not batches and has nothing attached.
+    pub(crate) fn fact(kind: EntryKind, key: PartitionKey, from: Mark) -> Self {
+        Self { kind, key, from, to_offset: from.offset, bytes: 0, directory: Uuid::ZERO }
+    }
+
+    /// The fact that the partition lies in this directory.
+    pub(crate) fn placed(key: PartitionKey, directory: Uuid) -> Self {
+        Self { directory, ..Self::fact(EntryKind::Placed, key, Mark::at_segment(Offset::ZERO)) }
+    }
+
     /// Bytes that stand behind the entry in the record.
     pub(crate) fn attached_bytes(&self) -> usize {
         match self.kind {
             EntryKind::Data | EntryKind::Name => usize::try_from(self.bytes).expect("32 bits fit an index"),
-            EntryKind::Direct | EntryKind::LogStart | EntryKind::Unproven | EntryKind::Removed => 0,
+            EntryKind::Direct | EntryKind::LogStart | EntryKind::Unproven | EntryKind::Removed | EntryKind::Placed => 0,
         }
     }
 
@@ -116,6 +132,10 @@ impl Entry {
         out[4..8].copy_from_slice(&self.bytes.to_le_bytes());
         out[8..24].copy_from_slice(&self.key.topic_id.get());
         out[24..28].copy_from_slice(&self.key.partition.get().to_le_bytes());
+        if self.kind == EntryKind::Placed {
+            out[32..48].copy_from_slice(&self.directory.get());
+            return out;
+        }
         out[32..40].copy_from_slice(&self.from.segment.get().to_le_bytes());
         out[40..48].copy_from_slice(&self.from.position.to_le_bytes());
         out[48..56].copy_from_slice(&self.from.offset.get().to_le_bytes());
@@ -126,12 +146,17 @@ impl Entry {
     /// Reads an entry and the bytes behind it from the front of `payload`. `None` if they are not there, or not one.
     pub(crate) fn decode(payload: &[u8]) -> Option<(Self, &[u8], &[u8])> {
         let (head, rest) = payload.split_first_chunk::<ENTRY_HEADER_BYTES>()?;
+        let kind = EntryKind::from_code(head[0])?;
+        let key = PartitionKey {
+            topic_id: Uuid::new(array(head, 8)),
+            partition: PartitionIndex::new(i32::from_le_bytes(array(head, 24))),
+        };
+        if kind == EntryKind::Placed {
+            return Some((Self::placed(key, Uuid::new(array(head, 32))), &[], rest));
+        }
         let entry = Self {
-            kind: EntryKind::from_code(head[0])?,
-            key: PartitionKey {
-                topic_id: Uuid::new(array(head, 8)),
-                partition: PartitionIndex::new(i32::from_le_bytes(array(head, 24))),
-            },
+            kind,
+            key,
             from: Mark {
                 segment: offset(head, 32)?,
                 position: Some(u64::from_le_bytes(array(head, 40))).filter(|at| *at <= POSITION_MAX)?,
@@ -139,6 +164,7 @@ impl Entry {
             },
             to_offset: offset(head, 56)?,
             bytes: u32::from_le_bytes(array(head, 4)),
+            directory: Uuid::ZERO,
         };
         let (attached, rest) = rest.split_at_checked(entry.attached_bytes())?;
         Some((entry, attached, rest))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::answer::{PartitionOffsets, ReadError};
 use crate::batch::BatchHeader;
 use crate::config::{Durability, LogConfig};
+use crate::directory::LogDir;
 use crate::io::{FileRef, IoErrorKind};
 use crate::journal::format::PartitionKey;
 use crate::limits::{ROT_RANGES_MAX, SEGMENT_WRITE_BYTES_MAX};
@@ -42,6 +43,17 @@ pub(crate) enum Flush {
     Syncing,
 }
 
+/// What a partition does not do while the last of it is copied to another directory.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Hold {
+    /// It does everything.
+    None,
+    /// No batches of it are committed.
+    Commits,
+    /// No file of it is changed, nor anything begun that would.
+    Files,
+}
+
 /// A damaged range of offsets, and the file positions it has in its segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RotRange {
@@ -61,7 +73,15 @@ pub struct RotRange {
 pub(crate) struct Partition {
     pub(crate) name: TopicPartition,
     pub(crate) key: PartitionKey,
-    /// Its folder.
+    /// The data directory that its folder lies in.
+    pub(crate) log_dir: LogDir,
+    /// The one that journal and checkpoint are told, once that is to be another one: a complete copy lies there.
+    pub(crate) placed: LogDir,
+    /// Where it is to lie, if that is somewhere else.
+    pub(crate) move_to: Option<LogDir>,
+    /// What becomes of its commits and files while it is moved.
+    pub(crate) hold: Hold,
+    /// Its folder, as a path.
     pub(crate) dir: Arc<str>,
     pub(crate) dir_exists: bool,
     pub(crate) config: LogConfig,

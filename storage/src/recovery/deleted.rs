@@ -1,10 +1,12 @@
 //! Partitions that were removed, and segments whose records are all deleted: their files may be gone already, and nothing
 //! of them is wanted any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::{Purpose, Recovery, RecoveryNews, dir_of, file_name};
+use super::{Purpose, Recovery, RecoveryNews, file_name, folder};
 use crate::checkpoint::{PartitionState, SegmentState};
+use crate::directory::{LogDir, folder_of};
 use crate::io::IoOp;
 use crate::journal::format::PartitionKey;
 use crate::log::mark::Mark;
@@ -16,8 +18,8 @@ impl Recovery {
     pub(super) fn forget_removed(&mut self) {
         for (key, facts) in &self.survey.partitions {
             if facts.removed {
-                let known = self.states.remove(key).map(|(_, state)| dir_of(&state));
-                let named = || Some(format!("{}-{}", facts.topic.as_ref()?, key.partition));
+                let known = self.states.remove(key).map(|(_, state)| folder(&state));
+                let named = || Some(folder_of(facts.topic.as_ref()?, key.partition));
                 self.left_behind.extend(known.or_else(named));
                 continue;
             }
@@ -33,6 +35,7 @@ impl Recovery {
             }
             if let Some((_, state)) = self.states.get_mut(key) {
                 state.log_start = state.log_start.max(facts.log_start);
+                state.directory = facts.directory.unwrap_or(state.directory);
             }
         }
     }
@@ -40,22 +43,29 @@ impl Recovery {
     /// A checkpoint tells that the partition was removed.
     pub(super) fn forget(&mut self, key: PartitionKey) {
         let known = self.states.remove(&key);
-        self.left_behind.extend(known.map(|(_, state)| dir_of(&state)));
+        self.left_behind.extend(known.map(|(_, state)| folder(&state)));
     }
 
     /// Removes the folders of removed partitions: the process may have ended before it renamed them, and nothing in them is
     /// of the next partition of that name. That may have come already, and then the folder is its own.
     pub(super) fn remove_left_behind(&mut self) {
-        let mut dirs = std::mem::take(&mut self.left_behind);
-        if dirs.is_empty() {
+        let folders = std::mem::take(&mut self.left_behind);
+        let mut paths: BTreeMap<Arc<str>, LogDir> = BTreeMap::new();
+        for folder in &folders {
+            let places = self.folders.get(folder).into_iter().flatten();
+            paths.extend(places.map(|dir| (dir.path(folder), *dir)));
+        }
+        if paths.is_empty() {
             return;
         }
         for (_, state) in self.states.values() {
-            dirs.remove(&dir_of(state));
+            paths.remove(&*self.dir_of(state));
         }
-        if !dirs.is_empty() {
-            let removals = dirs.into_iter().map(|dir| IoOp::RemoveDir { path: dir.into() });
-            let script = removals.chain([IoOp::SyncDir { path: "".into() }]);
+        let roots: BTreeSet<LogDir> = paths.values().copied().collect();
+        let removals = paths.into_keys().map(|path| IoOp::RemoveDir { path });
+        let syncs = roots.into_iter().map(|dir| IoOp::SyncDir { path: dir.path("") });
+        let script: Vec<IoOp> = removals.chain(syncs).collect();
+        if !script.is_empty() {
             self.queue.start_script(script, Purpose::Step("the folders of deleted partitions".into()));
         }
     }
@@ -75,7 +85,8 @@ impl Recovery {
         for (key, base) in std::mem::take(&mut self.deleted) {
             let (_, state) = &self.states[&key];
             for kind in ["log", "index"] {
-                let file = self.queue.file(format!("{}/{}", dir_of(state), file_name(base, kind)));
+                let path = format!("{}/{}", self.dir_of(state), file_name(base, kind));
+                let file = self.queue.file(path);
                 let path = file.path.clone();
                 self.queue.start(IoOp::RemoveFile { file }, Purpose::Step(path));
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::checkpoint::is_topic_name;
 use crate::journal::format::{Entry, EntryKind, PartitionKey};
 use crate::log::mark::Mark;
-use crate::types::Offset;
+use crate::types::{Offset, Uuid};
 
 /// What the journals say of one partition.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,10 @@ pub(crate) struct Facts {
     pub(crate) segments: BTreeSet<Offset>,
     pub(crate) log_start: Offset,
     pub(crate) removed: bool,
+    /// The directory that it was placed in last.
+    pub(crate) directory: Option<Uuid>,
+    /// Batches went straight to its segments: its folder was there.
+    pub(crate) direct: bool,
     /// Something was written behind what the checkpoint tells.
     pub(crate) touched: bool,
 }
@@ -64,7 +68,7 @@ impl Survey {
                 self.prove(entry.key, entry.to());
             }
             EntryKind::Direct => {
-                facts.touched = true;
+                (facts.touched, facts.direct) = (true, true);
                 facts.segments.insert(entry.from.segment);
                 // Everything up to where the write began was durable by then.
                 self.prove(entry.key, entry.from);
@@ -79,6 +83,7 @@ impl Survey {
                 facts.proven = facts.proven.filter(|proven| proven.offset <= entry.from.offset).or(Some(entry.from));
             }
             EntryKind::Removed => facts.removed = true,
+            EntryKind::Placed => facts.directory = Some(entry.directory),
         }
     }
 }

@@ -7,9 +7,11 @@
 //!
 //! The work is bounded by the journals and by what was written straight to segments between two checkpoints.
 
+mod checkpoints;
 mod deleted;
 mod facts;
 mod outcome;
+mod places;
 mod redo;
 mod tails;
 mod walk;
@@ -21,16 +23,18 @@ use ringlog_buffer::Slice;
 
 use self::facts::Survey;
 pub use self::outcome::{Recovered, RecoveredShard, RecoveryError, RecoveryNews};
-use self::outcome::{ShardFiles, dir_of, name_of};
+use self::outcome::{ShardFiles, folder, name_of};
+use self::places::Found;
 use self::redo::{Piece, Redo};
 use self::tails::{ScanStep, TailScan};
 use self::walk::{Journal, JournalFile, Walk, WalkStep, first_block_bytes};
-use crate::checkpoint::{Checkpoint, PartitionState, decode, encode};
+use crate::checkpoint::{Checkpoint, PartitionState, encode};
+use crate::directory::{LogDir, LogDirs};
 use crate::io::{
     DirEntry, EntryKind as Kind, FileRef, Io, IoErrorKind, IoId, IoOp, IoOutput, IoResult, WriteDurability,
 };
 use crate::journal::format::{Entry, EntryKind, PartitionKey, RecordHeader};
-use crate::limits::{BLOCK_BYTES, SIDE_FILE_BYTES_MAX};
+use crate::limits::BLOCK_BYTES;
 use crate::log::segment::file_name;
 use crate::log::tail::to_usize;
 use crate::queue::{IoQueue, replacement};
@@ -51,6 +55,7 @@ enum Purpose {
     Walk(u64),
     RedoRead(Box<(Piece, FileRef)>),
     Scan(PartitionKey, u64, usize),
+    ListFolders(LogDir),
     /// Something whose success is all that matters; the path is for the error.
     Step(Arc<str>),
 }
@@ -62,6 +67,7 @@ enum Phase {
     Checkpoints,
     FirstBlocks,
     Survey,
+    Folders,
     Drain,
     Scan,
     Repair,
@@ -74,6 +80,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Recovery {
     now: Millis,
+    dirs: LogDirs,
     queue: IoQueue<Purpose>,
     phase: Phase,
     failed: Option<RecoveryError>,
@@ -93,6 +100,16 @@ pub struct Recovery {
     deleted: Vec<(PartitionKey, Offset)>,
     /// Folders of removed partitions, which may still have the names that they had.
     left_behind: BTreeSet<String>,
+    /// In which directories there are folders of partitions.
+    folders: BTreeMap<String, Vec<LogDir>>,
+    /// Other folders.
+    found: Found,
+    /// Partitions that were being moved.
+    moves: BTreeMap<PartitionKey, LogDir>,
+    /// Folders that nobody needs any more.
+    leftovers: Vec<Arc<str>>,
+    /// Folders of partitions of which nothing is known.
+    orphans: BTreeMap<String, LogDir>,
     scans: BTreeMap<PartitionKey, TailScan>,
     to_scan: VecDeque<PartitionKey>,
     news: Vec<RecoveryNews>,
@@ -100,11 +117,12 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// A recovery that begins at wall-clock time `now`: from then on the idleness of producers counts whose batches
-    /// are found.
-    pub fn new(now: Millis) -> Self {
+    /// A recovery of these directories that begins at wall-clock time `now`: from then on the idleness of producers counts
+    /// whose batches are found.
+    pub fn new(now: Millis, dirs: LogDirs) -> Self {
         Self {
             now,
+            dirs,
             queue: IoQueue::new(),
             phase: Phase::Begin,
             failed: None,
@@ -121,6 +139,11 @@ impl Recovery {
             files: BTreeMap::new(),
             deleted: Vec::new(),
             left_behind: BTreeSet::new(),
+            folders: BTreeMap::new(),
+            found: Found::default(),
+            moves: BTreeMap::new(),
+            leftovers: Vec::new(),
+            orphans: BTreeMap::new(),
             scans: BTreeMap::new(),
             to_scan: VecDeque::new(),
             news: Vec::new(),
@@ -146,6 +169,7 @@ impl Recovery {
         let Some((purpose, result)) = self.queue.done(id, result) else { return };
         match (purpose, result) {
             (Purpose::ListJournals, Ok(IoOutput::Listing(entries))) => self.journals_listed(entries),
+            (Purpose::ListFolders(dir), Ok(IoOutput::Listing(entries))) => self.folders_listed(dir, entries),
             (Purpose::ListShard(shard), Ok(IoOutput::Listing(entries))) => self.shard_listed(shard, entries),
             (Purpose::Checkpoint(shard, path), Ok(IoOutput::Read(bytes))) => {
                 self.checkpoint_read(shard, path, &bytes);
@@ -199,6 +223,10 @@ impl Recovery {
             partitions: self.states.into_values().map(|(_, state)| state).collect(),
             journal_records: self.records_seen,
             news: self.news,
+            dirs: self.dirs,
+            moves: self.moves,
+            leftovers: self.leftovers,
+            orphans: Arc::new(self.orphans),
         })
     }
 
@@ -231,9 +259,14 @@ impl Recovery {
                 if !self.walk_on() {
                     self.forget_removed();
                     self.forget_deleted();
-                    self.begin_pass();
-                    self.phase = Phase::Drain;
+                    self.list_folders();
+                    self.phase = Phase::Folders;
                 }
+            }
+            Phase::Folders => {
+                self.place_partitions();
+                self.begin_pass();
+                self.phase = Phase::Drain;
             }
             Phase::Drain => {
                 if self.redo.is_full() {
@@ -291,52 +324,6 @@ impl Recovery {
         }
         files.sort_by_key(|file| file.number);
         self.journals.insert(shard, files);
-    }
-
-    fn read_checkpoint(&mut self, shard: Option<ShardId>, path: String, bytes: u64) {
-        if bytes == 0 || bytes > SIDE_FILE_BYTES_MAX {
-            return self.fail(RecoveryError::CheckpointDamaged { path });
-        }
-        let file = self.queue.file(path.as_str());
-        let bytes = to_usize(bytes.next_multiple_of(BLOCK_BYTES));
-        self.queue.start(IoOp::Read { file, offset: 0, bytes }, Purpose::Checkpoint(shard, path));
-    }
-
-    fn checkpoint_read(&mut self, shard: Option<ShardId>, path: String, bytes: &[u8]) {
-        match (decode(bytes), shard) {
-            (Some(checkpoint), Some(shard)) => {
-                self.checkpoints.insert(shard, checkpoint);
-            }
-            (Some(checkpoint), None) => self.base = checkpoint,
-            (None, _) => self.fail(RecoveryError::CheckpointDamaged { path }),
-        }
-    }
-
-    /// Of every partition the newest word counts: of two shards that had it one after the other, that which reaches further.
-    /// What shards wrote before the last recovery, that has taken up.
-    fn merge_checkpoints(&mut self) {
-        let recovered = self.base.generation;
-        self.generation_seen = recovered.max(self.base.drained_generation);
-        for state in std::mem::take(&mut self.base.partitions) {
-            self.states.insert(state.key, (recovered, state));
-        }
-        let newer = self.checkpoints.values_mut().filter(|one| one.generation > recovered);
-        let mut removed = Vec::new();
-        for checkpoint in newer {
-            self.generation_seen = self.generation_seen.max(checkpoint.generation);
-            removed.append(&mut checkpoint.removed);
-            for state in std::mem::take(&mut checkpoint.partitions) {
-                let reach = |state: &PartitionState| (state.durable.offset, state.log_start);
-                let found = (checkpoint.generation, reach(&state));
-                let known = self.states.get(&state.key).map(|(known, state)| (*known, reach(state)));
-                if known.is_none_or(|known| known < found) {
-                    self.states.insert(state.key, (checkpoint.generation, state));
-                }
-            }
-        }
-        for key in removed {
-            self.forget(key);
-        }
     }
 
     fn read_first_blocks(&mut self) {
@@ -423,7 +410,8 @@ impl Recovery {
             return file.clone();
         }
         let (_, state) = self.states.get(&key).expect("only known partitions have files");
-        let file = self.queue.file(format!("{}/{}", dir_of(state), file_name(segment, "log")));
+        let path = format!("{}/{}", self.dir_of(state), file_name(segment, "log"));
+        let file = self.queue.file(path);
         self.files.insert((key, segment), file.clone());
         file
     }
@@ -436,10 +424,11 @@ impl Recovery {
             let file = self.file(piece.key, piece.segment);
             let (_, state) = self.states.get_mut(&piece.key).expect("only known partitions have pieces");
             state.dir_exists = true;
-            let dir: Arc<str> = dir_of(state).into();
+            let (_, state) = &self.states[&piece.key];
+            let dir = self.dir_of(state);
             let script = [
                 IoOp::CreateDir { path: dir.clone() },
-                IoOp::SyncDir { path: "".into() },
+                IoOp::SyncDir { path: LogDir::of_path(&dir).0.path("") },
                 IoOp::Create { file: file.clone(), allocate_bytes: piece.to() },
                 IoOp::SyncDir { path: dir },
                 IoOp::Read { file: file.clone(), offset: piece.from(), bytes: to_usize(piece.to() - piece.from()) },
@@ -550,7 +539,7 @@ impl Recovery {
         let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
         let script = [
             IoOp::CreateDir { path: dir.into() },
-            IoOp::SyncDir { path: "".into() },
+            IoOp::SyncDir { path: LogDir::of_path(dir).0.path("") },
             IoOp::Create { file: file.clone(), allocate_bytes: 0 },
             IoOp::Truncate { file: file.clone(), bytes },
             IoOp::Sync { file },
@@ -578,6 +567,7 @@ fn path_of(purpose: &Purpose) -> String {
         Purpose::ListShard(shard) | Purpose::FirstBlock(shard, _) => format!("journal/{shard}"),
         Purpose::Checkpoint(_, path) => path.clone(),
         Purpose::RedoRead(piece) => piece.1.path.to_string(),
+        Purpose::ListFolders(dir) => dir.path(".").to_string(),
         Purpose::Scan(key, ..) => format!("partition {} of topic {}", key.partition, key.topic_id),
         Purpose::Step(path) => path.to_string(),
     }

@@ -1,11 +1,13 @@
 //! What recovery ends in: what each shard's store begins with, what an operator should know, what went wrong.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::checkpoint::PartitionState;
+use crate::directory::{LogDir, LogDirs, folder_of};
 use crate::io::IoErrorKind;
 use crate::journal::format::PartitionKey;
-use crate::types::{Offset, PartitionIndex, ShardId, TopicPartition};
+use crate::types::{Offset, PartitionIndex, ShardId, TopicPartition, Uuid};
 
 /// What the store of one shard begins with.
 #[derive(Clone, Debug)]
@@ -21,10 +23,18 @@ pub struct RecoveredShard {
     /// Journal files that can be written over, with their lengths.
     pub(crate) journal_files: Vec<(String, u64)>,
     pub(crate) partitions: Vec<PartitionState>,
+    /// The data directories.
+    pub(crate) dirs: LogDirs,
+    /// Partitions that were being moved to another directory.
+    pub(crate) moves: BTreeMap<PartitionKey, LogDir>,
+    /// Folders that nobody needs any more.
+    pub(crate) leftovers: Vec<Arc<str>>,
+    /// Folders of partitions of which nothing is known: they ended before their first batch was durable.
+    pub(crate) orphans: Arc<BTreeMap<String, LogDir>>,
 }
 
 impl RecoveredShard {
-    /// A shard of an empty data directory.
+    /// A shard of an empty data directory, which is the only one.
     pub fn empty(shard: ShardId) -> Self {
         Self {
             shard,
@@ -33,6 +43,10 @@ impl RecoveredShard {
             next_file_number: 0,
             journal_files: Vec::new(),
             partitions: Vec::new(),
+            dirs: LogDirs::default(),
+            moves: BTreeMap::new(),
+            leftovers: Vec::new(),
+            orphans: Arc::default(),
         }
     }
 }
@@ -68,6 +82,30 @@ pub enum RecoveryNews {
         /// Which.
         partition: PartitionKey,
     },
+    /// A partition's folder was found in another directory than its last start has told: it was moved by hand, and stays
+    /// there.
+    MovedByHand {
+        /// Which.
+        partition: TopicPartition,
+        /// Where it is.
+        to: LogDir,
+    },
+    /// A second folder of a partition was renamed: it is not known what is in it.
+    Stray {
+        /// Of this partition.
+        partition: TopicPartition,
+        /// Where it is.
+        dir: LogDir,
+        /// What it is called now.
+        folder: String,
+    },
+    /// A move to another directory had come so far that the copy is the partition now.
+    MoveCompleted {
+        /// Which.
+        partition: TopicPartition,
+        /// Where it is.
+        to: LogDir,
+    },
 }
 
 /// Why a data directory could not be brought in order.
@@ -87,6 +125,16 @@ pub enum RecoveryError {
         /// The file.
         path: String,
     },
+    /// A partition had records, and its folder is nowhere.
+    #[error(
+        "partition {partition}: its folder is in none of the directories, and its records were in the one with          directory.id={directory}; mount its disk, name the directory in log.dirs again, or put the folder into another one"
+    )]
+    FolderMissing {
+        /// Which.
+        partition: TopicPartition,
+        /// The directory that it was in.
+        directory: Uuid,
+    },
 }
 
 /// What recovery found.
@@ -97,6 +145,10 @@ pub struct Recovered {
     pub(super) partitions: Vec<PartitionState>,
     /// Records of journals that were read.
     pub journal_records: u64,
+    pub(super) dirs: LogDirs,
+    pub(super) moves: BTreeMap<PartitionKey, LogDir>,
+    pub(super) leftovers: Vec<Arc<str>>,
+    pub(super) orphans: Arc<BTreeMap<String, LogDir>>,
     /// What an operator should know.
     pub news: Vec<RecoveryNews>,
 }
@@ -120,9 +172,19 @@ impl Recovered {
                     next_file_number: files.next_file_number,
                     journal_files: files.files,
                     partitions: Vec::new(),
+                    dirs: self.dirs.clone(),
+                    moves: BTreeMap::new(),
+                    leftovers: Vec::new(),
+                    orphans: Arc::clone(&self.orphans),
                 }
             })
             .collect();
+        for (key, to) in self.moves {
+            out[owner(key).index()].moves.insert(key, to);
+        }
+        if let Some(first) = out.first_mut() {
+            first.leftovers = self.leftovers;
+        }
         for state in self.partitions {
             let owner = owner(state.key).index();
             assert!(owner < out.len(), "the owner of a partition is one of the shards");
@@ -146,7 +208,7 @@ pub(super) fn name_of(state: &PartitionState) -> TopicPartition {
     TopicPartition::new(state.topic.clone(), partition)
 }
 
-/// The partition's folder.
-pub(super) fn dir_of(state: &PartitionState) -> String {
-    format!("{}-{}", state.topic, state.key.partition)
+/// The name of the partition's folder.
+pub(super) fn folder(state: &PartitionState) -> String {
+    folder_of(&state.topic, state.key.partition)
 }

@@ -153,3 +153,33 @@ fn lose_group_syncs(seed: u64) {
 fn what_is_committed_survives_group_syncs_that_fail() {
     for_seeds(603_600, 400, lose_group_syncs);
 }
+
+/// A device that fills up and empties while the process runs and starts.
+#[test]
+fn what_is_committed_survives_a_full_device() {
+    for seed in 0..100 {
+        let mut world = World::new(400_000 + seed, Shape { partitions: 2, ..Shape::default() });
+        for _ in 0..3 {
+            world.disk.space_bytes = usize::MAX;
+            world.start(1);
+            for _ in 0..6 {
+                let spare = world.dice.index(200_000);
+                world.disk.space_bytes =
+                    if world.dice.one_in(3) { usize::MAX } else { world.disk.used_bytes() + spare };
+                for _ in 0..40 {
+                    work(&mut world, 1);
+                }
+                world.now = world.now.saturating_add(std::time::Duration::from_millis(400));
+            }
+            world.disk.space_bytes = usize::MAX;
+            if world.dice.one_in(3) {
+                world.now = world.now.saturating_add(std::time::Duration::from_secs(2));
+                world.settle(100);
+                world.shut_down();
+            } else {
+                world.crash(true);
+            }
+        }
+        world.start(2);
+    }
+}

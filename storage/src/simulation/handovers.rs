@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Shape, World, for_seeds, key, work_on};
 use crate::answer::StoreEvent;
+use crate::directory::LogDir;
 use crate::store::Handover;
 use crate::types::{Offset, TopicPartition};
 
@@ -53,11 +54,11 @@ impl Moves {
     fn take_events(&mut self, world: &mut World, deleted: &mut Deleted) {
         for (shard, event) in std::mem::take(&mut world.events) {
             match event {
-                StoreEvent::Released { partition, result } => {
+                StoreEvent::Released { partition, handover } => {
                     let number = world.ids.iter().find(|(_, place)| **place == (shard, partition)).map(|(of, _)| *of);
                     let number = number.expect("it was open");
                     let to = self.leaving.remove(&number).expect("it was to leave");
-                    let handover = result.expect("the disk does not fail");
+                    let handover = handover.expect("the disk does not fail");
                     assert_eq!(handover.key(), key(number));
                     world.ids.remove(&number);
                     self.between.push((number, to, handover));
@@ -84,7 +85,8 @@ impl Moves {
         world.stores[to].adopt_partition(handover);
         let name = TopicPartition::new(format!("topic{number}"), key(number).partition);
         let config = world.log_config();
-        let id = world.stores[to].create_partition(name, key(number).topic_id, config).expect("there is room");
+        let id =
+            world.stores[to].create_partition(name, key(number).topic_id, config, LogDir::HOME).expect("there is room");
         world.ids.insert(number, (to, id));
         let offsets = world.stores[to].partition(id).expect("it was just opened");
         let end = world.models[&number].log.last().map_or(Offset::ZERO, |stored| stored.last.next());

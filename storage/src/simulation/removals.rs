@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Shape, World, for_seeds};
 use crate::answer::StoreEvent;
+use crate::directory::LogDir;
 use crate::io::IoOp;
 use crate::journal::format::PartitionKey;
 use crate::store::Store;
@@ -36,7 +37,9 @@ impl Topics {
     fn open(&self, world: &mut World, shard: usize, number: u32) {
         let name = TopicPartition::new(format!("topic{}", self.names[number_index(number)]), key(number).partition);
         let config = world.log_config();
-        let id = world.stores[shard].create_partition(name, key(number).topic_id, config).expect("there is room");
+        let id = world.stores[shard]
+            .create_partition(name, key(number).topic_id, config, LogDir::HOME)
+            .expect("there is room");
         world.ids.insert(number, (shard, id));
     }
 

@@ -14,7 +14,7 @@ use crate::limits::SPACE_PROBE_MS;
 use crate::log::partition::Partition;
 use crate::log::segment::{Seal, Segment};
 use crate::queue::replacement;
-use crate::types::Nanos;
+use crate::types::{Nanos, Uuid};
 
 /// Entries of an open segment's index that a checkpoint keeps.
 const INDEX_ENTRIES_KEPT: usize = 128;
@@ -109,7 +109,7 @@ impl Store {
         let cut = self.journaled.first().map_or(everything, |(sequence, _)| everything.min(*sequence));
         let mut partitions: Vec<PartitionState> = Vec::with_capacity(self.partitions.len() + self.recovered.len());
         for partition in self.partitions.iter().flatten().filter(|partition| !partition.removing) {
-            partitions.push(state_of(partition));
+            partitions.push(state_of(partition, self.dirs.id(partition.placed)));
             self.checkpointing.named.push(partition.key);
         }
         partitions.extend(self.recovered.values().cloned());
@@ -166,7 +166,7 @@ impl Store {
 }
 
 /// What the checkpoint says of a partition: only what is durable in its segments.
-pub(super) fn state_of(partition: &Partition) -> PartitionState {
+pub(super) fn state_of(partition: &Partition, directory: Uuid) -> PartitionState {
     let durable = partition.normal(partition.durable);
     let mut producers = partition.producers.clone();
     producers.trim_end(durable.offset);
@@ -186,6 +186,7 @@ pub(super) fn state_of(partition: &Partition) -> PartitionState {
         // What is damaged behind that is in the journal still, or ends with the log.
         rot: partition.rot.iter().filter(|range| range.from < durable.offset).copied().collect(),
         dir_exists: partition.dir_exists,
+        directory,
     }
 }
 

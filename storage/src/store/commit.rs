@@ -17,9 +17,9 @@ use crate::limits::{
     GROUP_DIRECT_MAX, GROUP_PARTITIONS_MAX, RECORD_PAYLOAD_BYTES_MAX, SEGMENT_WRITE_BYTES_MAX, TOPIC_NAME_BYTES_MAX,
 };
 use crate::log::mark::Mark;
-use crate::log::partition::{Busy, Partition};
+use crate::log::partition::{Busy, Hold, Partition};
 use crate::log::tail::{to_u64, to_usize};
-use crate::types::{Nanos, Offset};
+use crate::types::{Nanos, Offset, Uuid};
 
 /// The group commit of a shard.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(crate) struct Commit {
     /// Partitions with uncommitted batches; each stands here once.
     queue: VecDeque<PartitionId>,
     /// Facts for the next record that are not batches. Bounded: of every kind one per partition.
-    notices: BTreeMap<(EntryKind, PartitionKey), Mark>,
+    notices: BTreeMap<(EntryKind, PartitionKey), Entry>,
     in_flight: Option<Group>,
     /// What waits until all notices are durable.
     pub(crate) after_notices: Vec<AfterNotice>,
@@ -65,6 +65,8 @@ pub(crate) enum AfterNotice {
     Removed(PartitionId),
     /// A segment whose records are deleted goes on its way.
     Retired(PartitionId, FileRef),
+    /// A partition that lies in another directory now goes on with the files there.
+    Moved(PartitionId),
     /// Whoever deleted records before this offset is told.
     Deleted(PartitionId, Offset),
 }
@@ -110,8 +112,8 @@ impl Commit {
     }
 
     /// Adds a fact to the next record, in place of an older one of its kind.
-    pub(crate) fn notice(&mut self, kind: EntryKind, key: PartitionKey, at: Mark) {
-        self.notices.insert((kind, key), at);
+    pub(crate) fn notice(&mut self, fact: Entry) {
+        self.notices.insert((fact.kind, fact.key), fact);
     }
 }
 
@@ -213,11 +215,13 @@ impl Store {
             let direct_bytes_min = self.config.direct_bytes_min;
             let Some(partition) = self.get_mut(id) else { continue };
             partition.queued = false;
-            if !partition.has_uncommitted() || partition.fenced.is_some() || partition.removing {
+            let is_held = partition.hold != Hold::None;
+            if !partition.has_uncommitted() || partition.fenced.is_some() || partition.removing || is_held {
                 continue;
             }
             let named = !partition.journal_knows_name;
-            let name_bytes = if named { ENTRY_HEADER_BYTES + partition.name.topic.len() } else { 0 };
+            // The name, and the directory.
+            let name_bytes = if named { 2 * ENTRY_HEADER_BYTES + partition.name.topic.len() } else { 0 };
             let overhead = name_bytes + ENTRY_HEADER_BYTES;
             let room = record_max.saturating_sub(payload_bytes + overhead);
             if room == 0 {
@@ -284,12 +288,12 @@ impl Store {
         padding.fill(0);
         let mut out = Payload { rest: &mut record[HEADER_BYTES..] };
         let notices = self.commit.notices.len().min(payload_bytes / ENTRY_HEADER_BYTES);
-        for ((kind, key), from) in std::iter::from_fn(|| self.commit.notices.pop_first()).take(notices) {
-            out.put(&Entry { kind, key, from, to_offset: from.offset, bytes: 0 }.encode());
+        for (_, fact) in std::iter::from_fn(|| self.commit.notices.pop_first()).take(notices) {
+            out.put(&fact.encode());
         }
         for member in members {
             let partition = self.partitions[super::index(member.id)].as_ref().expect("chosen a moment ago");
-            put_member(&mut out, partition, member);
+            put_member(&mut out, partition, member, self.dirs.id(partition.placed));
         }
         assert!(out.rest.is_empty(), "the entries have the length that was counted");
         let header = RecordHeader {
@@ -324,7 +328,7 @@ impl Store {
             Ok(()) => self.advance_written(id, to),
             Err(reason) => {
                 let (key, from) = (partition.key, partition.written);
-                self.commit.notice(EntryKind::Unproven, key, from);
+                self.commit.notice(Entry::fact(EntryKind::Unproven, key, from));
                 if let Some(group) = &mut self.commit.in_flight {
                     for member in group.members.iter_mut().filter(|member| member.id == id) {
                         member.road = Road::Failed;
@@ -359,6 +363,7 @@ impl Store {
             for due in group.after_notices {
                 match due {
                     AfterNotice::Removed(id) => self.operation_ended(id),
+                    AfterNotice::Moved(id) => self.place_told(id),
                     AfterNotice::Retired(id, file) => self.retire(id, &file),
                     AfterNotice::Deleted(partition, log_start) => {
                         self.events.push_back(StoreEvent::RecordsDeleted { partition, log_start });
@@ -397,10 +402,10 @@ fn record_payload_max(file_bytes: u64) -> usize {
     to_usize(file_bytes / 2).min(RECORD_PAYLOAD_BYTES_MAX) - HEADER_BYTES
 }
 
-/// Pending bytes that a record of its own has room for, with the partition's name: what is more must go straight into
+/// Pending bytes that a record of its own has room for, with the partition's name and directory: what is more must go straight into
 /// the segment.
 pub(super) fn journal_bytes_max(file_bytes: u64) -> u64 {
-    to_u64(record_payload_max(file_bytes) - 2 * ENTRY_HEADER_BYTES - TOPIC_NAME_BYTES_MAX)
+    to_u64(record_payload_max(file_bytes) - 3 * ENTRY_HEADER_BYTES - TOPIC_NAME_BYTES_MAX)
 }
 
 /// Whether the partition's pending batches can go straight into its segment now.
@@ -454,18 +459,20 @@ impl Payload<'_> {
     }
 }
 
-fn put_member(out: &mut Payload<'_>, partition: &Partition, member: &Member) {
+fn put_member(out: &mut Payload<'_>, partition: &Partition, member: &Member, directory: Uuid) {
     let key = partition.key;
     let no_mark = Mark::at_segment(Offset::ZERO);
     if member.named {
         let name = partition.name.topic.as_bytes();
         let bytes = u32::try_from(name.len()).expect("a topic's name is short");
-        out.put(&Entry { kind: EntryKind::Name, key, from: no_mark, to_offset: Offset::ZERO, bytes }.encode());
+        out.put(&Entry { bytes, ..Entry::fact(EntryKind::Name, key, no_mark) }.encode());
         out.put(name);
+        out.put(&Entry::placed(key, directory).encode());
     }
     let bytes = u32::try_from(member.to.position - member.from.position).expect("a part of a group fits 32 bits");
     let kind = if member.road == Road::Journal { EntryKind::Data } else { EntryKind::Direct };
-    out.put(&Entry { kind, key, from: member.from, to_offset: member.to.offset, bytes }.encode());
+    let entry = Entry { bytes, to_offset: member.to.offset, ..Entry::fact(kind, key, member.from) };
+    out.put(&entry.encode());
     if kind == EntryKind::Data {
         let at = partition.segment_with_base(member.from.segment).expect("the segment is open");
         for slice in partition.segments[at].tail.slices(member.from.position, member.to.position) {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Purpose, Store, index};
 use crate::answer::{PartitionId, StoreEvent};
 use crate::checkpoint::PartitionState;
-use crate::io::{IoErrorKind, IoOp};
+use crate::io::IoOp;
 use crate::journal::format::PartitionKey;
 use crate::log::partition::{Busy, Flush, Partition};
 use crate::log::segment::Seal;
@@ -98,21 +98,22 @@ impl Store {
                 self.handovers.leaving.remove(&id);
                 continue;
             };
-            if let Some(reason) = fenced.or(partition.fenced) {
-                self.end_release(id, Err(reason));
+            let is_moving = partition.move_to.is_some() || self.moves.is_about(id);
+            if fenced.or(partition.fenced).is_some() || is_moving {
+                self.end_release(id, None);
             } else if partition.has_uncommitted() {
                 self.queue_commit(id);
             } else if is_at_rest(partition) {
-                self.release(id);
+                self.let_go(id);
             } else if is_unsynced(partition) && partition.flush == Flush::None && partition.busy == Busy::Idle {
                 self.request_sync(id);
             }
         }
     }
 
-    fn release(&mut self, id: PartitionId) {
+    fn let_go(&mut self, id: PartitionId) {
         let mut partition = self.partitions[index(id)].take().expect("looked up before");
-        let state = super::checkpoint::state_of(&partition);
+        let state = super::checkpoint::state_of(&partition, self.dirs.id(partition.placed));
         for segment in &mut partition.segments {
             segment.tail.clear(&mut self.tail_memory);
             self.queue.start(IoOp::Close { file: segment.file.clone() }, Purpose::Delete);
@@ -126,12 +127,12 @@ impl Store {
             self.writeback.forget_unwritten(id);
         }
         self.handovers.released.insert(state.key, (id, state.clone()));
-        self.end_release(id, Ok(Handover(state)));
+        self.end_release(id, Some(Handover(state)));
     }
 
-    fn end_release(&mut self, id: PartitionId, result: Result<Handover, IoErrorKind>) {
+    fn end_release(&mut self, id: PartitionId, handover: Option<Handover>) {
         self.handovers.leaving.remove(&id);
-        self.events.push_back(StoreEvent::Released { partition: id, result });
+        self.events.push_back(StoreEvent::Released { partition: id, handover });
     }
 
     /// A checkpoint tells of these partitions, or that they are removed. Answers whether one of them was taken over.

@@ -2,14 +2,14 @@
 
 use ringlog_buffer::Slice;
 
-use super::read::{Goal, Place, Step, Waiting, expected, start_position};
+use super::read::{Goal, Place, Step, Waiting, start_position};
 use super::{Store, index};
 use crate::answer::{LookupOutcome, PartitionId, ReadError, ReadUpTo, TimestampOffset};
 use crate::batch::codec::Decompressor;
 use crate::batch::{BatchHeader, BatchView, Records, TimestampType};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES};
 use crate::log::partition::Partition;
-use crate::log::scan::{Found, look};
+use crate::log::scan::{Expected, Found, look};
 use crate::log::tail::{to_u64, to_usize};
 use crate::types::{Millis, Offset};
 
@@ -148,6 +148,17 @@ impl Store {
             }
             place = Place { offset: batch.next_offset(), position: place.position + to_u64(batch.bytes().len()) };
         }
+    }
+}
+
+/// What batches at this position of a segment have to fulfil.
+pub(super) fn expected(partition: &Partition, at: usize, position: u64, from: Offset) -> Expected {
+    let segment = &partition.segments[at];
+    let written = partition.written.position_in(segment.base, segment.bytes);
+    Expected {
+        from: from.max(segment.base),
+        end: partition.segment_end_offset(at),
+        bytes_left: written.saturating_sub(position),
     }
 }
 

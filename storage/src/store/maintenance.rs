@@ -7,9 +7,9 @@ use super::commit::AfterNotice;
 use super::{Purpose, Store, index};
 use crate::answer::{PartitionId, ReadError};
 use crate::io::{FileRef, IoOp};
-use crate::journal::format::EntryKind;
+use crate::journal::format::{Entry, EntryKind};
 use crate::log::mark::Mark;
-use crate::log::partition::{Busy, Partition};
+use crate::log::partition::{Busy, Hold, Partition};
 use crate::log::segment::Seal;
 use crate::types::{Millis, Offset};
 
@@ -85,14 +85,14 @@ impl Store {
         partition.epochs.trim_start(to);
         partition.rot.retain(|range| range.next_good > to);
         let (key, at) = (partition.key, Mark { offset: to, ..Mark::at_segment(to) });
-        self.commit.notice(EntryKind::LogStart, key, at);
+        self.commit.notice(Entry::fact(EntryKind::LogStart, key, at));
         let mut deleted = 0;
         while self.known(id).segments.get(1).is_some_and(|next| next.base <= to) {
             let partition = self.partitions[index(id)].as_mut().expect("looked up before");
             let movable = partition.segments.front().is_some_and(|first| first.seal == Seal::Sealed);
             let durable_behind = partition.durable.segment > partition.segments[0].base;
-            if !movable || !durable_behind {
-                // Its data is still on the way to the disk; the next maintenance finds it.
+            if !movable || !durable_behind || partition.hold == Hold::Files {
+                // Its data is still on the way to the disk, or to another one; the next maintenance finds it.
                 break;
             }
             let mut first = partition.segments.pop_front().expect("there are two");

@@ -8,6 +8,7 @@
 //!   syncs many partitions at a time;
 //! - `checkpoint` notes how far the segments are durable, and thereby frees the journal;
 //! - `handover` lets a partition go to the store of another shard;
+//! - `moves` takes partitions to other data directories;
 //! - `read` and `lookup` answer from memory, or plan reads of the disk.
 
 mod append;
@@ -16,6 +17,7 @@ mod commit;
 mod handover;
 mod lookup;
 mod maintenance;
+mod moves;
 mod partitions;
 mod prepare;
 mod read;
@@ -33,12 +35,14 @@ pub(crate) use self::commit::Commit;
 pub use self::handover::Handover;
 pub(crate) use self::handover::Handovers;
 pub use self::maintenance::Maintained;
+use self::moves::{MoveStep, Moves};
 pub(crate) use self::read::Reads;
 use self::sync::{SyncMember, Syncs};
 pub(crate) use self::writeback::Writeback;
 use crate::answer::{FenceScope, PartitionId, StoreEvent};
 use crate::checkpoint::PartitionState;
 use crate::config::StoreConfig;
+use crate::directory::{LogDir, LogDirs};
 use crate::io::{Io, IoErrorKind, IoId, IoOp, IoOutput, IoResult};
 use crate::journal::format::PartitionKey;
 use crate::journal::space::JournalSpace;
@@ -65,7 +69,7 @@ pub(crate) enum Purpose {
     /// Reads the block in which the next write begins.
     ReadBlock(PartitionId, Offset),
     /// Makes durable what these partitions want to be.
-    SyncAll(Vec<SyncMember>),
+    SyncAll(LogDir, Vec<SyncMember>),
     /// Trims and closes a segment.
     Seal(PartitionId, Offset),
     /// Makes a journal file.
@@ -78,6 +82,8 @@ pub(crate) enum Purpose {
     RenameRetired(PartitionId),
     /// Deletes the files of a removed partition, or deleted segments; closes what is not needed any more.
     Delete,
+    /// Takes a move to another directory further.
+    Move(MoveStep),
     /// Reads for a fetch or a lookup.
     Read(crate::answer::ReadId),
     /// Reads this index file of a segment for one.
@@ -113,6 +119,10 @@ pub struct Store {
     queue: IoQueue<Purpose>,
     /// Something was changed since [`poll_io`](Self::poll_io) last had nothing to begin.
     stirred: bool,
+    /// The data directories.
+    dirs: LogDirs,
+    /// Folders that were found of partitions of which nothing is known.
+    orphans: Arc<BTreeMap<String, LogDir>>,
     partitions: Vec<Option<Partition>>,
     free: Vec<PartitionId>,
     by_key: BTreeMap<PartitionKey, PartitionId>,
@@ -134,6 +144,7 @@ pub struct Store {
     commit: Commit,
     writeback: Writeback,
     syncs: Syncs,
+    moves: Moves,
     checkpointing: Checkpointing,
     reads: Reads,
     space: Space,
@@ -170,7 +181,13 @@ impl Store {
             files,
             boot.next_file_number,
         );
+        let dirs = boot.dirs.count();
         let recovered = boot.partitions.into_iter().map(|partition| (partition.key, partition)).collect();
+        let moves = Moves::new(boot.moves);
+        // At once: what they held is not needed since the process before.
+        let due = Nanos::default();
+        let leftovers = boot.leftovers.iter().map(|path| (due, maintenance::Doomed::Directory(path.to_string())));
+        let deletions = leftovers.collect();
         Self {
             generation: boot.generation,
             clock: Nanos::default(),
@@ -179,6 +196,8 @@ impl Store {
             fenced: None,
             queue,
             stirred: true,
+            dirs: boot.dirs,
+            orphans: boot.orphans,
             partitions: Vec::new(),
             free: Vec::new(),
             by_key: BTreeMap::new(),
@@ -194,14 +213,15 @@ impl Store {
             journaled: BTreeSet::new(),
             commit: Commit::default(),
             writeback: Writeback::default(),
-            syncs: Syncs::default(),
+            syncs: Syncs::new(dirs),
+            moves,
             checkpointing: Checkpointing::default(),
             reads: Reads::new(config.cache_bytes_max),
             space: Space::There,
             removing: BTreeMap::new(),
             removed_keys: BTreeSet::new(),
             lazy: BTreeSet::new(),
-            deletions: BTreeSet::new(),
+            deletions,
             handovers: Handovers::default(),
             statistics: StoreStatistics::default(),
             config,
@@ -218,11 +238,12 @@ impl Store {
                 return Some(io);
             }
             self.make_journal_files();
-            self.start_sync();
+            self.start_syncs();
             self.queue_lazy();
             self.start_commit();
             self.probe_space();
             self.advance_handovers();
+            self.advance_moves();
             self.advance_closing();
             self.advance_checkpoint();
             self.advance_writeback();
@@ -252,13 +273,14 @@ impl Store {
                 self.reserved(partition, segment, bytes, result.map(drop));
             }
             Purpose::ReadBlock(partition, segment) => self.block_read(partition, segment, result),
-            Purpose::SyncAll(members) => self.all_synced(members, result.map(drop)),
+            Purpose::SyncAll(dir, members) => self.all_synced(dir, members, result.map(drop)),
             Purpose::Seal(partition, segment) => self.sealed(partition, segment, result.map(drop)),
             Purpose::MakeJournalFile(file) => self.journal_file_made(file, result.map(drop)),
             Purpose::Checkpoint => self.checkpoint_written(result.map(drop)),
             Purpose::RenameRemoved(partition) => self.removed_renamed(partition, result.map(drop)),
             // What could not be renamed stays, and no later file has its name.
             Purpose::RenameRetired(partition) => self.operation_ended(partition),
+            Purpose::Move(step) => self.move_step_done(step, result),
             // What could not be deleted is tried again after a restart; to close a file always succeeds.
             Purpose::Delete => {}
             Purpose::Read(read) => self.read_done(read, result.map(bytes_read)),
@@ -288,7 +310,8 @@ impl Store {
             return deletion;
         }
         let (commit, checkpoint) = (self.commit_deadline(), self.checkpoint_deadline());
-        [space, lazy, deletion, commit, checkpoint, self.syncs.deadline(), self.writeback_deadline()]
+        let moves = self.moves.deadline(self.clock);
+        [space, lazy, deletion, commit, checkpoint, moves, self.syncs.deadline(), self.writeback_deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -351,7 +374,7 @@ impl Store {
     }
 
     fn is_quiet(&self) -> bool {
-        !self.commit.is_under_way() && self.checkpointing.is_idle()
+        !self.commit.is_under_way() && self.checkpointing.is_idle() && self.moves.is_idle()
     }
 
     /// The partition, if it exists.
@@ -375,7 +398,9 @@ impl Store {
         let Some(partition) = self.get_mut(id) else { return };
         if partition.fenced.is_none() {
             self.give_unwritten_up(id);
-            self.known(id).fenced = Some(reason);
+            let partition = self.known(id);
+            // It stays where it is: a start looks at what is wrong first.
+            (partition.fenced, partition.move_to) = (Some(reason), None);
             self.statistics.fenced_partitions += 1;
             self.events.push_back(StoreEvent::Fenced { scope: FenceScope::Partition(id), reason });
             // Once only: what ends later, as of a segment that is being sealed, proves nothing about what was at risk then.

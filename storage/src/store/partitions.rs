@@ -9,20 +9,27 @@ use super::{Purpose, Store, index};
 use crate::answer::{ActiveProducer, EpochEnd, PartitionId, PartitionOffsets, StoreEvent};
 use crate::checkpoint::PartitionState;
 use crate::config::LogConfig;
+use crate::directory::{LogDir, folder_of};
 use crate::io::{IoErrorKind, IoOp};
-use crate::journal::format::{EntryKind, PartitionKey};
+use crate::journal::format::{Entry, EntryKind, PartitionKey};
 use crate::limits::PARTITIONS_MAX;
-use crate::log::partition::{Busy, Flush, Partition};
+use crate::log::partition::{Busy, Flush, Hold, Partition};
 use crate::log::segment::{Seal, Segment, file_name};
 use crate::log::tail::Tail;
 use crate::statistics::PartitionExtent;
 use crate::types::{LeaderEpoch, Millis, Offset, TopicPartition, Uuid};
 
 impl Store {
-    /// Opens a partition: the one that recovery found under this topic id, or a new, empty one. Files come into being
-    /// when the first batch is written to them. `None` when the shard has [`PARTITIONS_MAX`] already. A partition that
-    /// is open keeps its id.
-    pub fn create_partition(&mut self, name: TopicPartition, topic_id: Uuid, config: LogConfig) -> Option<PartitionId> {
+    /// Opens a partition: the one that recovery found under this topic id, or a new, empty one, which will lie in
+    /// `log_dir`. Files come into being when the first batch is written to them. `None` when the shard has
+    /// [`PARTITIONS_MAX`] already. A partition that is open keeps its id.
+    pub fn create_partition(
+        &mut self,
+        name: TopicPartition,
+        topic_id: Uuid,
+        config: LogConfig,
+        log_dir: LogDir,
+    ) -> Option<PartitionId> {
         let key = PartitionKey { topic_id, partition: name.partition };
         if let Some(open) = self.by_key.get(&key) {
             return Some(*open);
@@ -38,7 +45,7 @@ impl Store {
         };
         self.stirred = true;
         let state = self.recovered.remove(&key);
-        let partition = self.open(name, key, config, state);
+        let partition = self.open(name, key, config, state, log_dir);
         let unsealed = partition.unsealed > 0;
         let rot = partition.rot.clone();
         self.by_dir.insert(partition.dir.clone(), id);
@@ -50,6 +57,10 @@ impl Store {
         if unsealed {
             self.drive(id);
         }
+        if let Some(to) = self.moves.resumed.remove(&key) {
+            // A store that has failed already moves nothing.
+            let _ = self.move_partition(id, to);
+        }
         Some(id)
     }
 
@@ -59,8 +70,14 @@ impl Store {
         key: PartitionKey,
         config: LogConfig,
         state: Option<PartitionState>,
+        log_dir: LogDir,
     ) -> Partition {
-        let dir = dir_of(&name);
+        let found = state.as_ref().map(|state| self.dirs.find(state.directory).expect("recovery has found it"));
+        let folder = folder_of(&name.topic, name.partition);
+        // One that ended before its first batch was durable goes on in the folder that it has.
+        let orphan = self.orphans.get(&folder).copied().filter(|_| found.is_none());
+        let log_dir = found.or(orphan).unwrap_or(log_dir);
+        let dir = log_dir.path(&folder);
         let interval = config.index_interval_bytes;
         let known = state.is_some();
         let state = state.unwrap_or_else(|| PartitionState::empty(key, name.topic.clone(), Offset::ZERO));
@@ -85,6 +102,10 @@ impl Store {
         Partition {
             name,
             key,
+            log_dir,
+            placed: log_dir,
+            move_to: None,
+            hold: Hold::None,
             dir,
             dir_exists: state.dir_exists,
             config,
@@ -177,14 +198,15 @@ impl Store {
     pub fn remove_unclaimed(&mut self, key: PartitionKey) -> Option<PartitionId> {
         let state = self.recovered.get(&key)?;
         let name = TopicPartition::new(state.topic.clone(), key.partition);
-        let dir = dir_of(&name);
+        let log_dir = self.dirs.find(state.directory).expect("recovery has found it");
+        let dir = log_dir.path(&folder_of(&name.topic, name.partition));
         if self.by_dir.contains_key(&dir) || self.removing.contains_key(&dir) {
             // The folder belongs to a newer topic of that name by now.
             self.recovered.remove(&key);
             self.removed_keys.insert(key);
             return None;
         }
-        let id = self.create_partition(name, key.topic_id, LogConfig::default())?;
+        let id = self.create_partition(name, key.topic_id, LogConfig::default(), log_dir)?;
         self.remove_partition(id);
         Some(id)
     }
@@ -214,7 +236,7 @@ impl Store {
             self.lazy.remove(&(due, id));
         }
         self.leave_writeback(id);
-        self.commit.notice(EntryKind::Removed, key, at);
+        self.commit.notice(Entry::fact(EntryKind::Removed, key, at));
         self.fail_reads_of(id);
         let partition = self.known(id);
         // Its folder stays until the journal tells that it is removed: recovery must not meet another one there.
@@ -235,7 +257,8 @@ impl Store {
         }
         partition.operations += 1;
         let to: Arc<str> = format!("{from}.{:032x}-delete", topic_id.as_u128()).into();
-        let script = [IoOp::Rename { from, to }, IoOp::SyncDir { path: "".into() }];
+        let root = partition.log_dir.path("");
+        let script = [IoOp::Rename { from, to }, IoOp::SyncDir { path: root }];
         self.queue.start_script(script, Purpose::RenameRemoved(id));
     }
 
@@ -264,20 +287,20 @@ impl Store {
             let path = format!("{}.{:032x}-delete", partition.dir, partition.key.topic_id.as_u128());
             self.deletions.insert((self.clock.saturating_add(delay), Doomed::Directory(path)));
         }
-        let others = self.removing.get_mut(&partition.dir).expect("it was counted when it was removed");
+        self.free_folder(&partition.dir);
+    }
+
+    /// A removed partition does not need its folder's name any more.
+    pub(super) fn free_folder(&mut self, dir: &Arc<str>) {
+        let others = self.removing.get_mut(dir).expect("it was counted when it was removed");
         *others -= 1;
         if *others > 0 {
             return;
         }
-        self.removing.remove(&partition.dir);
+        self.removing.remove(dir);
         // A partition of the same name may wait for the folder.
-        if let Some(waiting) = self.by_dir.get(&partition.dir).copied() {
+        if let Some(waiting) = self.by_dir.get(dir).copied() {
             self.drive(waiting);
         }
     }
-}
-
-/// The folder of a partition.
-fn dir_of(name: &TopicPartition) -> Arc<str> {
-    format!("{}-{}", name.topic, name.partition).into()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ringlog_buffer::Slice;
 
+use super::lookup::expected;
 use super::{Purpose, Store, index};
 use crate::answer::{
     MinOneBatch, PartitionId, ReadBatches, ReadEnd, ReadError, ReadId, ReadLimits, ReadOutcome, ReadUpTo, StoreEvent,
@@ -20,7 +21,7 @@ use crate::log::tail::{to_u64, to_usize};
 use crate::types::{Millis, Offset};
 
 /// Bytes read of a segment's index file: all that a bounded index can take.
-const INDEX_FILE_BYTES: usize = 128 << 10;
+pub(super) const INDEX_FILE_BYTES: usize = 128 << 10;
 
 /// Reads under way, and what they have brought.
 #[derive(Debug)]
@@ -35,6 +36,11 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
+    /// Reads of a partition that are under way.
+    pub(super) fn under_way(&self, id: PartitionId) -> usize {
+        self.waiting.values().filter(|waiting| waiting.id == id).count()
+    }
+
     pub(crate) fn new(cache_bytes_max: usize) -> Self {
         Self {
             next: 0,
@@ -230,8 +236,11 @@ impl Store {
         }
     }
 
-    fn start_read(&mut self, read: ReadId, bytes_min: usize) {
+    pub(super) fn start_read(&mut self, read: ReadId, bytes_min: usize) {
         let waiting = self.reads.waiting.get_mut(&read).expect("it waits");
+        if self.moves.park(waiting.id, read) {
+            return;
+        }
         let partition = self.partitions[index(waiting.id)].as_ref().expect("its operations are counted");
         let Some(at) = partition.segment_with_base(waiting.segment) else {
             let error = partition.out_of_range();
@@ -496,17 +505,6 @@ pub(super) fn start_position(partition: &Partition, at: usize, goal: &Goal, curs
         .map(|range| Place { offset: range.next_good, position: range.next_position })
         .max_by_key(|place| place.position);
     Some(behind_damage.filter(|place| place.position > indexed.position).unwrap_or(indexed))
-}
-
-/// What batches at this position of a segment have to fulfil.
-pub(super) fn expected(partition: &Partition, at: usize, position: u64, from: Offset) -> Expected {
-    let segment = &partition.segments[at];
-    let written = partition.written.position_in(segment.base, segment.bytes);
-    Expected {
-        from: from.max(segment.base),
-        end: partition.segment_end_offset(at),
-        bytes_left: written.saturating_sub(position),
-    }
 }
 
 /// Batches that are wholly in memory. `None` if the first of them is not.

@@ -1,4 +1,4 @@
-//! The group sync: at most one is in flight; whoever wants something synced meanwhile is part of the next one, which
+//! The group sync: of each data directory at most one is in flight; whoever wants something synced meanwhile is part of the next one, which
 //! waits a little for those who are still being written, unless a commit waits for it.
 //!
 //! Partitions take to segments in crowds: a checkpoint has to have all of them synced, and their files are made when the
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{Purpose, Store, nanos};
 use crate::answer::PartitionId;
+use crate::directory::LogDir;
 use crate::io::{FileRef, IoErrorKind, IoOp};
 use crate::limits::{GROUP_SYNC_MAX, SYNC_GATHER_MS};
 use crate::log::partition::{Flush, Partition};
@@ -17,8 +18,12 @@ use crate::log::segment::{Seal, Segment};
 use crate::types::{Nanos, Offset};
 
 /// The syncs of a shard.
+#[derive(Debug)]
+pub(crate) struct Syncs(Vec<DirSyncs>);
+
+/// Those of one data directory: what fails in one says nothing about another.
 #[derive(Debug, Default)]
-pub(crate) struct Syncs {
+struct DirSyncs {
     /// Each partition stands here at most twice: for its data, and for the names of its next file.
     waiting: Vec<SyncMember>,
     /// Until when others may join those who wait.
@@ -30,14 +35,24 @@ pub(crate) struct Syncs {
 }
 
 impl Syncs {
-    /// A commit waits for somebody's names, who may have joined or may be about to.
-    pub(super) fn hurry(&mut self) {
-        self.is_urgent = true;
+    /// The syncs of so many data directories.
+    pub(super) fn new(dirs: usize) -> Self {
+        Self((0..dirs).map(|_| DirSyncs::default()).collect())
     }
 
-    /// When the group begins at the latest.
+    fn of(&mut self, dir: LogDir) -> &mut DirSyncs {
+        &mut self.0[dir.index()]
+    }
+
+    /// A commit waits for somebody's names in this directory, who may have joined or may be about to.
+    pub(super) fn hurry(&mut self, dir: LogDir) {
+        self.of(dir).is_urgent = true;
+    }
+
+    /// When the next group begins at the latest.
     pub(super) fn deadline(&self) -> Option<Nanos> {
-        (!self.in_flight && !self.waiting.is_empty()).then_some(self.gather_until)
+        let waits = |syncs: &&DirSyncs| !syncs.in_flight && !syncs.waiting.is_empty();
+        self.0.iter().filter(waits).map(|syncs| syncs.gather_until).min()
     }
 }
 
@@ -60,11 +75,15 @@ pub(crate) enum SyncPart {
 impl Store {
     /// Has the partition synced with the next group.
     pub(super) fn join_sync(&mut self, id: PartitionId, part: SyncPart) {
-        if self.syncs.waiting.is_empty() {
-            self.syncs.gather_until = self.clock.saturating_add(Duration::from_millis(SYNC_GATHER_MS));
+        let gather_until = self.clock.saturating_add(Duration::from_millis(SYNC_GATHER_MS));
+        let partition = self.known(id);
+        let (dir, room_wanted) = (partition.log_dir, partition.room_wanted);
+        let syncs = self.syncs.of(dir);
+        if syncs.waiting.is_empty() {
+            syncs.gather_until = gather_until;
         }
-        self.syncs.is_urgent |= self.known(id).room_wanted;
-        self.syncs.waiting.push(SyncMember { id, part });
+        syncs.is_urgent |= room_wanted;
+        syncs.waiting.push(SyncMember { id, part });
         self.wait_for_sync(id);
     }
 
@@ -77,18 +96,28 @@ impl Store {
         }
     }
 
-    /// Begins the next group, if none is in flight and everybody is there, or it is time.
-    pub(super) fn start_sync(&mut self) {
-        if self.syncs.in_flight || self.syncs.waiting.is_empty() {
+    /// Begins the next groups.
+    pub(super) fn start_syncs(&mut self) {
+        for dir in self.dirs.iter() {
+            self.start_sync(dir);
+        }
+    }
+
+    /// Begins the next group of a directory, if none is in flight and everybody is there, or it is time.
+    fn start_sync(&mut self, dir: LogDir) {
+        let may_gather = !self.writeback.is_idle() && self.fenced.is_none();
+        let clock = self.clock;
+        let syncs = self.syncs.of(dir);
+        if syncs.in_flight || syncs.waiting.is_empty() {
             return;
         }
-        let others_may_come = !self.writeback.is_idle() && self.fenced.is_none() && !self.syncs.is_urgent;
-        if others_may_come && self.clock < self.syncs.gather_until {
+        if may_gather && !syncs.is_urgent && clock < syncs.gather_until {
             return;
         }
-        self.syncs.is_urgent = false;
-        let count = self.syncs.waiting.len().min(GROUP_SYNC_MAX);
-        let members: Vec<SyncMember> = self.syncs.waiting.drain(..count).collect();
+        syncs.is_urgent = false;
+        syncs.in_flight = true;
+        let count = syncs.waiting.len().min(GROUP_SYNC_MAX);
+        let members: Vec<SyncMember> = syncs.waiting.drain(..count).collect();
         let mut files: Vec<FileRef> = Vec::new();
         let mut dirs: BTreeSet<Arc<str>> = BTreeSet::new();
         for member in &members {
@@ -103,22 +132,22 @@ impl Store {
                 SyncPart::Names(..) => {
                     dirs.insert(partition.dir.clone());
                     if !partition.dir_exists {
-                        dirs.insert("".into());
+                        dirs.insert(dir.path(""));
                     }
                 }
             }
         }
-        self.syncs.in_flight = true;
-        self.syncs.began = self.clock;
+        self.syncs.of(dir).began = self.clock;
         let op = IoOp::SyncAll { files, dirs: dirs.into_iter().collect() };
-        self.queue.start(op, Purpose::SyncAll(members));
+        self.queue.start(op, Purpose::SyncAll(dir, members));
     }
 
-    /// The group is synced. Of a failure nobody knows whom it hit, so it hits all: whoever has written something that is not
-    /// synced as well, since files may be synced with their whole file system, and what failed once is not tried again.
-    pub(super) fn all_synced(&mut self, members: Vec<SyncMember>, result: Result<(), IoErrorKind>) {
-        self.syncs.in_flight = false;
-        self.statistics.sync_time.record(nanos(self.clock.since(self.syncs.began)));
+    /// The group is synced. Of a failure nobody knows whom it hit, so it hits all: whoever has written something in that
+    /// directory that is not synced as well, since files may be synced with their whole file system, and what failed once is not tried again.
+    pub(super) fn all_synced(&mut self, dir: LogDir, members: Vec<SyncMember>, result: Result<(), IoErrorKind>) {
+        self.syncs.of(dir).in_flight = false;
+        let began = self.syncs.of(dir).began;
+        self.statistics.sync_time.record(nanos(self.clock.since(began)));
         for SyncMember { id, part } in members {
             match part {
                 SyncPart::Names(base, allocated) => self.prepared(id, base, allocated, result),
@@ -126,7 +155,8 @@ impl Store {
             }
         }
         if let Err(reason) = result {
-            let is_hit = |of: &Option<Partition>| of.as_ref().is_some_and(Partition::may_lose_writes);
+            let is_hit =
+                |of: &Option<Partition>| of.as_ref().is_some_and(|of| of.log_dir == dir && of.may_lose_writes());
             let hit: Vec<_> = (0..).zip(&self.partitions).filter(|(_, of)| is_hit(of)).map(|(id, _)| id).collect();
             for id in hit {
                 self.fence_partition(PartitionId::new(id), reason);

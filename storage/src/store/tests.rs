@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::answer::{AppendError, AppendOrigin, NewBatch, ReadError, ReadLimits, StorageError, StoreEvent};
 use crate::batch::{BatchView, Producer};
+use crate::directory::LogDir;
 use crate::io::{FileId, FileRef, IoErrorKind, IoOp, WriteDurability};
 use crate::log::producers::{Producers, Verdict};
 use crate::recovery::RecoveryNews;
@@ -530,7 +531,8 @@ fn a_removed_partition_leaves_nothing_and_its_name_can_be_used_again() {
     world.stores[shard].remove_partition(id);
     let name = TopicPartition::new("topic0", key(0).partition);
     let config = world.log_config();
-    let again = world.stores[shard].create_partition(name, key(77).topic_id, config).expect("there is room");
+    let again =
+        world.stores[shard].create_partition(name, key(77).topic_id, config, LogDir::HOME).expect("there is room");
     assert_ne!(again, id);
     let bytes = batch(20_000, 1, Producer::NONE, 5);
     let (view, _) = BatchView::parse(&bytes).expect("just built");

@@ -13,7 +13,7 @@ use crate::answer::PartitionId;
 use crate::io::{FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability};
 use crate::limits::{BLOCK_BYTES, SEGMENT_WRITE_BYTES_MAX, WRITEBACK_IN_FLIGHT_MAX};
 use crate::log::mark::Mark;
-use crate::log::partition::{Busy, Flush, Partition};
+use crate::log::partition::{Busy, Flush, Hold, Partition};
 use crate::log::segment::Seal;
 use crate::log::tail::{to_u64, to_usize};
 use crate::types::{Nanos, Offset};
@@ -93,8 +93,9 @@ impl Store {
     pub(super) fn wait_for_file(&mut self, id: PartitionId) {
         let partition = self.known(id);
         partition.room_wanted = true;
-        if partition.busy == Busy::Preparing {
-            self.syncs.hurry();
+        let (dir, is_preparing) = (partition.log_dir, partition.busy == Busy::Preparing);
+        if is_preparing {
+            self.syncs.hurry(dir);
         }
         self.drive(id);
     }
@@ -218,7 +219,8 @@ impl Store {
         let exhausted = self.space != Space::There;
         let directory_fenced = self.fenced.is_some();
         let Some(partition) = self.get_mut(id) else { return };
-        if partition.busy != Busy::Idle || partition.fenced.is_some() || partition.removing || directory_fenced {
+        let is_closed = partition.fenced.is_some() || partition.removing || directory_fenced;
+        if partition.busy != Busy::Idle || is_closed || partition.hold == Hold::Files {
             return;
         }
         partition.written = partition.normal(partition.written);
@@ -259,7 +261,8 @@ impl Store {
     fn seal_complete(&mut self, id: PartitionId) {
         let fenced = self.fenced.is_some();
         let Some(partition) = self.partitions.get_mut(super::index(id)).and_then(Option::as_mut) else { return };
-        if fenced || partition.fenced.is_some() || partition.removing || partition.unsealed == 0 {
+        let is_closed = fenced || partition.fenced.is_some() || partition.removing;
+        if is_closed || partition.unsealed == 0 || partition.hold == Hold::Files {
             return;
         }
         partition.written = partition.normal(partition.written);

@@ -1,4 +1,4 @@
-//! `DescribeLogDirs`: what lies in the data directory, and how large it is.
+//! `DescribeLogDirs`: what lies in each data directory, and how large it is.
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::ApiKey;
@@ -10,12 +10,12 @@ use crate::topic::{Topic, batch};
 /// From this version on the volume's size is told, and whether the directory gets new partitions.
 const VOLUME: i16 = 4;
 
-/// What is told of the one directory, for some partitions of topics or for all.
+/// What is told of each directory, for some partitions of topics or for all.
 pub(crate) fn describe(
     session: &mut Session,
     version: i16,
     topics: Option<&[(&str, &[i32])]>,
-) -> DescribeLogDirsResult {
+) -> Vec<DescribeLogDirsResult> {
     let topic = |(name, partitions): &(&str, &[i32])| DescribableLogDirTopic {
         topic: (*name).to_owned(),
         partitions: partitions.to_vec(),
@@ -23,15 +23,16 @@ pub(crate) fn describe(
     let topics = topics.map(|topics| topics.iter().map(topic).collect());
     let mut response = session.ask(version, &DescribeLogDirsRequest { topics });
     expect(response.error_code, ErrorCode::None);
-    assert_eq!(response.results.len(), 1, "{response:?}");
-    let result = response.results.remove(0);
-    expect(result.error_code, ErrorCode::None);
-    result
+    assert!(!response.results.is_empty(), "{response:?}");
+    response.results.iter().for_each(|result| expect(result.error_code, ErrorCode::None));
+    response.results.sort_by(|one, other| one.log_dir.cmp(&other.log_dir));
+    response.results
 }
 
 /// Partitions of a topic with their sizes, in ascending order.
-fn sizes(told: &DescribeLogDirsResult, name: &str) -> Vec<(i32, i64)> {
-    let topic = told.topics.iter().filter(|topic| topic.name == name).flat_map(|topic| &topic.partitions);
+fn sizes(told: &[DescribeLogDirsResult], name: &str) -> Vec<(i32, i64)> {
+    let topics = told.iter().flat_map(|result| &result.topics);
+    let topic = topics.filter(|topic| topic.name == name).flat_map(|topic| &topic.partitions);
     let size = topic.map(|partition| {
         assert_eq!((partition.offset_lag, partition.is_future_key), (0, false));
         (partition.partition_index, partition.partition_size)
@@ -50,11 +51,12 @@ fn every_version_tells_sizes() {
         let bytes = i64::try_from(records.len()).expect("a few bytes");
         let told = describe(session, version, Some(&[(&topic.name, &[0, 1, 7])]));
         assert_eq!(sizes(&told, &topic.name), [(0, 0), (1, bytes)]);
-        assert_eq!(told.topics.len(), 1);
-        assert!(told.log_dir.starts_with('/'), "{}", told.log_dir);
-        if version >= VOLUME {
-            assert!(told.usable_bytes > 0 && told.total_bytes >= told.usable_bytes, "{told:?}");
-            assert!(!told.is_cordoned);
+        for told in &told {
+            assert!(told.topics.len() <= 1 && told.log_dir.starts_with('/'), "{told:?}");
+            if version >= VOLUME {
+                assert!(told.usable_bytes > 0 && told.total_bytes >= told.usable_bytes, "{told:?}");
+                assert!(!told.is_cordoned);
+            }
         }
         let all = describe(session, version, None);
         assert_eq!(sizes(&all, &topic.name), [(0, 0), (1, bytes), (2, 0)]);
@@ -71,7 +73,8 @@ fn what_is_not_there_is_left_out() {
         for topics in
             [&[][..], &[(&*topic.name, &[][..])], &[(&*topic.name, &[9])], &[("there-is-no-such-topic", &[0])]]
         {
-            assert_eq!(describe(session, version, Some(topics)).topics, [], "{topics:?}");
+            let told = describe(session, version, Some(topics));
+            assert!(told.iter().all(|result| result.topics.is_empty()), "{topics:?}: {told:?}");
         }
     });
 }

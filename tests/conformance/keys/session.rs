@@ -33,7 +33,8 @@ fn target() -> Arc<Target> {
     static SHARED: Mutex<Weak<Target>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let options = SETTINGS.iter().fold(Options::default(), |options, (key, value)| options.set(key, value));
+        let two = Options { more_directories: 1, ..Options::default() };
+        let options = SETTINGS.iter().fold(two, |options, (key, value)| options.set(key, value));
         let started = Arc::new(Target::new(options));
         *shared = Arc::downgrade(&started);
         started

@@ -41,12 +41,16 @@ impl Topic {
     }
 
     pub(crate) fn create_with(session: &mut Session, base: &str, partitions: i32, configs: &[(&str, &str)]) -> Self {
-        let name = fresh_name(base);
+        Self::create_named(session, &fresh_name(base), partitions, configs)
+    }
+
+    /// Under this name, which [`fresh_name`] has made.
+    pub(crate) fn create_named(session: &mut Session, name: &str, partitions: i32, configs: &[(&str, &str)]) -> Self {
         let configs = configs
             .iter()
             .map(|(name, value)| CreatableTopicConfig { name: (*name).to_owned(), value: Some((*value).to_owned()) });
         let topic = CreatableTopic {
-            name: name.clone(),
+            name: name.to_owned(),
             num_partitions: partitions,
             replication_factor: 1,
             configs: configs.collect(),
@@ -55,7 +59,7 @@ impl Topic {
         let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, validate_only: false };
         let created = session.ask(7, &request).topics.remove(0);
         expect(created.error_code, ErrorCode::None);
-        let topic = Self { name, id: created.topic_id };
+        let topic = Self { name: name.to_owned(), id: created.topic_id };
         topic.settle(session, partitions);
         topic
     }

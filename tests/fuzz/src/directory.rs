@@ -11,7 +11,7 @@ use ringlog_storage::types::{
     LeaderEpoch, Millis, Nanos, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, ShardId, TopicPartition,
     Uuid,
 };
-use ringlog_storage::{PartitionKey, Recovered, RecoveredShard, Recovery, RecoveryError, Store};
+use ringlog_storage::{LogDir, LogDirs, PartitionKey, Recovered, RecoveredShard, Recovery, RecoveryError, Store};
 use std::time::Duration;
 
 /// Operations after which a machine that has not ended is taken for one that never ends.
@@ -51,7 +51,7 @@ impl Running {
     }
 
     pub fn open(&mut self, key: PartitionKey, name: TopicPartition) -> PartitionId {
-        self.store.create_partition(name, key.topic_id, log_config()).expect("there are few")
+        self.store.create_partition(name, key.topic_id, log_config(), LogDir::HOME).expect("there are few")
     }
 
     /// Performs what the store wants now, and answers what it says.
@@ -161,7 +161,7 @@ fn check_batches(bytes: &[u8], offset: Offset) {
 
 /// Runs recovery to its end, which must come.
 pub fn recover(disk: &mut Disk) -> Result<Recovered, RecoveryError> {
-    let mut recovery = Recovery::new(NOW);
+    let mut recovery = Recovery::new(NOW, LogDirs::default());
     let mut operations = 0;
     while let Some(io) = recovery.poll_io() {
         operations += 1;

@@ -28,6 +28,8 @@ pub struct Options {
     pub settings: Vec<(String, String)>,
     /// Arguments behind those.
     pub arguments: Vec<String>,
+    /// Data directories beside the first one.
+    pub more_directories: usize,
 }
 
 impl Options {
@@ -174,13 +176,20 @@ impl Drop for Broker {
     }
 }
 
+/// The data directory, and so many beside it.
+fn log_dirs(data: &Path, more: usize) -> String {
+    let others = (1..=more).map(|number| data.with_extension(format!("{number}")));
+    let all = std::iter::once(data.to_path_buf()).chain(others).map(|path| path.display().to_string());
+    all.collect::<Vec<_>>().join(",")
+}
+
 impl Process {
     fn start(data: &Path, address: SocketAddr, options: &Options) -> anyhow::Result<Self> {
         let mut command = Command::new(crate::binary::ringlog());
         command.arg("start");
         for (key, value) in [
             ("listeners".to_owned(), format!("PLAINTEXT://{address}")),
-            ("log.dirs".to_owned(), data.display().to_string()),
+            ("log.dirs".to_owned(), log_dirs(data, options.more_directories)),
             // Many run side by side; who wants it asks for a free port.
             ("ringlog.admin.listener".to_owned(), String::new()),
         ]

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod auditor;
 pub(crate) mod deletion;
 pub(crate) mod member;
+pub(crate) mod mover;
 pub(crate) mod producer;
 pub(crate) mod reader;
 pub(crate) mod resizer;

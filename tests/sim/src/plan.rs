@@ -34,6 +34,8 @@ pub(crate) enum Trouble {
     SlowDisk,
     /// Connections are reset, vanish, or wait.
     Network,
+    /// Partitions are moved to other data directories.
+    Moves,
 }
 
 /// All that a seed decides beforehand.
@@ -50,11 +52,12 @@ pub(crate) struct Plan {
     pub(crate) troubles: Vec<Trouble>,
     /// How often the number of shards changes while the broker runs.
     pub(crate) resizes: u32,
+    /// Data directories.
+    pub(crate) dirs: usize,
 }
 
 impl Plan {
-    /// `apart` decides what came later: so the rest is as it was for the same seed.
-    pub(crate) fn new(random: &mut Random, apart: &mut Random) -> Self {
+    pub(crate) fn new(random: &mut Random) -> Self {
         let producers = (0..random.between(1, 3)).map(|_| manner(random)).collect();
         let readers = (0..random.between(1, 2)).map(|_| small(random, 10, 60)).collect();
         let admins = (0..random.below(2)).map(|_| small(random, 5, 20)).collect();
@@ -71,13 +74,34 @@ impl Plan {
             admins,
             members,
             troubles: troubles(random),
-            resizes: if apart.chance(300) { small(apart, 1, 12) } else { 0 },
+            resizes: 0,
+            dirs: 1,
+        }
+    }
+
+    /// In some of the runs the number of shards changes while the broker runs. With a `random` of its own, as for moves.
+    pub(crate) fn add_resizes(&mut self, random: &mut Random) {
+        if random.chance(300) {
+            self.resizes = small(random, 1, 12);
+        }
+    }
+
+    /// In half of the runs there are two directories, and partitions are moved between them. With a `random` of its own: in the
+    /// other half a seed decides what it decides without this, and in this half the rest of it too.
+    pub(crate) fn add_moves(&mut self, random: &mut Random) {
+        if random.chance(500) {
+            return;
+        }
+        self.dirs = 2;
+        for _ in 0..random.between(1, 4) {
+            let at = random.index(self.troubles.len() + 1);
+            self.troubles.insert(at, Trouble::Moves);
         }
     }
 
     /// Whether nothing in this run makes the broker or the network slow, or has requests wait for partitions that move.
     pub(crate) fn is_calm(&self) -> bool {
-        self.troubles.is_empty() && self.resizes == 0
+        self.resizes == 0 && self.troubles.iter().all(|trouble| *trouble == Trouble::Moves)
     }
 }
 

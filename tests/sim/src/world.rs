@@ -19,6 +19,7 @@ use crate::Outcome;
 use crate::clients::admin::Admin;
 use crate::clients::auditor::Auditor;
 use crate::clients::member::{Member, SESSION_TIMEOUT};
+use crate::clients::mover::{LOG_DIRS, Mover};
 use crate::clients::producer::Producer;
 use crate::clients::reader::Reader;
 use crate::clients::resizer::Resizer;
@@ -62,7 +63,9 @@ impl World {
     pub(crate) fn new(seed: u64, traces: bool) -> Self {
         let mut random = Random::new(seed ^ 0x5157_5349_4d31);
         let mut apart = Random::new(seed ^ 0x5245_5349_5a45);
-        let plan = Plan::new(&mut random, &mut apart);
+        let mut plan = Plan::new(&mut random);
+        plan.add_moves(&mut Random::new(seed ^ 0x4d4f_5645));
+        plan.add_resizes(&mut apart);
         if traces {
             eprintln!("{plan:#?}");
         }
@@ -204,6 +207,7 @@ impl World {
             Trouble::NoSpace => self.no_space(),
             Trouble::SlowDisk => self.slow_disk(),
             Trouble::Network => self.network(),
+            Trouble::Moves => self.spawn("mover", |client| Mover::new(client).run()),
         }
     }
 
@@ -377,7 +381,7 @@ fn start(plan: &Plan) -> Start {
     let set = [
         format!("listeners=PLAINTEXT://:{PORT}"),
         format!("advertised.listeners=PLAINTEXT://broker:{PORT}"),
-        "log.dirs=data".to_owned(),
+        format!("log.dirs={}", LOG_DIRS[..plan.dirs].join(",")),
         format!("log.retention.check.interval.ms={}", plan.retention_check_ms),
         "auto.create.topics.enable=false".to_owned(),
         "offsets.topic.num.partitions=3".to_owned(),

@@ -1,9 +1,8 @@
-//! `AlterReplicaLogDirs`, versions 1 and 2 (KIP-113). There is one directory: who wants a replica there has it already, and
-//! there is no other.
+//! `AlterReplicaLogDirs`, versions 1 and 2 (KIP-113): moves partitions to other data directories, while they are used. The
+//! answer comes when that is begun. Who wants a partition where it is gives a move of it up.
 
 use std::collections::BTreeMap;
 
-use ringlog_cluster::image::Image;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::alter_replica_log_dirs::{
@@ -11,43 +10,96 @@ use ringlog_net::messages::alter_replica_log_dirs::{
     AlterReplicaLogDirsResponse,
 };
 use ringlog_net::views::TopicRef;
+use ringlog_storage::LogDir;
 use ringlog_storage::types::PartitionIndex;
 
-use crate::dispatch::{Handled, Incoming};
+use crate::dispatch::{Handled, Incoming, respond};
+use crate::first::on_first_shard;
+use crate::message::{Call, Reply};
+use crate::partition::moves::{self, MoveItem};
+use crate::partition::table::PartitionKey;
+use crate::scatter::scatter;
+use crate::shard::Shard;
 use crate::topics::{find_partition, find_topic};
 
 /// The directory that each partition of each topic is to be in; of two the last counts.
-type Wanted<'a> = BTreeMap<&'a str, BTreeMap<i32, &'a str>>;
+type Wanted = BTreeMap<String, BTreeMap<i32, String>>;
+/// A partition and where it is to be, or what is told instead.
+type Item = Result<(PartitionKey, MoveItem), ErrorCode>;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: AlterReplicaLogDirsRequest = incoming.decode()?;
-    let shard = incoming.connection.shard();
-    let image = shard.with(|state| state.image.clone());
+    let version = incoming.version();
+    let shard = incoming.connection.shard().clone();
     let mut wanted = Wanted::new();
-    for dir in &request.dirs {
-        for topic in &dir.topics {
-            let partitions = wanted.entry(&topic.name).or_default();
-            partitions.extend(topic.partitions.iter().map(|&partition| (partition, dir.path.as_str())));
+    for dir in request.dirs {
+        for topic in dir.topics {
+            let partitions = wanted.entry(topic.name).or_default();
+            partitions.extend(topic.partitions.into_iter().map(|partition| (partition, dir.path.clone())));
         }
     }
-    let here = &*shard.settings().log_directory;
-    let result = |(topic, partitions): (&str, BTreeMap<i32, &str>)| AlterReplicaLogDirTopicResult {
-        topic_name: topic.to_owned(),
-        partitions: partitions
-            .into_iter()
-            .map(|(partition, path)| answer(&image, here, topic, partition, path))
-            .collect(),
-    };
-    let results = wanted.into_iter().map(result).collect();
-    Ok(Handled::Now(incoming.respond(&AlterReplicaLogDirsResponse { throttle_time_ms: 0, results })))
+    Ok(Handled::later(async move {
+        let codes = begin_moves(&shard, &wanted).await;
+        let mut codes = codes.into_iter();
+        let result = |(topic_name, partitions): (String, BTreeMap<i32, String>)| AlterReplicaLogDirTopicResult {
+            topic_name,
+            partitions: partitions
+                .into_keys()
+                .zip(&mut codes)
+                .map(|(partition_index, code)| AlterReplicaLogDirPartitionResult {
+                    partition_index,
+                    error_code: code.code(),
+                })
+                .collect(),
+        };
+        let results = wanted.into_iter().map(result).collect();
+        respond(&AlterReplicaLogDirsResponse { throttle_time_ms: 0, results }, version)
+    }))
 }
 
-fn answer(image: &Image, here: &str, topic: &str, partition: i32, path: &str) -> AlterReplicaLogDirPartitionResult {
-    let is_there = |topic| find_partition(topic, PartitionIndex::new(partition));
-    let code = if path == here {
-        find_topic(image, TopicRef::Name(topic)).and_then(|topic| is_there(topic)).err().unwrap_or(ErrorCode::None)
-    } else {
-        ErrorCode::LogDirNotFound
-    };
-    AlterReplicaLogDirPartitionResult { partition_index: partition, error_code: code.code() }
+/// What is told of each partition, in order.
+async fn begin_moves(shard: &Shard, wanted: &Wanted) -> Vec<ErrorCode> {
+    let image = shard.with(|state| state.image.clone());
+    let mut wishes = Vec::new();
+    let mut items = Vec::new();
+    for (topic, partitions) in wanted {
+        for (partition, path) in partitions {
+            let partition = PartitionIndex::new(*partition);
+            let Some(to) = shard.settings().log_dir(path) else {
+                items.push(Err(ErrorCode::LogDirNotFound));
+                continue;
+            };
+            let found = find_topic(&image, TopicRef::Name(topic)).and_then(|topic| find_partition(topic, partition));
+            if found.is_err() {
+                wishes.push((topic.clone(), partition, to));
+            }
+            items.push(found.map(|key| (key, MoveItem { key, to })));
+        }
+    }
+    remember(shard, wishes).await;
+    move_all(shard, items).await
+}
+
+/// Like Kafka, places partitions there when they are made that do not exist yet.
+async fn remember(shard: &Shard, wishes: Vec<(String, PartitionIndex, LogDir)>) {
+    if wishes.is_empty() {
+        return;
+    }
+    on_first_shard(shard, move |shard| {
+        shard.with(|state| {
+            for (topic, partition, dir) in &wishes {
+                state.wanted_places.want(topic, *partition, *dir);
+            }
+        });
+    })
+    .await;
+}
+
+async fn move_all(shard: &Shard, items: Vec<Item>) -> Vec<ErrorCode> {
+    let here = async |items: Vec<MoveItem>| shard.with(|state| moves::begin(state, &items));
+    let outcomes = scatter(shard, items, here, Call::Move, |reply| match reply {
+        Reply::Moving(outcomes) => outcomes,
+        other => unreachable!("a call for moves is answered by their outcomes, not {other:?}"),
+    });
+    outcomes.await.into_iter().map(|outcome| outcome.err().unwrap_or(ErrorCode::None)).collect()
 }

@@ -1,4 +1,5 @@
-//! `DescribeLogDirs`, versions 1 to 5 (KIP-113, KIP-827, KIP-1066): what lies in the data directory, and how large it is.
+//! `DescribeLogDirs`, versions 1 to 5 (KIP-113, KIP-827, KIP-1066): what lies in each data directory, and how
+//! large it is; copies of partitions that are being moved too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,6 +19,7 @@ use crate::message::{Call, Reply};
 use crate::partition::sizes::sizes;
 use crate::partition::table::PartitionKey;
 use crate::scatter::scatter;
+use crate::settings::LogDirectory;
 use crate::shard::Shard;
 
 /// Partitions by topic. Every one exists, so there are no more than the cluster has.
@@ -33,15 +35,15 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
             Some(topics) => named(&image, topics),
             None => all(&image),
         };
-        let topics = describe(&shard, &image, partitions).await;
-        let directory = shard.settings().data_directory.clone();
-        let total = shard.reactor().total_space(directory.clone()).await;
-        let usable = shard.reactor().free_space(directory).await;
-        let response = DescribeLogDirsResponse {
-            results: vec![result(&shard, &image, topics, total, usable)],
-            ..DescribeLogDirsResponse::default()
-        };
-        respond(&response, version)
+        let mut topics = describe(&shard, &image, partitions).await;
+        let mut results = Vec::with_capacity(topics.len());
+        for (dir, directory) in shard.settings().places() {
+            let total = shard.reactor().total_space(directory.path.clone()).await;
+            let usable = shard.reactor().free_space(directory.path.clone()).await;
+            let topics = std::mem::take(&mut topics[dir.index()]);
+            results.push(result(&shard, &image, directory, topics, total.and_then(|total| Ok((total, usable?)))));
+        }
+        respond(&DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() }, version)
     }))
 }
 
@@ -64,7 +66,8 @@ fn named<'a>(image: &Image, topics: &'a [DescribableLogDirTopic]) -> Partitions<
     partitions
 }
 
-async fn describe(shard: &Shard, image: &Image, partitions: Partitions<'_>) -> Vec<DescribeLogDirsTopic> {
+/// What lies in each directory.
+async fn describe(shard: &Shard, image: &Image, partitions: Partitions<'_>) -> Vec<Vec<DescribeLogDirsTopic>> {
     let mut keys = Vec::new();
     for (name, indexes) in &partitions {
         let topic_id = image.topic(name).expect("it was found there").id;
@@ -77,49 +80,63 @@ async fn describe(shard: &Shard, image: &Image, partitions: Partitions<'_>) -> V
         other => unreachable!("a call for sizes is answered by them, not {other:?}"),
     });
     let mut outcomes = outcomes.await.into_iter();
-    let mut topics = Vec::with_capacity(partitions.len());
+    let mut dirs = vec![Vec::new(); shard.settings().log_dirs.len()];
     for (name, indexes) in partitions {
+        let mut by_dir: Vec<Vec<DescribeLogDirsPartition>> = vec![Vec::new(); dirs.len()];
         // One that was deleted meanwhile is left out.
-        let sized = indexes.iter().zip(&mut outcomes).filter_map(|(&index, bytes)| Some((index, bytes.ok()?)));
-        let partition = |(index, bytes): (PartitionIndex, u64)| DescribeLogDirsPartition {
-            partition_index: index.get(),
-            partition_size: i64::try_from(bytes).unwrap_or(i64::MAX),
-            ..DescribeLogDirsPartition::default()
-        };
-        topics.push(DescribeLogDirsTopic { name: name.to_owned(), partitions: sized.map(partition).collect() });
+        for (index, place) in indexes.iter().zip(&mut outcomes).filter_map(|(&index, place)| Some((index, place.ok()?)))
+        {
+            by_dir[place.log_dir.index()].push(partition(index, place.bytes, None));
+            if let Some(copy) = place.future {
+                by_dir[copy.log_dir.index()].push(partition(index, copy.bytes, Some(copy.offset_lag)));
+            }
+        }
+        for (dir, partitions) in dirs.iter_mut().zip(by_dir).filter(|(_, partitions)| !partitions.is_empty()) {
+            dir.push(DescribeLogDirsTopic { name: name.to_owned(), partitions });
+        }
     }
-    topics
+    dirs
 }
 
+/// A partition, or the copy of one that lacks so many offsets.
+fn partition(index: PartitionIndex, bytes: u64, lag_of_copy: Option<i64>) -> DescribeLogDirsPartition {
+    DescribeLogDirsPartition {
+        partition_index: index.get(),
+        partition_size: i64::try_from(bytes).unwrap_or(i64::MAX),
+        offset_lag: lag_of_copy.unwrap_or(0),
+        is_future_key: lag_of_copy.is_some(),
+    }
+}
+
+/// What is told of a directory. `space` is its volume's size, and how much of it is free.
 fn result(
     shard: &Shard,
     image: &Image,
+    directory: &LogDirectory,
     topics: Vec<DescribeLogDirsTopic>,
-    total: io::Result<u64>,
-    usable: io::Result<u64>,
+    space: io::Result<(u64, u64)>,
 ) -> DescribeLogDirsResult {
-    let settings = shard.settings();
-    let log_dir = settings.log_directory.to_string();
-    match (total, usable) {
-        (Ok(total), Ok(usable)) => {
-            let cordoned =
-                image.broker(settings.broker.node_id).and_then(|broker| broker.cordoned_directories.as_ref());
+    let log_dir = directory.name.clone();
+    match space {
+        Ok((total, usable)) => {
+            let broker = image.broker(shard.settings().broker.node_id);
+            let cordoned = broker.and_then(|broker| broker.cordoned_directories.as_ref());
             DescribeLogDirsResult {
                 log_dir,
                 topics,
                 total_bytes: i64::try_from(total).unwrap_or(i64::MAX),
                 usable_bytes: i64::try_from(usable).unwrap_or(i64::MAX),
-                is_cordoned: cordoned.is_some_and(|cordoned| cordoned.contains(&settings.directory_id)),
+                is_cordoned: cordoned.is_some_and(|cordoned| cordoned.contains(&directory.id)),
                 error_code: ErrorCode::None.code(),
             }
         }
-        (Err(error), _) | (_, Err(error)) => {
+        Err(error) => {
             repeated!(
                 shard.lines(),
                 SpaceUnknown,
-                "space of the data directory",
+                "space of the data directories",
                 ERROR,
-                "the space of the data directory cannot be told: {error}"
+                "the space of {log_dir} cannot be told: {error}"
             );
             let error_code = ErrorCode::KafkaStorageError.code();
             DescribeLogDirsResult { error_code, log_dir, ..DescribeLogDirsResult::default() }

@@ -73,7 +73,7 @@ fn partition(
     let now = shard.wall_clock().get();
     let voter = ReplicaState {
         replica_id: settings.broker.node_id.get(),
-        replica_directory_id: if version >= NODES_VERSION_MIN { settings.directory_id } else { Uuid::ZERO },
+        replica_directory_id: if version >= NODES_VERSION_MIN { settings.home().id } else { Uuid::ZERO },
         log_end_offset: offsets.log_end.get(),
         last_fetch_timestamp: now,
         last_caught_up_timestamp: now,

@@ -168,7 +168,7 @@ impl Gatherer {
     /// Asks all shards. No shard works on it for long at a time.
     pub(crate) async fn gather(&self) -> Gathered {
         let shard = &self.shard;
-        let directory = shard.settings().data_directory.clone();
+        let directory = shard.settings().home().path.clone();
         let process = shard.reactor().process_usage().await.ok();
         let total = shard.reactor().total_space(directory.clone()).await.ok();
         let space = total.zip(shard.reactor().free_space(directory).await.ok());

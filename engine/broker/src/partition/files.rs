@@ -1,7 +1,7 @@
 //! Performs what storage asks of the disk: one [`IoOp`] in, its [`IoResult`] out. Keeps files open between operations.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures_util::{TryStreamExt, stream};
 use ringlog_buffer::{Pool, Slice};
 use ringlog_reactor::{Create, Durability, File, OpenOptions, Reactor, WRITE_SLICES_MAX};
+use ringlog_storage::LogDir;
 use ringlog_storage::io::{
     DirEntry, EntryKind, FileId, FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability,
 };
@@ -28,11 +29,12 @@ const SYNCS_AT_ONCE_MAX: usize = 16;
 /// Memory of reads that is kept for the next ones when whoever read has let go of it.
 const READ_MEMORY_BYTES_KEPT_MAX: usize = 16 * 1024 * 1024;
 
-/// The data directory, as one shard uses it.
+/// The data directories, as one shard uses them.
 #[derive(Debug)]
 pub(crate) struct Files {
     reactor: Reactor,
-    root: PathBuf,
+    /// Where they are, home first.
+    roots: Vec<PathBuf>,
     open: RefCell<OpenFiles>,
     /// The file system has refused to write past the page cache.
     is_buffered: Cell<bool>,
@@ -88,7 +90,7 @@ impl Files {
         let open_files_max = settings.open_files_max.max(OPEN_FILES_MIN);
         Self {
             reactor,
-            root: settings.data_directory.clone(),
+            roots: settings.log_dirs.iter().map(|directory| directory.path.clone()).collect(),
             open: RefCell::new(OpenFiles::new(open_files_max)),
             is_buffered: Cell::new(false),
             read_memory: Pool::new(READ_MEMORY_BYTES_KEPT_MAX),
@@ -109,7 +111,7 @@ impl Files {
                 result?;
                 return Ok(IoOutput::Read(chunk));
             }
-            IoOp::CreateDir { path } => match self.reactor.create_dir(self.root.join(&*path)).await {
+            IoOp::CreateDir { path } => match self.reactor.create_dir(self.at(&path)).await {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 result => result?,
             },
@@ -130,17 +132,23 @@ impl Files {
             }
             IoOp::Sync { file } => self.file(&file, Create::No).await?.sync_data().await?,
             IoOp::SyncAll { files, dirs } => self.sync_all(files, dirs).await?,
-            IoOp::SyncDir { path } => self.reactor.sync_dir(self.root.join(&*path)).await?,
+            IoOp::SyncDir { path } => self.reactor.sync_dir(self.at(&path)).await?,
             IoOp::Truncate { file, bytes } => self.file(&file, Create::No).await?.truncate(bytes).await?,
-            IoOp::Rename { from, to } => self.reactor.rename(self.root.join(&*from), self.root.join(&*to)).await?,
+            IoOp::Rename { from, to } => self.reactor.rename(self.at(&from), self.at(&to)).await?,
             IoOp::RemoveFile { file } => {
                 self.open.borrow_mut().remove(file.id);
-                missing_is_fine(self.reactor.remove_file(self.root.join(&*file.path)).await)?;
+                missing_is_fine(self.reactor.remove_file(self.at(&file.path)).await)?;
             }
             IoOp::RemoveDir { path } => missing_is_fine(self.remove_dir(&path).await)?,
             IoOp::Close { file } => self.open.borrow_mut().remove(file.id),
         }
         Ok(IoOutput::Done)
+    }
+
+    /// Where a path of storage leads.
+    fn at(&self, path: &str) -> PathBuf {
+        let (dir, name) = LogDir::of_path(path);
+        self.roots[dir.index()].join(name)
     }
 
     async fn file(&self, file: &FileRef, create: Create) -> io::Result<File> {
@@ -149,7 +157,7 @@ impl Files {
             return Ok(open);
         }
         let options = OpenOptions { write: true, create, direct: true };
-        let opened = self.reactor.open(self.root.join(&*file.path), options).await?;
+        let opened = self.reactor.open(self.at(&file.path), options).await?;
         if !opened.is_direct() {
             self.is_buffered.set(true);
         }
@@ -157,11 +165,16 @@ impl Files {
         Ok(opened)
     }
 
-    /// Many are synced together with their file system, where it can. A failed write of the page cache may have been told
+    /// Many are synced together with their file system, where it can: all of them lie in one data directory. A failed write of the page cache may have been told
     /// to somebody else by then, so all files must go past it.
     async fn sync_all(&self, files: Vec<FileRef>, dirs: Vec<Arc<str>>) -> io::Result<()> {
-        if files.len() + dirs.len() >= SYNCED_TOGETHER_MIN && !self.is_buffered.get() {
-            match self.reactor.sync_file_system(self.root.clone()).await {
+        let paths = files.iter().map(|file| &file.path).chain(&dirs);
+        let roots: BTreeSet<LogDir> = paths.map(|path| LogDir::of_path(path).0).collect();
+        if let [dir] = roots.iter().collect::<Vec<_>>()[..]
+            && files.len() + dirs.len() >= SYNCED_TOGETHER_MIN
+            && !self.is_buffered.get()
+        {
+            match self.reactor.sync_file_system(self.roots[dir.index()].clone()).await {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
                 result => return result,
             }
@@ -174,7 +187,7 @@ impl Files {
     }
 
     async fn list(&self, path: &str) -> io::Result<Vec<DirEntry>> {
-        let entries = self.reactor.read_dir(self.root.join(path)).await?;
+        let entries = self.reactor.read_dir(self.at(path)).await?;
         let entry = |entry: ringlog_reactor::DirEntry| DirEntry {
             name: entry.name,
             kind: match entry.kind {
@@ -187,7 +200,7 @@ impl Files {
     }
 
     async fn remove_dir(&self, path: &str) -> io::Result<()> {
-        let root = self.root.join(path);
+        let root = self.at(path);
         for entry in self.reactor.read_dir(root.clone()).await? {
             missing_is_fine(self.reactor.remove_file(root.join(entry.name)).await)?;
         }

@@ -6,6 +6,7 @@ pub(crate) mod deletion;
 pub(crate) mod driver;
 pub(crate) mod files;
 pub(crate) mod lookup;
+pub(crate) mod moves;
 pub(crate) mod producers;
 pub(crate) mod read;
 pub(crate) mod read_error;

@@ -1,4 +1,4 @@
-//! Brings the data directory in order before any shard uses it.
+//! Brings the data directories in order before any shard uses them.
 
 use std::rc::Rc;
 
@@ -20,7 +20,7 @@ pub(crate) async fn recover(
 ) -> Result<Vec<RecoveredShard>, RecoveryError> {
     let began = reactor.now();
     let files = Rc::new(Files::new(reactor.clone(), settings));
-    let mut recovery = Recovery::new(Millis::new(reactor.wall_clock_ms()));
+    let mut recovery = Recovery::new(Millis::new(reactor.wall_clock_ms()), settings.dirs());
     let (sender, mut results) = mpsc::unbounded();
     // Recovery bounds what it has under way.
     let mut under_way = 0_usize;
@@ -52,13 +52,13 @@ pub(crate) async fn recover(
         "the data directory is recovered"
     );
     for news in &recovered.news {
-        tell(news);
+        tell(news, settings);
     }
     let placement = Placement::new(shards);
     Ok(recovered.into_shards(shards, |key| placement.owner(key)))
 }
 
-fn tell(news: &RecoveryNews) {
+fn tell(news: &RecoveryNews, settings: &Settings) {
     let name = |partition: &TopicPartition| (partition.topic.to_string(), partition.partition.get());
     match news {
         RecoveryNews::TornTail { partition, log_end } => {
@@ -82,6 +82,29 @@ fn tell(news: &RecoveryNews) {
                 shard = shard.get(),
                 "the journal is damaged before its record {sequence}: acknowledged records may be lost"
             );
+        }
+        RecoveryNews::MovedByHand { partition, to } => {
+            let (topic, partition) = name(partition);
+            let directory = &settings.log_dirs[to.index()].name;
+            tracing::warn!(
+                topic,
+                partition,
+                "the folder was found in {directory}, where it was not before; it stays there"
+            );
+        }
+        RecoveryNews::Stray { partition, dir, folder } => {
+            let (topic, partition) = name(partition);
+            let directory = &settings.log_dirs[dir.index()].name;
+            tracing::error!(
+                topic,
+                partition,
+                "there was a second folder of it, which is {directory}/{folder} now; look at it, and remove it if it is not needed"
+            );
+        }
+        RecoveryNews::MoveCompleted { partition, to } => {
+            let (topic, partition) = name(partition);
+            let directory = &settings.log_dirs[to.index()].name;
+            tracing::info!(topic, partition, "the move to {directory} that was under way is complete");
         }
         RecoveryNews::Nameless { partition } => {
             let index: PartitionIndex = partition.partition;

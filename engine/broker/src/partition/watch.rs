@@ -184,13 +184,13 @@ mod tests {
     fn partitions() -> [PartitionId; 2] {
         use ringlog_storage::config::{LogConfig, StoreConfig};
         use ringlog_storage::types::{PartitionIndex, ShardId, TopicPartition, Uuid};
-        use ringlog_storage::{RecoveredShard, Store};
+        use ringlog_storage::{LogDir, RecoveredShard, Store};
 
         let shard = ShardId::new(0);
         let mut store = Store::new(StoreConfig::new(shard), RecoveredShard::empty(shard));
         [0, 1].map(|index| {
             let name = TopicPartition::new("topic", PartitionIndex::new(index));
-            store.create_partition(name, Uuid::from_u128(1), LogConfig::default()).expect("there is room")
+            store.create_partition(name, Uuid::from_u128(1), LogConfig::default(), LogDir::HOME).expect("there is room")
         })
     }
 

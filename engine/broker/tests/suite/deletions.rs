@@ -54,14 +54,14 @@ async fn delete_topic(socket: &Socket) -> ErrorCode {
 }
 
 /// Produces a batch to every partition: the code of each.
-async fn produce_each(socket: &Socket, value_bytes: usize) -> Vec<ErrorCode> {
+pub(crate) async fn produce_each(socket: &Socket, value_bytes: usize) -> Vec<ErrorCode> {
     let response = ask(socket, &produce(value_bytes), 7).await;
     let code = |error_code| ErrorCode::from_wire(error_code);
     response.responses[0].partition_responses.iter().map(|partition| code(partition.error_code)).collect()
 }
 
 /// The code of each partition, and how many records can be read of it.
-async fn read_each(socket: &Socket) -> Vec<(ErrorCode, i64)> {
+pub(crate) async fn read_each(socket: &Socket) -> Vec<(ErrorCode, i64)> {
     let records =
         |bytes: &[u8]| split(bytes).map(|batch| i64::from(batch.expect("sound batches").record_count())).sum();
     // An answer with some records does not wait for those that are on the disk.

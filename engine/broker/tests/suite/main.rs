@@ -9,6 +9,7 @@ mod ending;
 mod fetching;
 mod floods;
 mod groups;
+mod log_dirs;
 mod logs;
 mod long_texts;
 mod memory;
@@ -64,25 +65,16 @@ impl Broker {
     }
 
     fn start_with(seed: u64, settings: &[&str], options: SimOptions) -> Self {
-        let mut set =
-            vec!["listeners=PLAINTEXT://:9092".to_owned(), "advertised.listeners=PLAINTEXT://b:9092".to_owned()];
-        set.extend(settings.iter().map(|setting| (*setting).to_owned()));
-        set.push("log.dirs=data".to_owned());
-        let (fixed, _) = StaticConfig::load(&Sources { set: &set, ..Sources::default() }).expect("good settings");
-        let broker = BrokerConfig::new(&ConfigLayers::of_start(&fixed), "b").expect("good settings");
-        let start = Start {
-            broker: Arc::new(broker),
-            fixed: Arc::new(fixed),
-            cluster_id: None,
-            addresses: vec![([0, 0, 0, 0], PORT).into()],
-            admin_address: Some(([0, 0, 0, 0], ADMIN_PORT).into()),
-            shard_memory_bytes: 0,
-            journal_bytes_max: 256 << 20,
-            open_files_max: 0,
-            store_sizes: None,
-            logging: Logging::default(),
-            on_listening: Arc::new(|_| {}),
-        };
+        Self::start_on(seed, settings, options, "log.dirs=data")
+    }
+
+    /// With these data directories.
+    fn start_in(seed: u64, settings: &[&str], dirs: &str) -> Self {
+        Self::start_on(seed, settings, SimOptions::default(), dirs)
+    }
+
+    fn start_on(seed: u64, settings: &[&str], options: SimOptions, dirs: &str) -> Self {
+        let start = start(settings, dirs);
         let mut sim = Sim::new(seed, options);
         let ends = Ends::default();
         let program = {
@@ -91,6 +83,11 @@ impl Broker {
         };
         let node = sim.start_node("broker", SHARDS, program);
         Self { sim, node, start, ends }
+    }
+
+    /// The next start has these data directories.
+    fn set_dirs(&mut self, dirs: &str) {
+        self.start = start(&[], dirs);
     }
 
     fn kill_and_restart(&mut self) {
@@ -113,6 +110,27 @@ impl Broker {
         assert_eq!(ends.len(), SHARDS);
         assert!(ends.iter().all(|end| matches!(end, Ok(BrokerEnd::Clean))), "{ends:?}");
         self.sim.now() - begin
+    }
+}
+
+fn start(settings: &[&str], dirs: &str) -> Start {
+    let mut set = vec!["listeners=PLAINTEXT://:9092".to_owned(), "advertised.listeners=PLAINTEXT://b:9092".to_owned()];
+    set.extend(settings.iter().map(|setting| (*setting).to_owned()));
+    set.push(dirs.to_owned());
+    let (fixed, _) = StaticConfig::load(&Sources { set: &set, ..Sources::default() }).expect("good settings");
+    let broker = BrokerConfig::new(&ConfigLayers::of_start(&fixed), "b").expect("good settings");
+    Start {
+        broker: Arc::new(broker),
+        fixed: Arc::new(fixed),
+        cluster_id: None,
+        addresses: vec![([0, 0, 0, 0], PORT).into()],
+        admin_address: Some(([0, 0, 0, 0], ADMIN_PORT).into()),
+        shard_memory_bytes: 0,
+        journal_bytes_max: 256 << 20,
+        open_files_max: 0,
+        store_sizes: None,
+        logging: Logging::default(),
+        on_listening: Arc::new(|_| {}),
     }
 }
 

@@ -1,8 +1,11 @@
 //! A broker's configuration as its parts want it: parsed once at the start, and again when it is changed at run time.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringlog_storage::limits::LOG_DIRS_MAX;
 use ringlog_storage::types::BrokerId;
 
 use super::group_config::GroupConfig;
@@ -24,8 +27,8 @@ pub struct BrokerConfig {
     pub rack: Option<String>,
     /// The listeners, those of the controller too.
     pub listeners: Vec<Listener>,
-    /// `log.dirs`, or `log.dir`.
-    pub data_directory: String,
+    /// `log.dirs`, or `log.dir`: at least one, each named once. The first is home.
+    pub data_directories: Vec<String>,
     /// `num.partitions`.
     pub partitions_of_new_topics: i64,
     /// `default.replication.factor`.
@@ -163,9 +166,9 @@ impl BrokerConfig {
             errors.push(error);
             BrokerId::new(0)
         });
-        let data_directory = data_directory(layers).unwrap_or_else(|error| {
+        let data_directories = data_directories(layers).unwrap_or_else(|error| {
             errors.push(error);
-            String::new()
+            Vec::new()
         });
         let listeners = parse_listeners(layers, hostname).unwrap_or_else(|error| {
             errors.push(error.into());
@@ -176,20 +179,20 @@ impl BrokerConfig {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Self::with_checked(layers, node_id, data_directory, listeners))
+        Ok(Self::with_checked(layers, node_id, data_directories, listeners))
     }
 
     fn with_checked(
         layers: &ConfigLayers<'_>,
         node_id: BrokerId,
-        data_directory: String,
+        data_directories: Vec<String>,
         listeners: Vec<Listener>,
     ) -> Self {
         Self {
             node_id,
             rack: layers.value("broker.rack").map(|rack| rack.to_string()).filter(|rack| !rack.is_empty()),
             listeners,
-            data_directory,
+            data_directories,
             partitions_of_new_topics: layers.integer("num.partitions"),
             replicas_of_new_topics: layers.integer("default.replication.factor"),
             auto_create_topics: layers.boolean("auto.create.topics.enable"),
@@ -279,16 +282,23 @@ fn node_id(layers: &ConfigLayers<'_>) -> Result<BrokerId, ConfigError> {
     Ok(BrokerId::new(i32::try_from(id).expect("both keys are whole numbers of 32 bits")))
 }
 
-fn data_directory(layers: &ConfigLayers<'_>) -> Result<String, ConfigError> {
+fn data_directories(layers: &ConfigLayers<'_>) -> Result<Vec<String>, ConfigError> {
     let listed = layers.list("log.dirs");
     let directories = if listed.is_empty() { layers.list("log.dir") } else { listed };
-    match directories.as_slice() {
-        [directory] => Ok(directory.clone()),
-        [] => Err(ConfigError::Conflict("log.dirs is empty; name the data directory".to_owned())),
-        several => Err(ConfigError::Conflict(format!(
-            "log.dirs={}: a broker has one data directory; join the disks below it, or run a broker on each",
-            several.join(",")
+    if directories.is_empty() {
+        return Err(ConfigError::Conflict("log.dirs is empty; name the data directory".to_owned()));
+    }
+    if directories.len() > LOG_DIRS_MAX {
+        let text = format!("log.dirs names {} directories; a broker has at most {LOG_DIRS_MAX}", directories.len());
+        return Err(ConfigError::Conflict(text));
+    }
+    let mut seen = BTreeSet::new();
+    match directories.iter().find(|directory| !seen.insert(Path::new(directory).components().collect::<PathBuf>())) {
+        Some(twice) => Err(ConfigError::Conflict(format!(
+            "log.dirs={}: {twice} is named twice; name every directory once",
+            directories.join(",")
         ))),
+        None => Ok(directories),
     }
 }
 

@@ -21,8 +21,8 @@ pub struct Registration {
     pub listeners: Vec<Listener>,
     /// Its rack.
     pub rack: Option<String>,
-    /// The id of its data directory.
-    pub directory_id: Uuid,
+    /// The ids of its data directories.
+    pub directories: Vec<Uuid>,
 }
 
 /// Why a broker cannot work with the metadata that it has read.
@@ -86,7 +86,7 @@ impl Metadata {
             rack: registration.rack.as_deref().map(Into::into),
             is_fenced: false,
             is_stopping: false,
-            directories: vec![registration.directory_id],
+            directories: registration.directories.clone(),
             cordoned_directories: None,
         };
         records.push(broker.record());

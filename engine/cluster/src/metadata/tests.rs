@@ -50,7 +50,7 @@ impl Cluster {
             incarnation_id: Uuid::from_u128(1000 + u128::from(port)),
             listeners: vec![listener],
             rack: None,
-            directory_id: Uuid::from_u128(2000),
+            directories: vec![Uuid::from_u128(2000)],
         };
         self.rehearsal.step(|metadata| metadata.register_broker(&registration).expect("the levels are known"));
     }
@@ -175,7 +175,7 @@ fn data_of_a_newer_release_is_refused() {
         incarnation_id: Uuid::ZERO,
         listeners: Vec::new(),
         rack: None,
-        directory_id: Uuid::ZERO,
+        directories: vec![Uuid::ZERO],
     };
     let error = cluster.rehearsal.live.register_broker(&registration).expect_err("level 34 is unknown");
     let text = "feature metadata.version is at level 34, and this release goes up to 33; start the release that wrote \

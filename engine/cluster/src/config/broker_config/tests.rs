@@ -14,7 +14,7 @@ fn parse(file: &str) -> Result<BrokerConfig, Vec<String>> {
 fn nothing_configured_is_a_single_node() {
     let config = parse("").expect("the defaults fit together");
     assert_eq!(config.node_id, BrokerId::new(1));
-    assert_eq!(config.data_directory, "ringlog-data");
+    assert_eq!(config.data_directories, ["ringlog-data"]);
     assert_eq!((config.partitions_of_new_topics, config.replicas_of_new_topics), (1, 1));
     assert_eq!((config.cores, config.backend, config.memory_bytes), (Cores::All, Backend::Auto, None));
     assert_eq!((config.journal_bytes, config.numa, config.fetch_sessions_max), (None, Numa::Fill, 1000));
@@ -27,18 +27,19 @@ fn older_names_count_where_the_newer_ones_are_silent() {
     assert_eq!(parse("broker.id=7").expect("fits").node_id, BrokerId::new(7));
     assert_eq!(parse("broker.id=7\nnode.id=7").expect("fits").node_id, BrokerId::new(7));
     assert_eq!(parse("node.id=0").expect("fits").node_id, BrokerId::new(0));
-    assert_eq!(parse("log.dir=/a").expect("fits").data_directory, "/a");
-    assert_eq!(parse("log.dir=/a\nlog.dirs=/b").expect("fits").data_directory, "/b");
+    assert_eq!(parse("log.dir=/a").expect("fits").data_directories, ["/a"]);
+    assert_eq!(parse("log.dir=/a\nlog.dirs=/b").expect("fits").data_directories, ["/b"]);
+    assert_eq!(parse("log.dirs=/a, /b/c,d").expect("fits").data_directories, ["/a", "/b/c", "d"]);
 }
 
 #[test]
 fn contradictions_are_told_together() {
-    let errors = parse("broker.id=7\nnode.id=8\nlog.dirs=/a,/b\nlisteners=SSL://:1\nprocess.roles=controller");
+    let errors = parse("broker.id=7\nnode.id=8\nlog.dirs=/a,b,/a/\nlisteners=SSL://:1\nprocess.roles=controller");
     assert_eq!(
         errors.expect_err("nothing of it fits"),
         [
             "node.id=8 and broker.id=7 must agree; give one of them",
-            "log.dirs=/a,/b: a broker has one data directory; join the disks below it, or run a broker on each",
+            "log.dirs=/a,b,/a/: /a/ is named twice; name every directory once",
             "listeners: SSL is SSL, which is not supported yet; PLAINTEXT is",
             "process.roles=controller: a server without the role broker is not supported yet",
         ]

@@ -6,8 +6,8 @@ use crate::config::key::Valid::{Any, AtLeast, Between, BetweenOr, EachOf, OneOf,
 
 use super::keys;
 use super::reason::{
-    FAST_START, INTERNAL_TIMER, LATER_COMPACTION, LATER_TIERED, ONE_DIRECTORY, OWN_CHECKPOINTS, OWN_PREALLOCATION,
-    SIDECAR, THREADS,
+    FAST_START, INTERNAL_TIMER, LATER_COMPACTION, LATER_CORDONS, LATER_TIERED, OWN_CHECKPOINTS, OWN_FENCES,
+    OWN_PREALLOCATION, SIDECAR, THREADS,
 };
 
 keys! {
@@ -21,7 +21,7 @@ keys! {
     /// Level when the broker compresses with zstd.
     "compression.zstd.level": Int = "3", Between(-131_072, 22), ClusterWide, Acts;
     /// Data directories that get no new partitions.
-    "cordoned.log.dirs": List = "", Any, PerBroker, ONE_DIRECTORY;
+    "cordoned.log.dirs": List = "", Any, PerBroker, LATER_CORDONS;
     /// Pause when there is nothing to compact.
     "log.cleaner.backoff.ms": Long = "15000", AtLeast(0), ClusterWide, LATER_COMPACTION;
     /// Memory for the key table of compaction.
@@ -49,8 +49,8 @@ keys! {
     /// The data directory, if `log.dirs` does not say it.
     "log.dir": List = "ringlog-data", Any, ReadOnly, Acts;
     /// How long a failed directory may stay unreported before the broker stops.
-    "log.dir.failure.timeout.ms": Long = "30000", AtLeast(1), ReadOnly, ONE_DIRECTORY;
-    /// The data directory.
+    "log.dir.failure.timeout.ms": Long = "30000", AtLeast(1), ReadOnly, OWN_FENCES;
+    /// The data directories; the first keeps journals and metadata too.
     "log.dirs": List = null, Any, ReadOnly, Acts;
     /// Records of a partition after which it is flushed to storage.
     "log.flush.interval.messages": Long = "9223372036854775807", AtLeast(1), ClusterWide, Acts;

@@ -5,7 +5,7 @@ use crate::config::key::Scope::ReadOnly;
 use crate::config::key::Valid::{Any, AtLeast};
 
 use super::keys;
-use super::reason::{ONE_DIRECTORY, ONE_NODE, OWN_METRICS, OWN_SNAPSHOTS};
+use super::reason::{HOME_DIRECTORY, ONE_NODE, OWN_METRICS, OWN_SNAPSHOTS};
 
 keys! {
     /// How often a broker tells the controller that it lives.
@@ -53,7 +53,7 @@ keys! {
     /// The largest batch of metadata records.
     "internal.metadata.max.batch.size.in.bytes": Int = "8388608", Any, ReadOnly, OWN_SNAPSHOTS, internal;
     /// Another place for the metadata log.
-    "metadata.log.dir": String = null, Any, ReadOnly, ONE_DIRECTORY;
+    "metadata.log.dir": String = null, Any, ReadOnly, HOME_DIRECTORY;
     /// Bytes of metadata records after which a snapshot is made.
     "metadata.log.max.record.bytes.between.snapshots": Long = "20971520", AtLeast(1), ReadOnly, OWN_SNAPSHOTS;
     /// Time after which a metadata snapshot is made.

@@ -37,8 +37,17 @@ pub(super) const STABLE_ONLY: Effect = Effect::Accepted("it exists for Kafka's o
 pub(super) const ONE_PROCESS: Effect = Effect::Accepted("all listeners open together, when everything is ready");
 /// A quorum of one.
 pub(super) const ONE_NODE: Effect = Effect::Accepted("this release runs as a single node, which is a quorum of one");
-/// One data directory.
-pub(super) const ONE_DIRECTORY: Effect = Effect::Accepted("a broker has one data directory, which fails as a whole");
+/// A data directory that fails.
+pub(super) const OWN_FENCES: Effect =
+    Effect::Accepted("what cannot be written is refused at once, and the broker runs on until it is stopped");
+/// Where the metadata log lies.
+pub(super) const HOME_DIRECTORY: Effect =
+    Effect::Accepted("metadata lies in the first directory of log.dirs, beside the journals");
+/// Directories without new partitions.
+pub(super) const LATER_CORDONS: Effect = Effect::Accepted("every directory gets new partitions");
+/// Quotas of moves between directories.
+pub(super) const OWN_PACE: Effect =
+    Effect::Accepted("replica.alter.log.dirs.io.max.bytes.per.second holds from piece to piece, without samples");
 /// Down-conversion.
 pub(super) const NO_DOWNCONVERSION: Effect = Effect::Accepted("batches are never converted to older formats");
 /// Kerberos.

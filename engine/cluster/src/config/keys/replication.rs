@@ -5,13 +5,13 @@ use crate::config::key::Scope::{ClusterWide, ReadOnly};
 use crate::config::key::Valid::{Any, AtLeast};
 
 use super::keys;
-use super::reason::{JAVA_CLASS, LATER_CLUSTER, LATER_QUOTAS, ONE_DIRECTORY, OWN_CHECKPOINTS, THREADS};
+use super::reason::{JAVA_CLASS, LATER_CLUSTER, LATER_QUOTAS, OWN_CHECKPOINTS, OWN_PACE, THREADS};
 
 keys! {
     /// Samples of the quota for moves between directories.
-    "alter.log.dirs.replication.quota.window.num": Int = "11", AtLeast(1), ReadOnly, ONE_DIRECTORY;
+    "alter.log.dirs.replication.quota.window.num": Int = "11", AtLeast(1), ReadOnly, OWN_PACE;
     /// Length of one such sample.
-    "alter.log.dirs.replication.quota.window.size.seconds": Int = "1", AtLeast(1), ReadOnly, ONE_DIRECTORY;
+    "alter.log.dirs.replication.quota.window.size.seconds": Int = "1", AtLeast(1), ReadOnly, OWN_PACE;
     /// Whether leadership goes back to preferred replicas by itself.
     "auto.leader.rebalance.enable": Boolean = "true", Any, ReadOnly, LATER_CLUSTER;
     /// Plug-in that computes client quotas.
@@ -31,7 +31,7 @@ keys! {
     "quota.window.size.seconds": Int = "1", AtLeast(1), ReadOnly, Acts;
     /// The most bytes per second moved between data directories.
     "replica.alter.log.dirs.io.max.bytes.per.second": Long = "9223372036854775807",
-        AtLeast(0), ClusterWide, LATER_QUOTAS, internal;
+        AtLeast(0), ClusterWide, Acts, internal;
     /// Pause of a follower after an error.
     "replica.fetch.backoff.ms": Int = "1000", AtLeast(0), ReadOnly, LATER_CLUSTER;
     /// Bytes that a follower asks for per partition.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use ringlog_storage::Handover;
 use ringlog_storage::answer::PartitionId;
-use ringlog_storage::io::IoErrorKind;
 
 use crate::group;
 use crate::partition::append::{note_gone, refuse_deferred};
@@ -18,7 +17,7 @@ use crate::topology;
 
 /// What this shard knows of partitions on their way.
 #[derive(Debug, Default)]
-pub(crate) struct Moves {
+pub(crate) struct Handovers {
     /// Those that are to leave, and have not.
     leaving: BTreeSet<PartitionId>,
     /// Those that have.
@@ -33,7 +32,7 @@ pub(crate) struct Moves {
     adopted: Vec<(usize, PartitionKey)>,
 }
 
-impl Moves {
+impl Handovers {
     /// Partitions that shards may forget.
     pub(crate) fn take_adopted(&mut self) -> Vec<(usize, PartitionKey)> {
         std::mem::take(&mut self.adopted)
@@ -52,20 +51,20 @@ pub(crate) async fn release(shard: Shard, keys: Vec<PartitionKey>, time_max: Dur
         for id in keys.iter().filter_map(|key| state.table.id(*key)).collect::<Vec<_>>() {
             begin_to_leave(state, id, &shard);
         }
-        Rc::clone(&state.moves.count)
+        Rc::clone(&state.handovers.count)
     });
     // What has not left by then stays.
     let _ = shard.reactor().timeout(count.settled(), time_max).await;
     shard.with(|state| {
-        for id in std::mem::take(&mut state.moves.leaving) {
+        for id in std::mem::take(&mut state.handovers.leaving) {
             state.store.keep_partition(id);
-            state.moves.count.settle_one();
-            state.moves.stuck.push(id);
+            state.handovers.count.settle_one();
+            state.handovers.stuck.push(id);
         }
-        for id in std::mem::take(&mut state.moves.stuck) {
+        for id in std::mem::take(&mut state.handovers.stuck) {
             stay(state, id, &shard);
         }
-        std::mem::take(&mut state.moves.left)
+        std::mem::take(&mut state.handovers.left)
     })
 }
 
@@ -77,8 +76,8 @@ fn begin_to_leave(state: &mut State, id: PartitionId, shard: &Shard) {
     }
     refuse_deferred(state, key, shard.wall_clock());
     state.wake_watchers(id);
-    state.moves.leaving.insert(id);
-    state.moves.count.begin();
+    state.handovers.leaving.insert(id);
+    state.handovers.count.begin();
     state.store.release_partition(id);
 }
 
@@ -92,19 +91,19 @@ fn stay(state: &mut State, id: PartitionId, shard: &Shard) {
 }
 
 /// The store has let go of a partition, or cannot.
-pub(crate) fn released(state: &mut State, id: PartitionId, result: Result<Handover, IoErrorKind>) {
-    if !state.moves.leaving.remove(&id) {
+pub(crate) fn released(state: &mut State, id: PartitionId, handover: Option<Handover>) {
+    if !state.handovers.leaving.remove(&id) {
         return;
     }
-    match result {
-        Ok(handover) => {
+    match handover {
+        Some(handover) => {
             state.table.remove(id);
             note_gone(state, id);
-            state.moves.left.push(handover);
+            state.handovers.left.push(handover);
         }
-        Err(_) => state.moves.stuck.push(id),
+        None => state.handovers.stuck.push(id),
     }
-    state.moves.count.settle_one();
+    state.handovers.count.settle_one();
 }
 
 /// Takes over what the shard `from` has let go of.
@@ -112,7 +111,7 @@ pub(crate) fn adopt(shard: &Shard, from: usize, handovers: Vec<Handover>) {
     shard.with(|state| {
         for handover in handovers {
             let key = handover.key();
-            state.moves.taken.insert(key, from);
+            state.handovers.taken.insert(key, from);
             state.store.adopt_partition(handover);
             topology::open_adopted(shard, state, key);
         }

@@ -1,0 +1,196 @@
+//! Where partitions lie. The journals and checkpoints name a directory for each; what is found in the directories may differ
+//! from that where somebody moved a folder, a disk is missing, or a move had come to its last steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::outcome::{folder, name_of};
+use super::{Purpose, Recovery, RecoveryError, RecoveryNews};
+use crate::checkpoint::PartitionState;
+use crate::directory::{Folder, LogDir, delete_of, stray_of, understand};
+use crate::io::{DirEntry, EntryKind, IoOp};
+use crate::journal::format::PartitionKey;
+use crate::types::Uuid;
+
+/// Folders that are not simply those of partitions.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Copies that were being made: partition, directory, name.
+    futures: Vec<(PartitionKey, LogDir, String)>,
+    /// Copies that are complete.
+    moved: BTreeMap<(PartitionKey, LogDir), String>,
+    /// Every name, so that nothing is renamed to one that there is.
+    names: BTreeSet<Arc<str>>,
+    /// Counts renamed folders.
+    renamed: u128,
+}
+
+/// What is to be done about one partition's folders.
+#[derive(Debug, Default)]
+struct Repair {
+    script: Vec<IoOp>,
+    /// Directories whose entries have changed.
+    changed: BTreeSet<LogDir>,
+}
+
+impl Recovery {
+    /// The path of the partition's folder. Before its place is found: where it should be.
+    pub(super) fn dir_of(&self, state: &PartitionState) -> Arc<str> {
+        self.dirs.find(state.directory).unwrap_or_default().path(&folder(state))
+    }
+
+    pub(super) fn list_folders(&mut self) {
+        for dir in self.dirs.iter() {
+            self.queue.start(IoOp::List { path: dir.path("") }, Purpose::ListFolders(dir));
+        }
+    }
+
+    pub(super) fn folders_listed(&mut self, dir: LogDir, entries: Vec<DirEntry>) {
+        for entry in entries {
+            self.found.names.insert(dir.path(&entry.name));
+            if entry.kind != EntryKind::Directory {
+                continue;
+            }
+            match understand(&entry.name) {
+                Some((Folder::Log, _)) => self.folders.entry(entry.name).or_default().push(dir),
+                Some((Folder::Future, Some(key))) => self.found.futures.push((key, dir, entry.name)),
+                Some((Folder::Moved, Some(key))) => drop(self.found.moved.insert((key, dir), entry.name)),
+                Some((Folder::Delete, _)) => self.leftovers.push(dir.path(&entry.name)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Finds every partition's folder, brings moves to their end that had come so far, and puts aside what is there twice.
+    pub(super) fn place_partitions(&mut self) {
+        for places in self.folders.values_mut() {
+            places.sort_unstable();
+        }
+        for key in self.states.keys().copied().collect::<Vec<_>>() {
+            match self.place(key) {
+                Ok(()) => {}
+                Err(error) => self.fail(error),
+            }
+        }
+        if self.failed.is_none() {
+            self.settle_copies();
+            let known: BTreeSet<String> = self.states.values().map(|(_, state)| folder(state)).collect();
+            let is_orphan = |name: &&String| !known.contains(*name) && !self.left_behind.contains(*name);
+            let orphans = self.folders.iter().filter(|(name, _)| is_orphan(name));
+            self.orphans = orphans.filter_map(|(name, dirs)| Some((name.clone(), *dirs.first()?))).collect();
+        }
+    }
+
+    fn place(&mut self, key: PartitionKey) -> Result<(), RecoveryError> {
+        let (_, state) = &self.states[&key];
+        let home = self.dirs.id(LogDir::HOME);
+        let told = if state.directory == Uuid::ZERO { home } else { state.directory };
+        let (name, partition) = (folder(state), name_of(state));
+        let has_records = state.durable.offset > state.log_start
+            || self.survey.partitions.get(&key).is_some_and(|facts| facts.direct);
+        let mut places = self.folders.get(&name).cloned().unwrap_or_default();
+        if self.left_behind.contains(&name) {
+            // Any other one may be that of a removed partition of this name, and will go.
+            places.retain(|dir| self.dirs.id(*dir) == told);
+        }
+        let place = match self.dirs.find(told) {
+            Some(dir) if places.contains(&dir) => dir,
+            Some(dir) if self.found.moved.contains_key(&(key, dir)) => {
+                self.complete_move(key, dir, &name, &places);
+                self.news.push(RecoveryNews::MoveCompleted { partition, to: dir });
+                self.set_place(key, dir);
+                return Ok(());
+            }
+            dir => match (places.first(), dir) {
+                (Some(found), _) => {
+                    self.news.push(RecoveryNews::MovedByHand { partition: partition.clone(), to: *found });
+                    *found
+                }
+                (None, _) if has_records => return Err(RecoveryError::FolderMissing { partition, directory: told }),
+                // Nothing of it was ever there: it is as good as a new one.
+                (None, dir) => dir.unwrap_or_default(),
+            },
+        };
+        let mut repair = Repair::default();
+        for other in places.iter().filter(|other| **other != place) {
+            let stray = self.unused_name(*other, |unique| stray_of(&name, unique));
+            repair.rename(*other, &name, &stray);
+            self.news.push(RecoveryNews::Stray { partition: partition.clone(), dir: *other, folder: stray });
+        }
+        self.begin(repair, &name);
+        self.set_place(key, place);
+        Ok(())
+    }
+
+    fn set_place(&mut self, key: PartitionKey, place: LogDir) {
+        let id = self.dirs.id(place);
+        if let Some((_, state)) = self.states.get_mut(&key) {
+            state.directory = id;
+        }
+    }
+
+    /// The copy in `dir` is the partition, and every other folder of it is what it was copied from.
+    fn complete_move(&mut self, key: PartitionKey, dir: LogDir, name: &str, places: &[LogDir]) {
+        let mut repair = Repair::default();
+        for old in places {
+            let gone = self.unused_name(*old, |unique| delete_of(name, unique));
+            repair.rename(*old, name, &gone);
+            self.leftovers.push(old.path(&gone));
+        }
+        // The old one first: with both names there, it would not be known what was copied from what.
+        let olds = std::mem::take(&mut repair.changed);
+        repair.script.extend(olds.into_iter().map(|old| IoOp::SyncDir { path: old.path("") }));
+        let copy = self.found.moved.remove(&(key, dir)).expect("it was found there");
+        repair.rename(dir, &copy, name);
+        self.begin(repair, name);
+        if let Some((_, state)) = self.states.get_mut(&key) {
+            state.dir_exists = true;
+        }
+    }
+
+    /// What is left of copies is of no use, but tells where the partition was to go.
+    fn settle_copies(&mut self) {
+        let moved = std::mem::take(&mut self.found.moved).into_iter().map(|((key, dir), name)| (key, dir, name));
+        let copies: Vec<_> = std::mem::take(&mut self.found.futures).into_iter().chain(moved).collect();
+        for (key, dir, name) in copies {
+            let place = self.states.get(&key).and_then(|(_, state)| self.dirs.find(state.directory));
+            if place.is_some_and(|place| place != dir) {
+                self.moves.entry(key).or_insert(dir);
+            }
+            let origin = name.rsplit_once('.').map_or(&*name, |(origin, _)| origin).to_owned();
+            let gone = self.unused_name(dir, |unique| delete_of(&origin, unique));
+            let mut repair = Repair::default();
+            repair.rename(dir, &name, &gone);
+            self.begin(repair, &name);
+            self.leftovers.push(dir.path(&gone));
+        }
+    }
+
+    /// A name that nothing in the directory has.
+    fn unused_name(&mut self, dir: LogDir, name: impl Fn(u128) -> String) -> String {
+        loop {
+            // No store counts so far.
+            let unique = u128::from(self.generation_seen) << 64 | 1 << 63 | self.found.renamed;
+            self.found.renamed += 1;
+            let name = name(unique);
+            if self.found.names.insert(dir.path(&name)) {
+                return name;
+            }
+        }
+    }
+
+    fn begin(&mut self, repair: Repair, name: &str) {
+        let Repair { mut script, changed } = repair;
+        script.extend(changed.into_iter().map(|dir| IoOp::SyncDir { path: dir.path("") }));
+        if !script.is_empty() {
+            self.queue.start_script(script, Purpose::Step(name.into()));
+        }
+    }
+}
+
+impl Repair {
+    fn rename(&mut self, dir: LogDir, from: &str, to: &str) {
+        self.script.push(IoOp::Rename { from: dir.path(from), to: dir.path(to) });
+        self.changed.insert(dir);
+    }
+}
