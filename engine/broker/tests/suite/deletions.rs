@@ -61,7 +61,7 @@ pub(crate) async fn produce_each(socket: &Socket, value_bytes: usize) -> Vec<Err
 }
 
 /// The code of each partition, and how many records can be read of it.
-pub(crate) async fn read_each(socket: &Socket) -> Vec<(ErrorCode, i64)> {
+async fn read_each(socket: &Socket) -> Vec<(ErrorCode, i64)> {
     let records =
         |bytes: &[u8]| split(bytes).map(|batch| i64::from(batch.expect("sound batches").record_count())).sum();
     // An answer with some records does not wait for those that are on the disk.

@@ -10,9 +10,10 @@ use ringlog_net::messages::alter_replica_log_dirs::{
 use ringlog_net::messages::describe_log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest, DescribeLogDirsResult};
 use ringlog_reactor::Socket;
 use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Errno, Trigger};
+use ringlog_storage::batch::split;
 
-use crate::deletions::{produce_each, read_each};
-use crate::{Broker, PARTITIONS, TOPIC, ask, connect, create_topic};
+use crate::deletions::produce_each;
+use crate::{Broker, PARTITIONS, TOPIC, ask, connect, create_topic, fetch};
 
 const DIRS: &str = "log.dirs=data,disks/b,disks/c";
 
@@ -37,6 +38,30 @@ async fn places(socket: &Socket) -> (Vec<usize>, bool) {
         }
     }
     (places, is_moving)
+}
+
+/// The code of each partition, and how many records it has, read from its begin to its end.
+async fn read_each(socket: &Socket) -> Vec<(ErrorCode, i64)> {
+    let mut all = Vec::new();
+    for partition in 0..PARTITIONS {
+        let mut at = 0;
+        loop {
+            let mut request = fetch(1000);
+            request.topics[0].partitions.retain(|asked| asked.partition == partition);
+            request.topics[0].partitions[0].fetch_offset = at;
+            let told = ask(socket, &request, 11).await.responses.remove(0).partitions.remove(0);
+            for batch in split(told.records.as_deref().unwrap_or_default()) {
+                let batch = batch.expect("sound batches");
+                assert_eq!(batch.base_offset().get(), at, "offsets are dense");
+                at = batch.next_offset().get();
+            }
+            if told.error_code != 0 || at >= told.high_watermark {
+                all.push((ErrorCode::from_wire(told.error_code), at));
+                break;
+            }
+        }
+    }
+    all
 }
 
 async fn alter(socket: &Socket, topic: &str, path: &str, partitions: &[i32]) -> Vec<ErrorCode> {

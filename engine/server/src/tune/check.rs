@@ -1,5 +1,7 @@
 //! `ringlog tune check`: what a broker wants of its machine, item by item.
 
+use std::fmt::Write as _;
+
 use anyhow::bail;
 use ringlog_tuning::{Item, Verdict};
 
@@ -39,7 +41,7 @@ fn described(items: &[Item]) -> String {
     let mut text = table(["RESULT", "CHECK", "MEASURED", "WANTED"], &items.iter().map(row).collect::<Vec<_>>());
     for item in items {
         if let Some(remedy) = &item.remedy {
-            text += &format!("\n{}: {}\n  {remedy}\n", item.name, item.because);
+            write!(text, "\n{}: {}\n  {remedy}\n", item.name, item.because).expect("a String takes everything");
         }
     }
     text
