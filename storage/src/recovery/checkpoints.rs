@@ -51,6 +51,7 @@ impl Recovery {
         }
         for key in removed {
             self.forget(key);
+            self.removed.insert(key);
         }
     }
 }

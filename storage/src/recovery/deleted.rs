@@ -17,7 +17,7 @@ impl Recovery {
     /// Partitions that were removed are gone; those first heard of in a journal get a state.
     pub(super) fn forget_removed(&mut self) {
         for (key, facts) in &self.survey.partitions {
-            if facts.removed {
+            if facts.removed || self.removed.contains(key) {
                 let known = self.states.remove(key).map(|(_, state)| folder(&state));
                 let named = || Some(folder_of(facts.topic.as_ref()?, key.partition));
                 self.left_behind.extend(known.or_else(named));

@@ -98,6 +98,8 @@ pub struct Recovery {
     files: BTreeMap<(PartitionKey, Offset), FileRef>,
     /// Segments whose files have no use any more.
     deleted: Vec<(PartitionKey, Offset)>,
+    /// Partitions that a checkpoint calls removed. The journal of a shard that had one before may still tell of it.
+    removed: BTreeSet<PartitionKey>,
     /// Folders of removed partitions, which may still have the names that they had.
     left_behind: BTreeSet<String>,
     /// In which directories there are folders of partitions.
@@ -138,6 +140,7 @@ impl Recovery {
             redo: Redo::default(),
             files: BTreeMap::new(),
             deleted: Vec::new(),
+            removed: BTreeSet::new(),
             left_behind: BTreeSet::new(),
             folders: BTreeMap::new(),
             found: Found::default(),

@@ -162,3 +162,38 @@ fn partitions_do_move_in_these_worlds() {
     let done: u64 = (700_000..700_020).map(|seed| live(seed, Shape::default())).sum();
     assert!(done > 100, "{done} moves ended");
 }
+
+/// A partition that was deleted by the store that took it over is gone, although the journal of the other tells of it: its
+/// folder may be that of another one by then.
+#[test]
+fn what_is_deleted_after_it_has_moved_stays_deleted() {
+    let mut world = World::new(1, Shape { partitions: 3, ..Shape::default() });
+    world.start(2);
+    world.events.clear();
+    let (mut moves, mut deleted) = (Moves::default(), Deleted::default());
+    let from = world.ids[&0].0;
+    assert_eq!(world.ids[&2].0, from);
+    assert!(world.append(0, 100) && world.append(2, 100));
+    world.settle(100);
+    // The second move has the store that took the first write another checkpoint.
+    for partition in [0, 2] {
+        world.stores[from].release_partition(world.ids[&partition].1);
+        moves.leaving.insert(partition, 1 - from);
+        for _ in 0..100 {
+            world.settle(1);
+            moves.take_events(&mut world, &mut deleted);
+            moves.take_over(&mut world);
+        }
+        if partition == 0 {
+            let (shard, id) = world.ids.remove(&0).expect("it has moved");
+            assert_eq!(shard, 1 - from);
+            world.stores[shard].remove_partition(id);
+            world.settle(100);
+            world.events.clear();
+        }
+    }
+    assert_eq!(moves.done, 2);
+    world.crash(false);
+    let recovered = world.recover(None).expect("nothing interrupts it");
+    assert!(recovered.partitions().all(|(found, _)| found != key(0)), "it was deleted");
+}
