@@ -58,7 +58,7 @@ struct Seen {
 /// Of one change, in milliseconds.
 struct Change {
     usual_p99: f64,
-    change_ms: f64,
+    took_ms: f64,
     p99: f64,
     longest: f64,
     /// From the first to the last record that was out of the ordinary.
@@ -85,7 +85,7 @@ pub(crate) fn run(setup: &Setup, arguments: &Arguments) -> anyhow::Result<()> {
     for (what, changes) in [("2 shards to 1", &down), ("1 shard to 2", &up)] {
         println!("{what}");
         let each = |of: fn(&Change) -> f64| changes.iter().map(of).collect::<Vec<_>>();
-        figure("the change", "ms", &each(|of| of.change_ms), Target::None);
+        figure("the change", "ms", &each(|of| of.took_ms), Target::None);
         figure("usual p99", "ms", &each(|of| of.usual_p99), Target::None);
         figure("p99 in the second of the change", "ms", &each(|of| of.p99), Target::None);
         figure("longest", "ms", &each(|of| of.longest), Target::None);
@@ -132,7 +132,7 @@ async fn change(load: &Load, seen: &Rc<Seen>, shards: u16, usual: Duration) -> a
     let ms = |duration: Duration| 1e3 * duration.as_secs_f64();
     Ok(Change {
         usual_p99: ms(usual_p99),
-        change_ms: ms(took),
+        took_ms: ms(took),
         p99: ms(p99(latencies())?),
         longest: ms(latencies().max().unwrap_or_default()),
         disturbed: disturbed.map_or(0.0, |(from, to)| ms(to - from)),
@@ -200,13 +200,11 @@ fn spawn_writer(
             due = due + interval;
             load.reactor.sleep_until(due).await;
             loop {
-                match connection.call(frame.clone()).await {
-                    Ok(answer) => break requests::check_produced(&answer)?,
-                    Err(_) => {
-                        seen.reconnects.set(seen.reconnects.get() + 1);
-                        connection = load.connect(Receive::Pooled).await?;
-                    }
+                if let Ok(answer) = connection.call(frame.clone()).await {
+                    break requests::check_produced(&answer)?;
                 }
+                seen.reconnects.set(seen.reconnects.get() + 1);
+                connection = load.connect(Receive::Pooled).await?;
             }
             seen.samples.borrow_mut().push((due, load.reactor.now() - due));
         }

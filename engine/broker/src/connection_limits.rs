@@ -232,7 +232,8 @@ pub(crate) async fn answer(shard: Shard) {
         }
         let bell = pin!(shard.connection_gate().counting_bell.wait());
         match next {
-            Some(next) => drop(select(bell, pin!(shard.reactor().sleep(next.since(shard.now())))).await),
+            // Either means the same: look again.
+            Some(next) => _ = select(bell, pin!(shard.reactor().sleep(next.since(shard.now())))).await,
             None => bell.await,
         }
     }

@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn every_decision_fits_into_a_segment_of_its_log() {
         let room = usize::try_from(INTERNAL_SEGMENT_BYTES_MIN).expect("it is small");
-        assert!(DECISION_BYTES_MAX < room && ringlog_cluster::group::DECISION_BYTES_MAX < room);
+        assert!(DECISION_BYTES_MAX < room, "those of the metadata");
+        assert!(ringlog_cluster::group::DECISION_BYTES_MAX < room, "those of groups");
     }
 
     #[test]

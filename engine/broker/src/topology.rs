@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ringlog_cluster::config::{Durability, TopicConfig};
+use ringlog_cluster::config::{Durability, TopicConfig, log_dir_move_bytes_per_second};
 use ringlog_cluster::image::{Image, PartitionImage, TopicImage};
 use ringlog_storage::LogDir;
 use ringlog_storage::config::{Durability as LogDurability, LogConfig};
@@ -107,8 +107,7 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, plan: &Plan) {
 fn set_move_rate(shard: &Shard, state: &mut State, image: &Image) {
     let settings = shard.settings();
     let layers = image.layers(settings.broker.node_id, &settings.fixed);
-    let rate = layers.integer("replica.alter.log.dirs.io.max.bytes.per.second");
-    let limit = u64::try_from(rate).ok().filter(|_| rate != i64::MAX);
+    let limit = log_dir_move_bytes_per_second(&layers);
     let shards = u64::try_from(shard.count()).expect("fits 64 bits");
     state.store.set_move_rate(limit.map(|limit| limit.div_ceil(shards)));
 }

@@ -42,7 +42,7 @@ enum Command {
 
 /// What is configured of a broker.
 #[derive(Debug, Serialize)]
-struct Cores {
+struct Usage {
     broker: i32,
     /// Those that it was started on: `all`, a count, or numbers.
     cores: String,
@@ -89,7 +89,7 @@ async fn set(session: &Session, broker: i32, count: u16) -> anyhow::Result<()> {
     altered.into_iter().try_for_each(|(_, result)| result)
 }
 
-async fn show(session: &Session, broker: i32) -> anyhow::Result<Cores> {
+async fn show(session: &Session, broker: i32) -> anyhow::Result<Usage> {
     let described = resource::describe(session, ResourceType::Broker, &[broker.to_string()]).await?;
     let configs = described.into_values().next().unwrap_or_default();
     let value = |name: &str| {
@@ -98,5 +98,5 @@ async fn show(session: &Session, broker: i32) -> anyhow::Result<Cores> {
         value.with_context(|| format!("broker {broker} does not know {name}: is it Ringlog?"))
     };
     let in_use = value(SHARDS_KEY)?.parse().with_context(|| format!("{SHARDS_KEY} of broker {broker}"))?;
-    Ok(Cores { broker, cores: value(CORES_KEY)?, in_use })
+    Ok(Usage { broker, cores: value(CORES_KEY)?, in_use })
 }

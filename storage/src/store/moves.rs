@@ -252,7 +252,7 @@ impl Store {
                     return;
                 }
                 Flow::Again => self.moves.under_way = Some(one),
-                Flow::End => return self.end_move(one),
+                Flow::End => return self.end_move(&one),
             }
         }
     }
@@ -346,7 +346,7 @@ impl Store {
         self.note_unwritten(one.id);
     }
 
-    fn end_move(&mut self, one: Move) {
+    fn end_move(&mut self, one: &Move) {
         for (_, copy) in one.copies.iter().filter(|_| one.stage != Stage::Leaving) {
             self.queue.start(IoOp::Close { file: copy.file.clone() }, Purpose::Delete);
         }

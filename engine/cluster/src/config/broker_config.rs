@@ -96,6 +96,13 @@ pub enum Numa {
     Spread,
 }
 
+/// Bytes that all shards together copy in a second when partitions move to other data directories; `None` is no limit. May
+/// change while the broker runs.
+pub fn log_dir_move_bytes_per_second(layers: &ConfigLayers<'_>) -> Option<u64> {
+    let rate = layers.integer("replica.alter.log.dirs.io.max.bytes.per.second");
+    u64::try_from(rate).ok().filter(|_| rate != i64::MAX)
+}
+
 /// How many shards are to be in use; may change while the broker runs.
 pub const SHARDS_KEY: &str = "ringlog.shards";
 

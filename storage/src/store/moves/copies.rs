@@ -139,7 +139,7 @@ impl Copies {
         for (at, segment) in partition.segments.iter().enumerate() {
             let copied = self.bytes_of(segment.base);
             if copied < segment.bytes || segment.bytes == 0 {
-                let entries = segment.index.iter().flat_map(|index| index.entries());
+                let entries = segment.index.iter().flat_map(crate::log::index::SparseIndex::entries);
                 let known = entries.take_while(|entry| entry.position <= copied).last();
                 return (bytes, end.max(known.filter(|_| copied > 0).map_or(segment.base, |entry| entry.offset)));
             }

@@ -257,7 +257,7 @@ impl Store {
         let mut one = self.moves.under_way.take().expect("its operation was out");
         one.is_busy = false;
         match (step, result) {
-            (MoveStep::Look, found) => self.make_folder(&mut one, found),
+            (MoveStep::Look, found) => self.make_folder(&mut one, found.map(drop)),
             (MoveStep::Make, Ok(_)) => one.stage = Stage::Copying,
             (MoveStep::Read(piece), Ok(IoOutput::Read(chunk))) => self.write_piece(&mut one, piece, &chunk.freeze()),
             (MoveStep::Write(piece), Ok(_)) => self.piece_copied(&mut one, piece),
@@ -282,7 +282,7 @@ impl Store {
                 self.fence_partition(one.id, reason);
             }
             // What could not be removed is, when the next start finds it.
-            (MoveStep::Leave | MoveStep::Drop, _) => return self.end_move(one),
+            (MoveStep::Leave | MoveStep::Drop, _) => return self.end_move(&one),
             (_, Err(reason)) => one.failed = Some(reason),
             (_, Ok(_)) => one.failed = Some(IoErrorKind::Other(0)),
         }
@@ -290,12 +290,12 @@ impl Store {
     }
 
     /// Makes the folder of the copy. What has the name that the partition's folder will have is put aside.
-    fn make_folder(&mut self, one: &mut Move, found: IoResult) {
+    fn make_folder(&mut self, one: &mut Move, found: Result<(), IoErrorKind>) {
         let path = self.new_dir(one);
         let root = one.to.path("");
         let mut script = Vec::new();
         match found {
-            Ok(_) => {
+            Ok(()) => {
                 let (dir, folder) = LogDir::of_path(&path);
                 let unique = self.moves.unique(self.generation, self.config.shard.get());
                 script.push(IoOp::Rename { from: Arc::clone(&path), to: dir.path(&stray_of(folder, unique)) });
