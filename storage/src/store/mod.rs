@@ -312,7 +312,8 @@ impl Store {
         let (commit, checkpoint) = (self.commit_deadline(), self.checkpoint_deadline());
         let moves = self.moves.deadline(self.clock);
         [space, lazy, deletion, commit, checkpoint, moves, self.syncs.deadline(), self.writeback_deadline()]
-            .into_iter()
+            .iter()
+            .copied()
             .flatten()
             .min()
     }
