@@ -220,7 +220,6 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     if let Some(admin) = &admin {
         admin.serving(&shard);
     }
-    (start.on_listening)(&Addresses { listeners: addresses, admin: admin.map(|admin| admin.address()) });
     let signal = reactor.clone();
     let stopping = shard.clone();
     reactor.spawn(async move {
@@ -229,6 +228,9 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
             stop_all(&stopping).await;
         }
     });
+    // Who is told that the broker listens may stop it at once.
+    reactor.yield_now().await;
+    (start.on_listening)(&Addresses { listeners: addresses, admin: admin.map(|admin| admin.address()) });
     let end = serve(&shard, listeners).await;
     drop(taken);
     Ok(end)

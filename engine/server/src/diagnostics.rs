@@ -54,6 +54,7 @@ const LOGGERS: &[&str] = &[
     "ringlog_broker.partition.driver",
     "ringlog_broker.partition.recovery",
     "ringlog_broker.quota",
+    "ringlog_broker.resize",
     "ringlog_broker.state",
     "ringlog_broker.telemetry",
     "ringlog_broker.topic_creation",
