@@ -8,6 +8,7 @@ use ringlog_storage::Handover;
 use ringlog_storage::answer::PartitionId;
 
 use crate::group;
+use crate::metrics::counters::Traffic;
 use crate::partition::append::{note_gone, refuse_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::table::PartitionKey;
@@ -15,13 +16,27 @@ use crate::shard::Shard;
 use crate::state::State;
 use crate::topology;
 
+/// A partition between two shards: what the store knew of it, and what has passed through it.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    storage: Handover,
+    traffic: Traffic,
+}
+
+impl Moved {
+    /// Which partition it is.
+    pub(crate) fn key(&self) -> PartitionKey {
+        self.storage.key()
+    }
+}
+
 /// What this shard knows of partitions on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Handovers {
     /// Those that are to leave, and have not.
     leaving: BTreeSet<PartitionId>,
     /// Those that have.
-    left: Vec<Handover>,
+    left: Vec<Moved>,
     /// Those that cannot: they stay.
     stuck: Vec<PartitionId>,
     /// Counts those that are to leave.
@@ -46,7 +61,7 @@ impl Handovers {
 
 /// Lets partitions of this shard go, and answers those that have left when all have, or when `time_max` is over. From now on
 /// nobody may send requests for them here.
-pub(crate) async fn release(shard: Shard, keys: Vec<PartitionKey>, time_max: Duration) -> Vec<Handover> {
+pub(crate) async fn release(shard: Shard, keys: Vec<PartitionKey>, time_max: Duration) -> Vec<Moved> {
     let count = shard.with(|state| {
         for id in keys.iter().filter_map(|key| state.table.id(*key)).collect::<Vec<_>>() {
             begin_to_leave(state, id, &shard);
@@ -96,10 +111,10 @@ pub(crate) fn released(state: &mut State, id: PartitionId, handover: Option<Hand
         return;
     }
     match handover {
-        Some(handover) => {
-            state.table.remove(id);
+        Some(storage) => {
+            let traffic = state.table.remove(id).map_or_else(Traffic::default, |slot| slot.traffic);
             note_gone(state, id);
-            state.handovers.left.push(handover);
+            state.handovers.left.push(Moved { storage, traffic });
         }
         None => state.handovers.stuck.push(id),
     }
@@ -107,13 +122,18 @@ pub(crate) fn released(state: &mut State, id: PartitionId, handover: Option<Hand
 }
 
 /// Takes over what the shard `from` has let go of.
-pub(crate) fn adopt(shard: &Shard, from: usize, handovers: Vec<Handover>) {
+pub(crate) fn adopt(shard: &Shard, from: usize, moved: Vec<Moved>) {
     shard.with(|state| {
-        for handover in handovers {
-            let key = handover.key();
+        for Moved { storage, traffic } in moved {
+            let key = storage.key();
             state.handovers.taken.insert(key, from);
-            state.store.adopt_partition(handover);
+            state.store.adopt_partition(storage);
             topology::open_adopted(shard, state, key);
+            if let Some(id) = state.table.id(key)
+                && let Some(slot) = state.table.get_mut(id)
+            {
+                slot.traffic = traffic;
+            }
         }
     });
 }

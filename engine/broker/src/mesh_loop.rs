@@ -95,8 +95,8 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             later(shard, from, id, async move { Reply::Released(released.await) });
             return;
         }
-        Call::Adopt(giver, handovers) => {
-            handover::adopt(shard, giver, handovers);
+        Call::Adopt(giver, moved) => {
+            handover::adopt(shard, giver, moved);
             Reply::Done
         }
         Call::Resized => {

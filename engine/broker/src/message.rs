@@ -9,7 +9,6 @@ use ringlog_cluster::image::Image;
 use ringlog_cluster::placement::Placement;
 use ringlog_cluster::quota::Charge;
 use ringlog_net::error::ErrorCode;
-use ringlog_storage::Handover;
 use ringlog_storage::answer::PartitionOffsets;
 
 use crate::boot::Boot;
@@ -17,6 +16,7 @@ use crate::connection_limits::Note;
 use crate::controller::{Command, CommandReply};
 use crate::first::{Errand, Found};
 use crate::group::GroupCall;
+use crate::handover::Moved;
 use crate::partition::append::{AppendItem, AppendOutcome};
 use crate::partition::deletion::{DeleteItem, DeleteOutcome};
 use crate::partition::lookup::{EpochItem, EpochOutcome, OffsetItem, OffsetOutcome};
@@ -115,7 +115,7 @@ pub(crate) enum Call {
     /// Let go of partitions; the reply comes when all of them have left, or when this time is over.
     Release(Vec<PartitionKey>, Duration),
     /// Take partitions over from this shard.
-    Adopt(usize, Vec<Handover>),
+    Adopt(usize, Vec<Moved>),
     /// Answer when as many shards are in use as the configuration says. Only shard 0 takes it.
     Resized,
     /// Stop serving clients; the reply comes when their connections have ended.
@@ -156,7 +156,7 @@ pub(crate) enum Reply {
     /// Of [`Call::Close`].
     Closed(Ground),
     /// Of [`Call::Release`]: those that have left.
-    Released(Vec<Handover>),
+    Released(Vec<Moved>),
     /// Of calls that are answered when it is done.
     Done,
 }

@@ -12,12 +12,11 @@ use futures_channel::oneshot;
 use ringlog_cluster::config::shards_in_use;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::placement::Placement;
-use ringlog_storage::Handover;
 use ringlog_storage::types::{PartitionIndex, ShardId};
 
 use crate::calls::PendingCall;
 use crate::controller::{everywhere, publications};
-use crate::handover;
+use crate::handover::{self, Moved};
 use crate::message::{Call, Reply};
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
@@ -110,12 +109,12 @@ async fn move_some(shard: &Shard, placement: &mut Placement, some: &[(PartitionK
     let givers: Vec<usize> = leaving.keys().copied().collect();
     place(shard, placement, &givers).await;
     let left = release(shard, leaving).await;
-    let mut taken: BTreeMap<(usize, usize), Vec<Handover>> = BTreeMap::new();
+    let mut taken: BTreeMap<(usize, usize), Vec<Moved>> = BTreeMap::new();
     let mut arrived = Vec::new();
-    for (from, handover) in left {
-        let key = handover.key();
+    for (from, moved) in left {
+        let key = moved.key();
         arrived.push(key);
-        taken.entry((from, placement.destination(key).index())).or_default().push(handover);
+        taken.entry((from, placement.destination(key).index())).or_default().push(moved);
     }
     adopt(shard, taken).await;
     placement.arrived(arrived.iter().copied());
@@ -124,7 +123,7 @@ async fn move_some(shard: &Shard, placement: &mut Placement, some: &[(PartitionK
     arrived.len()
 }
 
-async fn release(shard: &Shard, leaving: BTreeMap<usize, Vec<PartitionKey>>) -> Vec<(usize, Handover)> {
+async fn release(shard: &Shard, leaving: BTreeMap<usize, Vec<PartitionKey>>) -> Vec<(usize, Moved)> {
     let (mut here, mut calls) = (None, Vec::new());
     for (from, keys) in leaving {
         if from == shard.index() {
@@ -135,24 +134,24 @@ async fn release(shard: &Shard, leaving: BTreeMap<usize, Vec<PartitionKey>>) -> 
     }
     let mut left = Vec::new();
     if let Some(here) = here {
-        left.extend(here.await.into_iter().map(|handover| (shard.index(), handover)));
+        left.extend(here.await.into_iter().map(|moved| (shard.index(), moved)));
     }
     for (from, call) in calls {
         match call.reply().await {
-            Reply::Released(handovers) => left.extend(handovers.into_iter().map(|handover| (from, handover))),
+            Reply::Released(moved) => left.extend(moved.into_iter().map(|moved| (from, moved))),
             other => unreachable!("a shard that lets go answers what has left, not {other:?}"),
         }
     }
     left
 }
 
-async fn adopt(shard: &Shard, taken: BTreeMap<(usize, usize), Vec<Handover>>) {
+async fn adopt(shard: &Shard, taken: BTreeMap<(usize, usize), Vec<Moved>>) {
     let mut calls: Vec<PendingCall> = Vec::new();
-    for ((from, to), handovers) in taken {
+    for ((from, to), moved) in taken {
         if to == shard.index() {
-            handover::adopt(shard, from, handovers);
+            handover::adopt(shard, from, moved);
         } else {
-            calls.push(shard.call(to, Call::Adopt(from, handovers)).await);
+            calls.push(shard.call(to, Call::Adopt(from, moved)).await);
         }
     }
     for call in calls {
