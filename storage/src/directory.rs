@@ -107,7 +107,8 @@ pub(crate) fn folder_of(topic: &str, partition: PartitionIndex) -> String {
 fn suffixed(folder: &str, unique: u128, suffix: &str) -> String {
     let (topic, partition) = folder.rsplit_once('-').unwrap_or((folder, "0"));
     let rest = format!("-{partition}.{unique:032x}{suffix}");
-    let topic = &topic[..topic.len().min(NAME_BYTES_MAX.saturating_sub(rest.len()))];
+    // Names that are found on the disk may be anything.
+    let topic = &topic[..topic.floor_char_boundary(NAME_BYTES_MAX.saturating_sub(rest.len()))];
     format!("{topic}{rest}")
 }
 

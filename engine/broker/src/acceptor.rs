@@ -107,18 +107,23 @@ pub(crate) async fn accept(shard: Shard, listener: Listener, index: usize) {
 }
 
 async fn accept_while_in_use(shard: &Shard, listener: &Listener, index: usize, apis: &Arc<ServedApis>) {
+    // One wait for all connections: each would leave something behind with whoever changes the shards in use.
+    let mut unused = pin!(shard.until_used(false));
     loop {
-        let (accepted, unused) = (pin!(listener.accept()), pin!(shard.until_used(false)));
-        let Either::Left((accepted, _)) = select(accepted, unused).await else { return };
+        let Either::Left((accepted, _)) = select(pin!(listener.accept()), unused.as_mut()).await else { return };
         match accepted {
             Ok((socket, peer)) => {
                 let admission = admit(shard, socket, peer, index).await;
                 if shard.with(|state| state.stopping) {
                     return;
                 }
-                if let Admission::Served(socket, counts) = admission {
+                let Admission::Served(socket, counts) = admission else { continue };
+                if shard.is_used() {
                     let connection = Connection::start(shard, socket, peer, index, Arc::clone(apis), counts);
                     shard.connections().insert(&connection);
+                } else if let Some(origin) = counts {
+                    // The shard was taken out of use while the connection waited to be let in: its client comes again.
+                    shard.connection_gate().ended(origin);
                 }
             }
             Err(error) => {

@@ -32,6 +32,8 @@ pub(crate) struct Meta {
     pub(crate) node_id: BrokerId,
     /// The directory itself.
     pub(crate) directory_id: Uuid,
+    /// The one with the journals; older releases did not tell.
+    pub(crate) home_id: Option<Uuid>,
 }
 
 /// What is in a [`META_FILE`].
@@ -93,6 +95,17 @@ pub enum DirectoryError {
         path: PathBuf,
         /// The first one.
         home: PathBuf,
+    },
+    /// It was added to another one, which is not the first of the list.
+    #[error(
+        "log.dirs={path}: the directory belongs to the one with directory.id={home}, which has the journals of this broker; name \
+         that one first"
+    )]
+    HomeElsewhere {
+        /// The directory.
+        path: PathBuf,
+        /// The id of the first one, as it was.
+        home: Uuid,
     },
     /// Its meta.properties is damaged or not one.
     #[error("{path}: {what}; restore the file, or give an empty directory")]
@@ -182,9 +195,11 @@ pub(crate) async fn take_all(
     let mut ids = Vec::with_capacity(paths.len());
     for (path, found) in paths.iter().zip(found) {
         let is_current = found.as_ref().is_some_and(|found| found.format == FORMAT_VERSION);
-        let founded = || Meta { cluster_id: cluster_id.clone(), node_id, directory_id: new_id() };
-        let meta = found.map_or_else(founded, |found| found.meta);
-        if !is_current {
+        let founded = || Meta { cluster_id: cluster_id.clone(), node_id, directory_id: new_id(), home_id: None };
+        let mut meta = found.map_or_else(founded, |found| found.meta);
+        let home_id = ids.first().copied().unwrap_or(meta.directory_id);
+        if !is_current || meta.home_id != Some(home_id) {
+            meta.home_id = Some(home_id);
             write_meta(reactor, path, &meta).await.map_err(unusable(path, "writing meta.properties"))?;
         }
         ids.push(meta.directory_id);
@@ -225,6 +240,12 @@ async fn check_all(
         }
         if !all.is_empty() && found.is_some() {
             check_not_home(reactor, path, paths[0]).await?;
+        }
+        if let Some(meta) = found.as_ref().map(|found| &found.meta) {
+            let first = all.first().map_or(Some(meta.directory_id), |first| Some(first.as_ref()?.meta.directory_id));
+            if let Some(home) = meta.home_id.filter(|home| first != Some(*home)) {
+                return Err(DirectoryError::HomeElsewhere { path: path.to_path_buf(), home });
+            }
         }
         all.push(found);
     }
@@ -290,9 +311,10 @@ async fn read_meta(reactor: &Reactor, path: &Path) -> io::Result<Option<String>>
 }
 
 async fn write_meta(reactor: &Reactor, path: &Path, meta: &Meta) -> io::Result<()> {
-    let Meta { cluster_id, node_id, directory_id } = meta;
+    let Meta { cluster_id, node_id, directory_id, home_id } = meta;
+    let home_id = home_id.unwrap_or(*directory_id);
     let text = format!(
-        "version={META_VERSION}\nringlog.format={FORMAT_VERSION}\ncluster.id={cluster_id}\nnode.id={node_id}\ndirectory.id={directory_id}\n"
+        "version={META_VERSION}\nringlog.format={FORMAT_VERSION}\ncluster.id={cluster_id}\nnode.id={node_id}\ndirectory.id={directory_id}\nringlog.home={home_id}\n"
     );
     let options = OpenOptions { write: true, create: Create::IfMissing, direct: false };
     let file = reactor.open(path.join(META_FILE_NEW), options).await?;
@@ -334,7 +356,11 @@ fn check_meta(path: &Path, text: &str, expected: Expected<'_>) -> Result<FoundMe
     let directory_id = directory_id
         .parse()
         .map_err(|_| broken(format!("directory.id={directory_id} is not an id of Kafka's form")))?;
-    Ok(FoundMeta { meta: Meta { cluster_id: of_directory, node_id, directory_id }, format })
+    let home_id = match value("ringlog.home") {
+        Ok(id) => Some(id.parse().map_err(|_| broken(format!("ringlog.home={id} is not an id of Kafka's form")))?),
+        Err(_) => None,
+    };
+    Ok(FoundMeta { meta: Meta { cluster_id: of_directory, node_id, directory_id, home_id }, format })
 }
 
 #[cfg(test)]

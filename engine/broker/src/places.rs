@@ -39,8 +39,9 @@ pub(crate) struct WantedPlaces(BTreeMap<(String, PartitionIndex), LogDir>);
 impl WantedPlaces {
     /// Remembers a wish. With too many of them it is dropped: then the partition is placed like any other.
     pub(crate) fn want(&mut self, topic: &str, partition: PartitionIndex, dir: LogDir) {
-        if self.0.len() < WISHES_MAX {
-            self.0.insert((topic.to_owned(), partition), dir);
+        let wish = (topic.to_owned(), partition);
+        if self.0.len() < WISHES_MAX || self.0.contains_key(&wish) {
+            self.0.insert(wish, dir);
         }
     }
 

@@ -20,6 +20,7 @@ use crate::handover::{self, Moved};
 use crate::message::{Call, Reply};
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
+use crate::topology;
 
 /// Partitions that move at a time.
 const MOVED_AT_ONCE_MAX: usize = 64;
@@ -30,11 +31,13 @@ const RELEASE_TIME_MAX: Duration = Duration::from_secs(2);
 /// Has as many shards in use as the configuration says, whenever that changes.
 pub(crate) async fn follow(shard: Shard) {
     loop {
+        // Whoever asks from here on may want another number.
+        let waiting = shard.with(|state| std::mem::take(&mut state.resize_waits));
         let wanted = wanted(&shard);
         if wanted != shard.routes().placement().in_use() {
             resize(&shard, wanted).await;
         }
-        for waiting in shard.with(|state| std::mem::take(&mut state.resize_waits)) {
+        for waiting in waiting {
             // Who asked may have given up.
             let _ = waiting.send(());
         }
@@ -93,7 +96,7 @@ async fn resize(shard: &Shard, shards: u16) {
         tracing::info!("{shards} shards own all partitions: {moved} were moved in {took_ms} ms");
     } else {
         tracing::warn!(
-            "{moved} partitions were moved to {shards} shards; the disk did not let go of {stayed}, which stay"
+            "{moved} partitions were moved to {shards} shards; {stayed} stay where they are until the next change: their disk did not let go of them, or they are on their way to another data directory"
         );
     }
 }
@@ -169,6 +172,7 @@ async fn place(shard: &Shard, placement: &Placement, givers: &[usize]) {
 /// Sends by a placement from now on. Ends when what was sent by the one before is with the `givers`.
 pub(crate) async fn put_in_force(shard: Shard, placement: Arc<Placement>, givers: Arc<[usize]>) {
     shard.routes().change(placement).await;
+    topology::renew_move_rate(&shard);
     let mut fences = Vec::new();
     for giver in givers.iter().filter(|giver| **giver != shard.index()) {
         fences.push(shard.call(*giver, Call::Fence).await);

@@ -289,6 +289,11 @@ impl Shard {
         self.0.routes.until(|placement| (self.index() < usize::from(placement.in_use())) == used).await;
     }
 
+    /// Whether the shard is one of those in use.
+    pub(crate) fn is_used(&self) -> bool {
+        self.index() < usize::from(self.0.routes.placement().in_use())
+    }
+
     /// Rings when the number of shards in use may have to change. On shard 0.
     pub(crate) fn resize_bell(&self) -> &Event {
         &self.0.resize_bell

@@ -103,12 +103,20 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, plan: &Plan) {
     shard.resize_bell().ring();
 }
 
+/// The share of a shard is another one when another number of them is in use.
+pub(crate) fn renew_move_rate(shard: &Shard) {
+    shard.with(|state| {
+        let image = Arc::clone(&state.image);
+        set_move_rate(shard, state, &image);
+    });
+}
+
 /// A shard moves partitions at its share of what the broker may.
 fn set_move_rate(shard: &Shard, state: &mut State, image: &Image) {
     let settings = shard.settings();
     let layers = image.layers(settings.broker.node_id, &settings.fixed);
     let limit = log_dir_move_bytes_per_second(&layers);
-    let shards = u64::try_from(shard.count()).expect("fits 64 bits");
+    let shards = u64::from(shard.routes().placement().in_use());
     state.store.set_move_rate(limit.map(|limit| limit.div_ceil(shards)));
 }
 

@@ -127,7 +127,7 @@ pub enum RecoveryError {
     },
     /// A partition had records, and its folder is nowhere.
     #[error(
-        "partition {partition}: its folder is in none of the directories, and its records were in the one with          directory.id={directory}; mount its disk, name the directory in log.dirs again, or put the folder into another one"
+        "partition {partition}: its folder is in none of the directories, and its records were in the one with directory.id={directory}, which its meta.properties tells; mount its disk, name the directory in log.dirs again, or put the folder back"
     )]
     FolderMissing {
         /// Which.

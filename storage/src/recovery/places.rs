@@ -101,6 +101,14 @@ impl Recovery {
                 self.set_place(key, dir);
                 return Ok(());
             }
+            _ if places.is_empty() && has_records && self.moved_copy(key).is_some() => {
+                // What is told is older: its shard was another one then.
+                let dir = self.moved_copy(key).expect("looked up before");
+                self.complete_move(key, dir, &name, &places);
+                self.news.push(RecoveryNews::MoveCompleted { partition, to: dir });
+                self.set_place(key, dir);
+                return Ok(());
+            }
             dir => match (places.first(), dir) {
                 (Some(found), _) => {
                     self.news.push(RecoveryNews::MovedByHand { partition: partition.clone(), to: *found });
@@ -120,6 +128,11 @@ impl Recovery {
         self.begin(repair, &name);
         self.set_place(key, place);
         Ok(())
+    }
+
+    /// Where a complete copy of the partition lies.
+    fn moved_copy(&self, key: PartitionKey) -> Option<LogDir> {
+        self.found.moved.keys().find(|(of, _)| *of == key).map(|(_, dir)| *dir)
     }
 
     fn set_place(&mut self, key: PartitionKey, place: LogDir) {

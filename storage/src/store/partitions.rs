@@ -9,7 +9,7 @@ use super::{Purpose, Store, index};
 use crate::answer::{ActiveProducer, EpochEnd, PartitionId, PartitionOffsets, StoreEvent};
 use crate::checkpoint::PartitionState;
 use crate::config::LogConfig;
-use crate::directory::{LogDir, folder_of};
+use crate::directory::{LogDir, delete_of, folder_of};
 use crate::io::{IoErrorKind, IoOp};
 use crate::journal::format::{Entry, EntryKind, PartitionKey};
 use crate::limits::PARTITIONS_MAX;
@@ -256,7 +256,7 @@ impl Store {
             return self.removed_renamed(id, Ok(()));
         }
         partition.operations += 1;
-        let to: Arc<str> = format!("{from}.{:032x}-delete", topic_id.as_u128()).into();
+        let to = deleted(&from, topic_id);
         let root = partition.log_dir.path("");
         let script = [IoOp::Rename { from, to }, IoOp::SyncDir { path: root }];
         self.queue.start_script(script, Purpose::RenameRemoved(id));
@@ -284,8 +284,8 @@ impl Store {
         self.events.push_back(StoreEvent::Removed { partition: id });
         if partition.dir_exists && result.is_ok() {
             let delay = std::time::Duration::from_millis(partition.config.file_delete_delay_ms);
-            let path = format!("{}.{:032x}-delete", partition.dir, partition.key.topic_id.as_u128());
-            self.deletions.insert((self.clock.saturating_add(delay), Doomed::Directory(path)));
+            let path = deleted(&partition.dir, partition.key.topic_id);
+            self.deletions.insert((self.clock.saturating_add(delay), Doomed::Directory(path.to_string())));
         }
         self.free_folder(&partition.dir);
     }
@@ -303,4 +303,10 @@ impl Store {
             self.drive(waiting);
         }
     }
+}
+
+/// What the folder of a removed partition is called until it is deleted.
+fn deleted(dir: &str, topic_id: Uuid) -> Arc<str> {
+    let (log_dir, folder) = LogDir::of_path(dir);
+    log_dir.path(&delete_of(folder, topic_id.as_u128()))
 }

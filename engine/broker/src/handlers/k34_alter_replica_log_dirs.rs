@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use ringlog_cluster::metadata::check_topic_name;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::alter_replica_log_dirs::{
@@ -70,7 +71,9 @@ async fn begin_moves(shard: &Shard, wanted: &Wanted) -> Vec<ErrorCode> {
                 continue;
             };
             let found = find_topic(&image, TopicRef::Name(topic)).and_then(|topic| find_partition(topic, partition));
-            if found.is_err() {
+            // What can never be made is not waited for; and with one directory there is nothing to wish for.
+            let may_come = check_topic_name(topic).is_ok() && partition >= PartitionIndex::new(0);
+            if found.is_err() && may_come && shard.settings().log_dirs.len() > 1 {
                 wishes.push((topic.clone(), partition, to));
             }
             items.push(found.map(|key| (key, MoveItem { key, to })));

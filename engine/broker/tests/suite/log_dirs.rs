@@ -257,10 +257,9 @@ fn directories_that_do_not_fit_are_refused() {
         broker
     };
     for (dirs, reason) in [
-        (
-            "log.dirs=disks/b,data,disks/c",
-            "log.dirs=data: the directory has the journals of this broker; name it first",
-        ),
+        // Without the one with the journals it would be another, empty broker.
+        ("log.dirs=disks/b,data,disks/c", "log.dirs=disks/b: the directory belongs to the one with directory.id="),
+        ("log.dirs=disks/b", "which has the journals of this broker; name that one first"),
         ("log.dirs=data,disks/b", "its folder is in none of the directories"),
         ("log.dirs=elsewhere/a,data,disks/b,disks/c", "name it first, before elsewhere/a"),
     ] {

@@ -40,8 +40,12 @@ impl ConsumerGroup {
                     let topics = value.iter().flat_map(|value| &value.topic_partitions);
                     more += topics.map(|topic| topic_bytes(topic.partitions.len())).sum::<usize>();
                 }
-                GroupRecord::ConsumerGroupCurrentMemberAssignment(key, None) => {
+                GroupRecord::ConsumerGroupCurrentMemberAssignment(key, value) => {
                     less += self.members.get(key.member_id.as_str()).map_or(0, |of| current_bytes(&of.current));
+                    let topics = value
+                        .iter()
+                        .flat_map(|value| value.assigned_partitions.iter().chain(&value.partitions_pending_revocation));
+                    more += topics.map(|topic| topic_bytes(2 * topic.partitions.len())).sum::<usize>();
                 }
                 GroupRecord::ConsumerGroupRegularExpression(key, value) => {
                     let text = key.regular_expression.as_str();
