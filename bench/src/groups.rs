@@ -26,6 +26,9 @@ use crate::requests::{self, Intent};
 
 const FIND_COORDINATOR_VERSION: i16 = 4;
 const OFFSET_COMMIT_VERSION: i16 = 10;
+const JOIN_VERSION: i16 = 9;
+const SYNC_VERSION: i16 = 5;
+const HEARTBEAT_VERSION: i16 = 4;
 const CONSUMER_HEARTBEAT_VERSION: i16 = 1;
 const REBALANCE_TIMEOUT_MS: i32 = 60_000;
 /// The topic that groups read.
@@ -47,17 +50,24 @@ enum Workload {
     Consumer,
     /// 10,000 groups with one member each.
     Idle,
-    /// How long readers get nothing when another member joins (KIP-848).
+    /// How long readers get nothing when another member joins, with either protocol (KIP-429, KIP-848).
     Pause,
     /// A start with 1,000,000 committed offsets.
     Replay,
 }
 
+/// What the members of a group speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Protocol {
+    Classic,
+    Consumer,
+}
+
 pub(crate) fn run(setup: &Setup, arguments: Arguments) -> anyhow::Result<()> {
     match arguments.workload {
         Workload::Commits => commits::run(setup),
-        Workload::Classic => members::run(setup, members::Protocol::Classic),
-        Workload::Consumer => members::run(setup, members::Protocol::Consumer),
+        Workload::Classic => members::run(setup, Protocol::Classic),
+        Workload::Consumer => members::run(setup, Protocol::Consumer),
         Workload::Idle => idle::run(setup),
         Workload::Pause => pause::run(setup),
         Workload::Replay => replay::run(setup),

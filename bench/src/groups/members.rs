@@ -13,7 +13,10 @@ use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtoc
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 use ringlog_reactor::{Instant, Reactor};
 
-use super::{CONSUMER_HEARTBEAT_VERSION, REBALANCE_TIMEOUT_MS, ask, consumer_heartbeat, set_up};
+use super::{
+    CONSUMER_HEARTBEAT_VERSION, HEARTBEAT_VERSION, JOIN_VERSION, Protocol, REBALANCE_TIMEOUT_MS, SYNC_VERSION, ask,
+    consumer_heartbeat, set_up,
+};
 use crate::Setup;
 use crate::broker::{Broker, Cores};
 use crate::client::{Connection, Receive};
@@ -29,18 +32,9 @@ const SESSION_TIMEOUT_MS: i32 = 45_000;
 const CLASSIC_HEARTBEAT: Duration = Duration::from_secs(3);
 /// What members of the consumer protocol are told by default.
 const CONSUMER_HEARTBEAT: Duration = Duration::from_secs(5);
-const JOIN_VERSION: i16 = 9;
-const SYNC_VERSION: i16 = 5;
-const HEARTBEAT_VERSION: i16 = 4;
 const STEADY_CORES_MAX: f64 = 0.05;
 /// A group that is not stable by then is not going to be.
 const STABLE_MAX: Duration = Duration::from_mins(2);
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Protocol {
-    Classic,
-    Consumer,
-}
 
 /// What all members of a run share.
 #[derive(Debug, Default)]

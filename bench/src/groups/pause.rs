@@ -1,5 +1,7 @@
 //! How long readers of a group get nothing when another member joins: partitions that stay with their member should not be
-//! paused by those that move (KIP-848).
+//! paused by those that move, whether the members decide (KIP-429) or the coordinator does (KIP-848).
+
+mod cooperative;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,7 +14,7 @@ use ringlog_reactor::{Instant, Reactor};
 use ringlog_storage::batch::{BatchBuilder, Record};
 use ringlog_storage::types::{Millis, Uuid};
 
-use super::{CONSUMER_HEARTBEAT_VERSION, ask, consumer_heartbeat, set_up};
+use super::{CONSUMER_HEARTBEAT_VERSION, Protocol, ask, consumer_heartbeat, set_up};
 use crate::Setup;
 use crate::broker::{Broker, Cores};
 use crate::client::{Connection, Receive};
@@ -114,34 +116,36 @@ pub(crate) fn run(setup: &Setup) -> anyhow::Result<()> {
     println!(
         "groups: {MEMBERS} members read {PARTITIONS} partitions, a record each {PRODUCE_INTERVAL:?}, and a third joins"
     );
-    let mut runs = Vec::new();
-    for _ in 0..setup.runs() {
-        let mut broker = Broker::start(&setup, Cores::One)?;
-        runs.push(load::run(&mut broker, &setup, drive)?);
-        broker.stop()?;
+    for protocol in [Protocol::Classic, Protocol::Consumer] {
+        let mut runs = Vec::new();
+        for _ in 0..setup.runs() {
+            let mut broker = Broker::start(&setup, Cores::One)?;
+            runs.push(load::run(&mut broker, &setup, move |load| drive(load, protocol))?);
+            broker.stop()?;
+        }
+        let each = |of: fn(&Run) -> f64| runs.iter().map(of).collect::<Vec<_>>();
+        println!("the longest time without a record, {protocol:?}");
+        figure("while nobody joins", "ms", &each(|run| run.quiet), Target::None);
+        figure("of partitions that stay", "ms", &each(|run| run.staying), Target::None);
+        figure("of partitions that move", "ms", &each(|run| run.moving), Target::None);
     }
-    let each = |of: fn(&Run) -> f64| runs.iter().map(of).collect::<Vec<_>>();
-    println!("the longest time without a record");
-    figure("while nobody joins", "ms", &each(|run| run.quiet), Target::None);
-    figure("of partitions that stay", "ms", &each(|run| run.staying), Target::None);
-    figure("of partitions that move", "ms", &each(|run| run.moving), Target::None);
     Ok(())
 }
 
-async fn drive(load: Load) -> anyhow::Result<Run> {
+async fn drive(load: Load, protocol: Protocol) -> anyhow::Result<Run> {
     let topic_id = set_up(&load, PARTITIONS).await?;
     let shared = Rc::<Shared>::default();
     shared.partitions.borrow_mut().extend((0..PARTITIONS).map(|partition| (partition, Reading::default())));
     spawn_writer(&load, topic_id).await?;
     for number in 0..MEMBERS {
-        spawn_member(&load, topic_id, number, &shared).await?;
+        spawn_member(&load, topic_id, protocol, number, &shared).await?;
     }
     settle(&load, &shared, MEMBERS).await?;
     shared.reset();
     load.reactor.sleep(QUIET).await;
     let quiet = shared.longest(false);
     shared.reset();
-    spawn_member(&load, topic_id, MEMBERS, &shared).await?;
+    spawn_member(&load, topic_id, protocol, MEMBERS, &shared).await?;
     settle(&load, &shared, MEMBERS + 1).await?;
     Ok(Run { quiet, staying: shared.longest(false), moving: shared.longest(true) })
 }
@@ -186,10 +190,21 @@ async fn spawn_writer(load: &Load, topic_id: Uuid) -> anyhow::Result<()> {
 }
 
 /// A member, and what it reads with.
-async fn spawn_member(load: &Load, topic_id: Uuid, number: usize, shared: &Rc<Shared>) -> anyhow::Result<()> {
+async fn spawn_member(
+    load: &Load,
+    topic_id: Uuid,
+    protocol: Protocol,
+    number: usize,
+    shared: &Rc<Shared>,
+) -> anyhow::Result<()> {
     let connection = load.connect(Receive::Pooled).await?;
     let member = Member { number, connection, reactor: load.reactor.clone(), shared: Rc::clone(shared) };
-    load.spawn(member.live());
+    load.spawn(async move {
+        match protocol {
+            Protocol::Classic => cooperative::live(member).await,
+            Protocol::Consumer => member.live().await,
+        }
+    });
     let mut connection = load.connect(Receive::Pooled).await?;
     let (reactor, shared) = (load.reactor.clone(), Rc::clone(shared));
     load.spawn(async move {
