@@ -6,13 +6,14 @@ mod health;
 mod turn;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringlog_reactor::{ListenOptions, Listener, Reactor};
+use ringlog_reactor::{ListenOptions, Listener, Reactor, Socket};
 
 use crate::event::Event;
 use crate::http;
@@ -20,8 +21,12 @@ use crate::metrics::gather::Gatherer;
 use crate::shard::Shard;
 use turn::Turn;
 
-/// Connections at a time; more wait in the backlog.
+/// Connections at a time. For another one the one is ended that has been without a request for longest; only while all of
+/// them are being answered it waits.
 const CONNECTIONS_MAX: usize = 16;
+/// Scrapes that wait for the one that is being made; more are refused, so that there is always room for what is answered at
+/// once.
+const SCRAPES_WAITING_MAX: usize = 8;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 64;
 /// How long accepting rests after it failed.
@@ -34,6 +39,9 @@ pub(crate) struct Admin {
     /// Once there is one that serves.
     served: RefCell<Option<Served>>,
     connections: Cell<usize>,
+    /// Those whose request has not arrived, the oldest first, with what ends them. As many as there are connections at most.
+    without_request: RefCell<BTreeMap<u64, Rc<Event>>>,
+    accepted: Cell<u64>,
     /// Rings when a connection has ended.
     room: Event,
     /// Scrapes are made one at a time.
@@ -56,6 +64,8 @@ impl Admin {
             address: listener.local_addr(),
             served: RefCell::default(),
             connections: Cell::new(0),
+            without_request: RefCell::default(),
+            accepted: Cell::new(0),
             room: Event::default(),
             scrapes: Turn::default(),
         });
@@ -76,19 +86,11 @@ impl Admin {
 
     async fn accept(self: Rc<Self>, listener: Listener) {
         loop {
-            while self.connections.get() >= CONNECTIONS_MAX {
-                self.room.wait().await;
-            }
             match listener.accept().await {
                 Ok((socket, _)) => {
+                    self.make_room().await;
                     self.connections.set(self.connections.get() + 1);
-                    let admin = Rc::clone(&self);
-                    self.reactor.spawn_detached(async move {
-                        http::serve(&admin.reactor, socket, |request| answers::answer(Rc::clone(&admin), request))
-                            .await;
-                        admin.connections.set(admin.connections.get() - 1);
-                        admin.room.ring();
-                    });
+                    self.reactor.spawn_detached(Rc::clone(&self).serve(socket));
                 }
                 Err(error) => {
                     tracing::error!("ringlog.admin.listener: accepting connections fails and is tried again: {error}");
@@ -96,6 +98,32 @@ impl Admin {
                 }
             }
         }
+    }
+
+    /// Waits until there is room for another connection, and ends one that has brought nothing if there is none.
+    async fn make_room(&self) {
+        while self.connections.get() >= CONNECTIONS_MAX {
+            let oldest = self.without_request.borrow_mut().pop_first();
+            if let Some((_, oldest)) = oldest {
+                oldest.ring();
+            }
+            self.room.wait().await;
+        }
+    }
+
+    async fn serve(self: Rc<Self>, socket: Socket) {
+        let number = self.accepted.get();
+        self.accepted.set(number + 1);
+        let pushed_out = Rc::new(Event::default());
+        self.without_request.borrow_mut().insert(number, Rc::clone(&pushed_out));
+        let answer = |request| {
+            self.without_request.borrow_mut().remove(&number);
+            answers::answer(Rc::clone(&self), request)
+        };
+        http::serve(&self.reactor, socket, pushed_out.wait(), answer).await;
+        self.without_request.borrow_mut().remove(&number);
+        self.connections.set(self.connections.get() - 1);
+        self.room.ring();
     }
 
     fn served(&self) -> Option<Served> {

@@ -179,7 +179,7 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
         None => None,
     };
     let paths = &start.broker.data_directories;
-    let taken =
+    let mut taken =
         directory::take_all(reactor, paths, start.broker.node_id, start.cluster_id.as_deref(), || random_id(reactor))
             .await?;
     for (path, directory_id) in paths.iter().zip(&taken.ids) {
@@ -197,6 +197,8 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     let recovered = recovery::recover(reactor, &settings, shards)
         .await
         .map_err(|error| StartError::Recovery { directory: start.broker.data_directories.join(","), error })?;
+    // What is told of partitions lies where it should: so a directory without anything is a new one.
+    taken.found(reactor).await?;
     let mut recovered = recovered.into_iter();
     let mine = recovered.next().expect("recovery answers for every shard");
     let shard = begin(reactor, mesh, settings, mine, &files);

@@ -1,6 +1,6 @@
 //! Changes of configuration that a request asks for, whichever of the two kinds of request that is.
 
-use ringlog_cluster::config::{Alteration, SHARDS_KEY};
+use ringlog_cluster::config::{Alteration, SHARDS_KEY, shards_beyond};
 use ringlog_cluster::metadata::{AlterConfigs, AlterMode, Intent};
 use ringlog_net::error::ErrorCode;
 
@@ -94,11 +94,8 @@ pub(crate) fn asked(
 /// A broker cannot have more shards in use than it has.
 fn check_shards(shard: &Shard, alterations: &[Alteration]) -> Result<(), Failure> {
     let asked = alterations.iter().filter(|alteration| alteration.key == SHARDS_KEY);
-    let asked = asked.filter_map(|alteration| alteration.value.as_deref()?.trim().parse::<usize>().ok());
-    let Some(asked) = asked.max().filter(|asked| *asked > shard.count()) else { return Ok(()) };
-    let there = shard.count();
-    Err((
-        ErrorCode::InvalidConfig,
-        format!("{SHARDS_KEY}={asked}: expected 0 to {there}; this broker has {there} shards (ringlog.cores)"),
-    ))
+    let asked = asked.filter_map(|alteration| alteration.value.as_deref()?.trim().parse().ok());
+    let there = u16::try_from(shard.count()).expect("there are fewer shards than cores can be numbered");
+    let beyond = asked.max().and_then(|asked| shards_beyond(asked, there));
+    beyond.map_or(Ok(()), |beyond| Err((ErrorCode::InvalidConfig, beyond)))
 }

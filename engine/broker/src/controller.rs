@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
+use ringlog_cluster::config::cordoned_log_dirs;
 use ringlog_cluster::coordinator::Coordinator;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::metadata::{Decision, Metadata, Registration, StartError as MetadataStartError};
@@ -332,7 +333,9 @@ async fn put_in_force(shard: &Shard, image: &Arc<Image>) {
             other => unreachable!("a shard that closes answers what is not free, not {other:?}"),
         }
     }
-    let plan = shard.with(|state| ground.plan(image, &mut state.wanted_places));
+    let settings = shard.settings();
+    let cordoned = cordoned_log_dirs(&image.layers(settings.broker.node_id, &settings.fixed));
+    let plan = shard.with(|state| ground.plan(image, &cordoned, &mut state.wanted_places));
     let plan = Arc::new(plan);
     let installed = async { topology::install(shard, Arc::clone(image), &plan) };
     everywhere(shard, || Call::Install(Arc::clone(image), Arc::clone(&plan)), installed).await;

@@ -62,6 +62,9 @@ pub enum DirectoryError {
          directory"
     )]
     Locked(PathBuf),
+    /// Somebody has founded it while this broker was starting.
+    #[error("log.dirs={0}: the directory has become another one while this broker was starting; start it again")]
+    Changed(PathBuf),
     /// It has the id of another one.
     #[error(
         "log.dirs={path}: the directory has the same directory.id as {other}; one is a copy of the other, or both are the same: \
@@ -161,7 +164,9 @@ pub(crate) struct Directories {
     /// Their ids, home first.
     pub(crate) ids: Vec<Uuid>,
     /// The locks go with it.
-    _locks: Vec<File>,
+    locks: Vec<File>,
+    /// Those that are nobody's yet, with what they will be.
+    unfounded: Vec<(PathBuf, Meta)>,
 }
 
 /// What each directory has to be.
@@ -171,9 +176,12 @@ struct Expected<'a> {
     cluster_id: Option<&'a str>,
 }
 
-/// Takes the directories: makes those that are missing, locks them, and checks or founds their identities. `cluster_id` is
-/// what the configuration asks for, if it does; `new_id` serves what has none yet. Nothing is made or written while something
-/// is wrong with what there is.
+/// Takes the directories: locks them, and checks or founds their identities; on the first start of all it makes those that
+/// are missing. `cluster_id` is what the configuration asks for, if it does; `new_id` serves what has none yet. Nothing is
+/// made or written while something is wrong with what there is.
+///
+/// Behind the first start a directory without an identity may be a new one, or one whose disk is missing: nothing is made of
+/// it before [`Directories::found`], which is due when it is sure that nothing was in it.
 pub(crate) async fn take_all(
     reactor: &Reactor,
     paths: &[String],
@@ -183,28 +191,52 @@ pub(crate) async fn take_all(
 ) -> Result<Directories, DirectoryError> {
     let paths: Vec<&Path> = paths.iter().map(Path::new).collect();
     let expected = Expected { node_id, cluster_id };
-    check_all(reactor, &paths, expected).await?;
+    let found = check_all(reactor, &paths, expected).await?;
+    let is_first_start = found.first().is_none_or(Option::is_none);
     let mut locks = Vec::with_capacity(paths.len());
-    for path in &paths {
-        locks.push(lock(reactor, path).await?);
+    for (path, found) in paths.iter().zip(&found) {
+        if is_first_start || found.is_some() {
+            locks.push(lock(reactor, path).await?);
+        }
     }
     // Again, because nobody changes them from here on.
     let found = check_all(reactor, &paths, expected).await?;
     let of_others = found.iter().flatten().next().map(|found| found.meta.cluster_id.clone());
     let cluster_id = of_others.or(cluster_id.map(str::to_owned)).unwrap_or_else(|| new_id().to_string());
-    let mut ids = Vec::with_capacity(paths.len());
+    let mut directories =
+        Directories { cluster_id, ids: Vec::with_capacity(paths.len()), locks, unfounded: Vec::new() };
     for (path, found) in paths.iter().zip(found) {
         let is_current = found.as_ref().is_some_and(|found| found.format == FORMAT_VERSION);
-        let founded = || Meta { cluster_id: cluster_id.clone(), node_id, directory_id: new_id(), home_id: None };
+        let is_new = found.is_none();
+        let cluster_id = directories.cluster_id.clone();
+        let founded = || Meta { cluster_id, node_id, directory_id: new_id(), home_id: None };
         let mut meta = found.map_or_else(founded, |found| found.meta);
-        let home_id = ids.first().copied().unwrap_or(meta.directory_id);
-        if !is_current || meta.home_id != Some(home_id) {
-            meta.home_id = Some(home_id);
+        let home_id = directories.ids.first().copied().unwrap_or(meta.directory_id);
+        let is_as_told = is_current && meta.home_id == Some(home_id);
+        meta.home_id = Some(home_id);
+        directories.ids.push(meta.directory_id);
+        if is_new && !is_first_start {
+            directories.unfounded.push((path.to_path_buf(), meta));
+        } else if !is_as_told {
             write_meta(reactor, path, &meta).await.map_err(unusable(path, "writing meta.properties"))?;
         }
-        ids.push(meta.directory_id);
     }
-    Ok(Directories { cluster_id, ids, _locks: locks })
+    Ok(directories)
+}
+
+impl Directories {
+    /// Makes directories of those that have no identity yet.
+    pub(crate) async fn found(&mut self, reactor: &Reactor) -> Result<(), DirectoryError> {
+        for (path, meta) in self.unfounded.drain(..) {
+            self.locks.push(lock(reactor, &path).await?);
+            if read_meta(reactor, &path).await.map_err(unusable(&path, "reading meta.properties"))?.is_some() {
+                // It was another broker's in between, or is that of a disk that has just come.
+                return Err(DirectoryError::Changed(path));
+            }
+            write_meta(reactor, &path, &meta).await.map_err(unusable(&path, "writing meta.properties"))?;
+        }
+        Ok(())
+    }
 }
 
 fn unusable(path: &Path, what: &'static str) -> impl Fn(io::Error) -> DirectoryError {

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream as _;
+use futures_util::future::{Either, select};
 use futures_util::stream::LocalBoxStream;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -68,9 +69,13 @@ impl Body for Content {
     }
 }
 
-/// Serves one request of a connection, and ends it.
-pub(crate) async fn serve<F>(reactor: &Reactor, socket: Socket, answer: impl Fn(Request<Incoming>) -> F)
-where
+/// Serves one request of a connection, and ends it; at once when `pushed_out` ends.
+pub(crate) async fn serve<F>(
+    reactor: &Reactor,
+    socket: Socket,
+    pushed_out: impl Future<Output = ()>,
+    answer: impl Fn(Request<Incoming>) -> F,
+) where
     F: Future<Output = Response<Content>>,
 {
     let has_arrived = Cell::new(false);
@@ -82,7 +87,16 @@ where
     let mut builder = http1::Builder::new();
     builder.keep_alive(false).max_buf_size(BUFFER_BYTES).max_headers(HEADERS_MAX);
     let mut connection = pin!(builder.serve_connection(HttpStream::new(socket), service));
-    let mut served = reactor.timeout(connection.as_mut(), REQUEST_TIME_MAX).await;
+    let mut served = {
+        let arriving = pin!(reactor.timeout(connection.as_mut(), REQUEST_TIME_MAX));
+        match select(arriving, pin!(pushed_out)).await {
+            Either::Left((served, _)) => served,
+            Either::Right(_) => {
+                tracing::debug!("an HTTP connection without a request was ended, to make room for another");
+                return;
+            }
+        }
+    };
     if served.is_err() && has_arrived.get() {
         served = reactor.timeout(connection.as_mut(), ANSWER_TIME_MAX).await;
     }

@@ -61,13 +61,19 @@ impl Ground {
     }
 
     /// Gives every new partition its place: one after the other to the directory with the fewest, of equal ones the first.
-    pub(crate) fn plan(self, image: &Image, wanted: &mut WantedPlaces) -> Plan {
+    /// None goes to a cordoned one, if there are others: not even where it was wished for before that was cordoned.
+    pub(crate) fn plan(self, image: &Image, cordoned: &[LogDir], wanted: &mut WantedPlaces) -> Plan {
         let Self { taken, mut partitions_by_dir, unplaced } = self;
-        let dirs: Vec<LogDir> = (0..).map(LogDir::new).take(partitions_by_dir.len()).collect();
+        let all = (0..).map(LogDir::new).take(partitions_by_dir.len());
+        let mut dirs: Vec<LogDir> = all.clone().filter(|dir| !cordoned.contains(dir)).collect();
+        if dirs.is_empty() {
+            // They were let in before the last one was cordoned.
+            dirs = all.collect();
+        }
         let mut places = BTreeMap::new();
         for key in unplaced {
             let Some(topic) = image.topic_by_id(key.topic_id) else { continue };
-            let wish = wanted.take(&topic.name, key.partition);
+            let wish = wanted.take(&topic.name, key.partition).filter(|dir| dirs.contains(dir));
             let least = dirs.iter().copied().min_by_key(|dir| partitions_by_dir[dir.index()]);
             let Some(dir) = wish.or(least) else { continue };
             partitions_by_dir[dir.index()] += 1;

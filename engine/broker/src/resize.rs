@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use ringlog_cluster::config::shards_in_use;
+use ringlog_cluster::config::{ConfigLayers, SHARDS_KEY, shards_beyond, shards_in_use};
 use ringlog_cluster::image::Image;
 use ringlog_cluster::placement::Placement;
 use ringlog_storage::types::{PartitionIndex, ShardId};
@@ -30,6 +30,10 @@ const RELEASE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Has as many shards in use as the configuration says, whenever that changes.
 pub(crate) async fn follow(shard: Shard) {
+    // It was good when it was set: there were more cores then.
+    if let Some(beyond) = with_layers(&shard, |layers, there| shards_beyond(layers.integer(SHARDS_KEY), there)) {
+        tracing::warn!("{beyond}; all of them are in use");
+    }
     loop {
         // Whoever asks from here on may want another number.
         let waiting = shard.with(|state| std::mem::take(&mut state.resize_waits));
@@ -60,9 +64,14 @@ pub(crate) async fn settled(shard: &Shard) {
 
 /// What the configuration says, as far as there are shards.
 fn wanted(shard: &Shard) -> u16 {
+    with_layers(shard, shards_in_use)
+}
+
+/// Looks something up in the configuration in force that depends on how many shards there are.
+fn with_layers<T>(shard: &Shard, look_up: impl Fn(&ConfigLayers<'_>, u16) -> T) -> T {
     let (settings, image) = (shard.settings(), shard.with(|state| Arc::clone(&state.image)));
     let shards = u16::try_from(shard.count()).expect("there are fewer shards than cores can be numbered");
-    shards_in_use(&image.layers(settings.broker.node_id, &settings.fixed), shards)
+    look_up(&image.layers(settings.broker.node_id, &settings.fixed), shards)
 }
 
 /// Has the first `shards` shards own all partitions.

@@ -7,6 +7,7 @@
 
 mod alteration;
 mod broker_config;
+mod broker_rules;
 mod client_metrics;
 mod describe;
 mod group_config;
@@ -15,6 +16,7 @@ mod key;
 mod keys;
 mod layers;
 mod listener;
+mod log_dirs;
 mod loggers;
 mod properties;
 mod resource_type;
@@ -28,7 +30,7 @@ pub use alteration::{
 };
 pub use broker_config::{
     Backend, BrokerConfig, LogFormat, MetricFamilies, MetricsConfig, Numa, SHARDS_KEY, TelemetryReceiver,
-    log_dir_move_bytes_per_second, shards_in_use,
+    log_dir_move_bytes_per_second, shards_beyond, shards_in_use,
 };
 pub use client_metrics::{ALL_METRICS, ClientField, ClientSelector, ClientSubscription};
 pub use describe::{
@@ -43,6 +45,8 @@ pub use keys::{
 };
 pub use layers::{ConfigLayers, ConfigMap, ConfigSource};
 pub use listener::{Endpoint, Listener, ListenerError, SecurityProtocol, parse_listeners};
+pub(crate) use log_dirs::are_all_cordoned;
+pub use log_dirs::{Overlap, check_apart, cordoned_log_dirs};
 pub use loggers::{
     KAFKA_LOGGERS, KafkaLogger, LogLevel, LoggerError, Loggers, REQUEST_LOGGER, ROOT_LOGGER, STATE_CHANGE_LOGGER,
 };

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::diagnostics::several;
 use crate::output::{self, Form};
+use crate::printable::printable;
 use crate::session;
 
 /// Explain a properties file; tell and change settings of topics, brokers, loggers, groups and client metrics.
@@ -121,7 +122,7 @@ impl Explained {
             Verdict::Error => "error",
         };
         let Self { line, key, because, .. } = self;
-        format!("{line:>4}  {verdict:<10}  {key}: {because}\n")
+        format!("{line:>4}  {verdict:<10}  {}: {}\n", printable(key), printable(because))
     }
 }
 

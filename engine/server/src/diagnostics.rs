@@ -13,6 +13,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::log;
+use crate::printable::printable;
 
 /// Names the variable that gives the level where the command line does not.
 const LEVEL_VARIABLE: &str = "RINGLOG_LOG";
@@ -129,23 +130,31 @@ fn filter_of(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// Between errors that are told together, a line for each.
-const NEXT_ERROR: &str = "\nringlog: ";
+/// Errors that are told together, a line for each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+struct Several(Vec<String>);
 
 /// Joins errors into one that is printed as a line for each.
 pub(crate) fn several(errors: impl IntoIterator<Item: Display>) -> anyhow::Error {
-    let lines: Vec<String> = errors.into_iter().map(|error| format!("{error:#}")).collect();
-    anyhow::anyhow!(lines.join(NEXT_ERROR))
+    Several(errors.into_iter().map(|error| format!("{error:#}")).collect()).into()
 }
 
 /// Says why the process ends, behind everything that it has logged.
 pub(crate) fn say_failure(error: &anyhow::Error) {
     log::flush();
-    let text = format!("{error:#}");
-    for line in text.split(NEXT_ERROR) {
-        let line = log::last_words(line).unwrap_or_else(|| format!("ringlog: {line}\n"));
+    for line in lines(error) {
         // There is nobody left to tell if standard error is closed too.
         let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+/// What is written of an error: whatever names and messages are in it, a line for each that is told.
+fn lines(error: &anyhow::Error) -> Vec<String> {
+    let line = |line: &str| log::last_words(line).unwrap_or_else(|| format!("ringlog: {}\n", printable(line)));
+    match error.downcast_ref::<Several>() {
+        Some(Several(errors)) => errors.iter().map(|error| line(error)).collect(),
+        None => vec![line(&format!("{error:#}"))],
     }
 }
 
@@ -214,6 +223,15 @@ mod tests {
         found.sort_unstable();
         found.dedup();
         assert_eq!(LOGGERS, found);
+    }
+
+    #[test]
+    fn names_and_messages_in_errors_end_no_line_and_move_no_cursor() {
+        let name = "a\x1b[2J\nringlog: b\u{9b}";
+        let one = anyhow::anyhow!("topic {name} does not exist");
+        assert_eq!(lines(&one), ["ringlog: topic a\\u{1b}[2J\\nringlog: b\\u{9b} does not exist\n"]);
+        let two = several([anyhow::anyhow!("{name}").context("one"), anyhow::anyhow!("two")]);
+        assert_eq!(lines(&two), ["ringlog: one: a\\u{1b}[2J\\nringlog: b\\u{9b}\n", "ringlog: two\n"]);
     }
 
     #[test]

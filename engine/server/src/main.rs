@@ -10,6 +10,7 @@ mod group;
 mod log;
 mod offsets;
 mod output;
+mod printable;
 mod produce;
 mod resource;
 mod session;

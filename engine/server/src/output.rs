@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::printable::{is_unsafe, push_printable};
+
 /// The widest that a cell of a table is, in characters: the longest names of topics still fit.
 const CELL_WIDTH_MAX: usize = 256;
 /// How narrow a screen makes a cell at most.
@@ -26,18 +28,44 @@ pub(crate) enum Form {
     Yaml,
 }
 
-/// Prints `value` in the form that was asked for; `table` makes the text for people.
+/// Prints `value` in the form that was asked for; `table` makes the text for people. Names from outside belong into cells, or
+/// go through [`printable`](crate::printable::printable): of a text only the ends of lines are taken as they are.
 pub(crate) fn print<T: Serialize>(form: Form, value: &T, table: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-    let text = match form {
-        Form::Table => table(value),
-        Form::Json => serde_json::to_string_pretty(value).context("writing JSON")? + "\n",
-        Form::Yaml => serde_saphyr::to_string(value).context("writing YAML")?,
-    };
+    match form {
+        Form::Table => say(&table(value)),
+        Form::Json => write(json(value)?.as_bytes()),
+        Form::Yaml => write(serde_saphyr::to_string(value).context("writing YAML")?.as_bytes()),
+    }
+}
+
+/// Prints lines for people.
+pub(crate) fn say(lines: &str) -> anyhow::Result<()> {
+    let mut text = String::with_capacity(lines.len());
+    for line in lines.split_inclusive('\n') {
+        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        push_printable(&mut text, line);
+        text.push_str(end);
+    }
     write(text.as_bytes())
 }
 
+/// What JSON lets stand and a terminal obeys is told by its number, which is the same to programs.
+fn json<T: Serialize>(value: &T) -> anyhow::Result<String> {
+    let plain = serde_json::to_string_pretty(value).context("writing JSON")?;
+    let mut text = String::with_capacity(plain.len() + 1);
+    for character in plain.chars() {
+        if character != '\n' && is_unsafe(character) {
+            write!(text, "\\u{:04x}", u32::from(character)).expect("a String takes everything");
+        } else {
+            text.push(character);
+        }
+    }
+    text.push('\n');
+    Ok(text)
+}
+
 /// Writes to standard output. A reader that has gone away, such as `head`, wants no more: that is no error.
-pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
+fn write(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -107,7 +135,7 @@ fn narrow(widths: &mut [usize], screen_width: usize) {
 
 /// What is printed of a cell of this width.
 fn shown(cell: &str, width: usize) -> String {
-    let printable = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    let printable = |character: char| if is_unsafe(character) { '\u{fffd}' } else { character };
     if cell.chars().nth(width).is_none() {
         return cell.chars().map(printable).collect();
     }
@@ -124,6 +152,14 @@ mod tests {
         assert_eq!(aligned(["NAME", "COUNT"], &rows, None), "NAME   COUNT\na      12\nschön\n");
         assert_eq!(aligned(["NAME"], &[], None), "NAME\n");
         assert_eq!(aligned(["NAME"], &[["a\x1b[2Jb\n".to_owned()]], None), "NAME\na\u{fffd}[2Jb\u{fffd}\n");
+    }
+
+    #[test]
+    fn json_says_the_same_without_moving_a_cursor() {
+        let name = "a\u{9b}2J\u{202e}\x1b\u{7f} schön";
+        let text = json(&[name]).expect("it is JSON");
+        assert_eq!(text, "[\n  \"a\\u009b2J\\u202e\\u001b\\u007f schön\"\n]\n");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&text).expect("it is JSON"), [name]);
     }
 
     #[test]

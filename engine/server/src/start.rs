@@ -1,6 +1,7 @@
 //! `ringlog start`: reads the configuration, finds out what the machine gives, and runs a broker until it is told to stop.
 
 mod addresses;
+mod directories;
 mod report;
 pub(crate) mod settings;
 
@@ -12,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use ringlog_broker::{Addresses, BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
-use ringlog_cluster::config::{Backend, BrokerConfig};
+use ringlog_cluster::config::{Backend, BrokerConfig, ConfigLayers, SHARDS_KEY, StaticConfig, shards_beyond};
 use ringlog_reactor::{BackendChoice, Mesh, Reactor, ShardSpec, launch};
 use ringlog_tuning::{Plan, Resources, plan};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -44,7 +45,9 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> anyhow::Result<()> 
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    directories::check(&broker.data_directories)?;
     let plan = plan_of_start(&broker)?;
+    check_shards(&fixed, plan.shards.len())?;
     let shard_memory_bytes = usize::try_from(plan.shard_memory_bytes).unwrap_or(usize::MAX);
     let addresses = addresses::resolve(&broker.listeners)?;
     addresses::check_free(&broker.listeners, &addresses)?;
@@ -102,6 +105,13 @@ fn plan_of_start(broker: &BrokerConfig) -> anyhow::Result<Plan> {
     let plan = plan(&Resources { descriptors: Some(descriptors), ..resources }, &wishes(broker))?;
     report::plan(&plan);
     Ok(plan)
+}
+
+/// A broker cannot have more shards in use than it has: what cannot be set while it runs cannot be set at the start.
+fn check_shards(fixed: &StaticConfig, shards: usize) -> anyhow::Result<()> {
+    let there = u16::try_from(shards).unwrap_or(u16::MAX);
+    let wanted = ConfigLayers::of_start(fixed).integer(SHARDS_KEY);
+    shards_beyond(wanted, there).map_or(Ok(()), |beyond| bail!(beyond))
 }
 
 /// What the shards tell the main thread.
@@ -202,7 +212,19 @@ fn shown(directories: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ringlog_cluster::config::Sources;
+
     use super::*;
+
+    #[test]
+    fn no_more_shards_are_in_use_than_there_are() {
+        for (shards, expected) in [("0", None), ("2", None), ("3", Some("ringlog.shards=3: expected 0 to 2"))] {
+            let set = [format!("ringlog.shards={shards}")];
+            let (fixed, _) = StaticConfig::load(&Sources { set: &set, ..Sources::default() }).expect("a number");
+            let refused = check_shards(&fixed, 2).err().map(|error| error.to_string());
+            assert_eq!(refused.as_deref().map(|text| text.split(',').next().unwrap_or(text)), expected);
+        }
+    }
 
     #[test]
     fn paths_look_like_paths() {

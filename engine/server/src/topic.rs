@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::diagnostics::several;
 use crate::output::{self, Form, table};
+use crate::printable::printable;
 use crate::resource::{self, change, parse_setting};
 use crate::session::{self, AutoCreate, ClusterArguments, Session, accepted};
 
@@ -145,8 +146,8 @@ fn conclude(form: Form, done: &[Changed], refused: Vec<anyhow::Error>) -> anyhow
                 each.partitions.map_or("?".to_owned(), |count| count.to_string()),
                 each.replication_factor.map_or("?".to_owned(), |count| count.to_string()),
             ),
-            Outcome::Deleted => format!("deleted {}\n", each.topic),
-            Outcome::Altered => format!("altered {}\n", each.topic),
+            Outcome::Deleted => format!("deleted {}\n", printable(&each.topic)),
+            Outcome::Altered => format!("altered {}\n", printable(&each.topic)),
         };
         done.iter().map(line).collect()
     })?;
@@ -280,6 +281,6 @@ mod tests {
     fn refusals_are_lines_of_their_own() {
         let refused = vec![anyhow::anyhow!("one"), anyhow::anyhow!("two")];
         let error = conclude(Form::Table, &[], refused).expect_err("it was refused");
-        assert_eq!(error.to_string(), "one\nringlog: two");
+        assert_eq!(error.to_string(), "one; two");
     }
 }

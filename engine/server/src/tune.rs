@@ -7,6 +7,7 @@ mod probe;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::Subcommand;
 use ringlog_cluster::config::{Backend, BrokerConfig};
 use ringlog_tuning::{Item, Machine, Needs};
@@ -63,11 +64,19 @@ impl PlaceArguments {
     fn read(&self) -> anyhow::Result<(Machine, std::sync::Arc<BrokerConfig>)> {
         let broker = self.settings.load()?.broker;
         let directory = Path::new(home(&broker));
-        let machine = if self.is_running() {
-            Machine::read_running(directory)
-        } else {
-            Machine::read(&self.root, &Path::new("/").join(directory))
-        };
+        if self.is_running() {
+            return Ok((Machine::read_running(directory), broker));
+        }
+        let root = self.root.display();
+        if !self.root.is_dir() {
+            bail!("--root {root}: there is no such folder; give one with the /proc and /sys of a machine");
+        }
+        let machine = Machine::read(&self.root, &Path::new("/").join(directory));
+        if machine.resources.cpus.is_empty() {
+            bail!(
+                "--root {root}: it has no sys/devices/system/cpu; give a folder with the /proc and /sys of a machine"
+            );
+        }
         Ok((machine, broker))
     }
 

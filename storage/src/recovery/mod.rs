@@ -194,7 +194,9 @@ impl Recovery {
             (Purpose::Scan(key, offset, asked), Err(IoErrorKind::NotFound)) => {
                 self.scan_mut(key).take(offset, asked, Slice::default());
             }
-            (Purpose::ListJournals | Purpose::ListShard(_), Err(IoErrorKind::NotFound)) | (_, Ok(_)) => {}
+            // A directory that is not there has nothing: what has to be in it is missed then.
+            (Purpose::ListJournals | Purpose::ListShard(_) | Purpose::ListFolders(_), Err(IoErrorKind::NotFound))
+            | (_, Ok(_)) => {}
             (purpose, Err(reason)) => self.fail(RecoveryError::Io { path: path_of(&purpose), reason }),
         }
     }

@@ -25,6 +25,17 @@ pub(super) struct Found {
     renamed: u128,
 }
 
+/// Where a partition's folder is.
+#[derive(Clone, Copy, Debug)]
+enum Choice {
+    /// Where it should be, or will be once there is something of it.
+    There(LogDir),
+    /// A complete copy is here, and takes its place.
+    Copy(LogDir),
+    /// Somewhere else: somebody has moved it.
+    ByHand(LogDir),
+}
+
 /// What is to be done about one partition's folders.
 #[derive(Debug, Default)]
 struct Repair {
@@ -66,58 +77,70 @@ impl Recovery {
         for places in self.folders.values_mut() {
             places.sort_unstable();
         }
-        for key in self.states.keys().copied().collect::<Vec<_>>() {
-            match self.place(key) {
-                Ok(()) => {}
-                Err(error) => self.fail(error),
-            }
+        let keys = self.states.keys().copied();
+        let choices: Result<Vec<_>, _> = keys.map(|key| Ok((key, self.choose(key)?))).collect();
+        // Nothing is changed while something is missing.
+        match choices {
+            Ok(choices) => choices.into_iter().for_each(|(key, choice)| self.place(key, choice)),
+            Err(error) => return self.fail(error),
         }
-        if self.failed.is_none() {
-            self.settle_copies();
-            let known: BTreeSet<String> = self.states.values().map(|(_, state)| folder(state)).collect();
-            let is_orphan = |name: &&String| !known.contains(*name) && !self.left_behind.contains(*name);
-            let orphans = self.folders.iter().filter(|(name, _)| is_orphan(name));
-            self.orphans = orphans.filter_map(|(name, dirs)| Some((name.clone(), *dirs.first()?))).collect();
-        }
+        self.settle_copies();
+        let known: BTreeSet<String> = self.states.values().map(|(_, state)| folder(state)).collect();
+        let is_orphan = |name: &&String| !known.contains(*name) && !self.left_behind.contains(*name);
+        let orphans = self.folders.iter().filter(|(name, _)| is_orphan(name));
+        self.orphans = orphans.filter_map(|(name, dirs)| Some((name.clone(), *dirs.first()?))).collect();
     }
 
-    fn place(&mut self, key: PartitionKey) -> Result<(), RecoveryError> {
-        let (_, state) = &self.states[&key];
-        let home = self.dirs.id(LogDir::HOME);
-        let told = if state.directory == Uuid::ZERO { home } else { state.directory };
-        let (name, partition) = (folder(state), name_of(state));
-        let has_records = state.durable.offset > state.log_start
-            || self.survey.partitions.get(&key).is_some_and(|facts| facts.direct);
+    /// Where there are folders of the partition's name that may be its own.
+    fn places_of(&self, state: &PartitionState) -> Vec<LogDir> {
+        let name = folder(state);
         let mut places = self.folders.get(&name).cloned().unwrap_or_default();
         if self.left_behind.contains(&name) {
             // Any other one may be that of a removed partition of this name, and will go.
+            let told = self.told(state);
             places.retain(|dir| self.dirs.id(*dir) == told);
         }
-        let place = match self.dirs.find(told) {
-            Some(dir) if places.contains(&dir) => dir,
-            Some(dir) if self.found.moved.contains_key(&(key, dir)) => {
-                self.complete_move(key, dir, &name, &places);
-                self.news.push(RecoveryNews::MoveCompleted { partition, to: dir });
-                self.set_place(key, dir);
-                return Ok(());
-            }
-            _ if places.is_empty() && has_records && self.moved_copy(key).is_some() => {
+        places
+    }
+
+    /// The id of the directory in which the partition is said to be.
+    fn told(&self, state: &PartitionState) -> Uuid {
+        if state.directory == Uuid::ZERO { self.dirs.id(LogDir::HOME) } else { state.directory }
+    }
+
+    fn choose(&self, key: PartitionKey) -> Result<Choice, RecoveryError> {
+        let (_, state) = &self.states[&key];
+        let (told, places) = (self.told(state), self.places_of(state));
+        let has_records = state.durable.offset > state.log_start
+            || self.survey.partitions.get(&key).is_some_and(|facts| facts.direct);
+        Ok(match (self.dirs.find(told), places.first()) {
+            (Some(dir), _) if places.contains(&dir) => Choice::There(dir),
+            (Some(dir), _) if self.found.moved.contains_key(&(key, dir)) => Choice::Copy(dir),
+            (_, None) if has_records => match self.moved_copy(key) {
                 // What is told is older: its shard was another one then.
-                let dir = self.moved_copy(key).expect("looked up before");
+                Some(copy) => Choice::Copy(copy),
+                None => return Err(RecoveryError::FolderMissing { partition: name_of(state), directory: told }),
+            },
+            (_, Some(found)) => Choice::ByHand(*found),
+            // Nothing of it was ever there: it is as good as a new one.
+            (dir, None) => Choice::There(dir.unwrap_or_default()),
+        })
+    }
+
+    fn place(&mut self, key: PartitionKey, choice: Choice) {
+        let (_, state) = &self.states[&key];
+        let (name, partition, places) = (folder(state), name_of(state), self.places_of(state));
+        let place = match choice {
+            Choice::Copy(dir) => {
                 self.complete_move(key, dir, &name, &places);
                 self.news.push(RecoveryNews::MoveCompleted { partition, to: dir });
-                self.set_place(key, dir);
-                return Ok(());
+                return self.set_place(key, dir);
             }
-            dir => match (places.first(), dir) {
-                (Some(found), _) => {
-                    self.news.push(RecoveryNews::MovedByHand { partition: partition.clone(), to: *found });
-                    *found
-                }
-                (None, _) if has_records => return Err(RecoveryError::FolderMissing { partition, directory: told }),
-                // Nothing of it was ever there: it is as good as a new one.
-                (None, dir) => dir.unwrap_or_default(),
-            },
+            Choice::ByHand(dir) => {
+                self.news.push(RecoveryNews::MovedByHand { partition: partition.clone(), to: dir });
+                dir
+            }
+            Choice::There(dir) => dir,
         };
         let mut repair = Repair::default();
         for other in places.iter().filter(|other| **other != place) {
@@ -127,7 +150,6 @@ impl Recovery {
         }
         self.begin(repair, &name);
         self.set_place(key, place);
-        Ok(())
     }
 
     /// Where a complete copy of the partition lies.

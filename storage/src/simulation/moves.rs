@@ -420,6 +420,29 @@ fn a_folder_that_is_nowhere_stops_the_start() {
     assert!(world.models[&0].acked > Offset::ZERO);
 }
 
+/// A second folder of another partition is put aside by a start, and not by one that is refused.
+#[test]
+fn a_start_that_is_refused_changes_nothing() {
+    let mut world = World::new(15, shape(2));
+    world.start(1);
+    for partition in [0, 1] {
+        assert!(world.append(partition, 300));
+    }
+    world.settle(50);
+    world.shut_down();
+    for (missing, doubled) in [(0, 1), (1, 0)] {
+        let (missing, second) = (format!("topic{missing}-{missing}"), format!("1:topic{doubled}-{doubled}"));
+        world.rename(&missing, "elsewhere");
+        world.disk.perform(&IoOp::CreateDir { path: second.as_str().into() }).expect("it is not there");
+        assert!(matches!(world.recover_only(), Err(RecoveryError::FolderMissing { .. })));
+        assert_eq!((world.folders(doubled), world.other_folders()), (vec![0, 1], vec![]));
+        world.rename("elsewhere", &missing);
+        world.disk.perform(&IoOp::RemoveDir { path: second.as_str().into() }).expect("it is there");
+    }
+    world.start(1);
+    check_news(&world);
+}
+
 #[test]
 fn a_directory_that_is_not_named_any_more_stops_the_start() {
     let mut world = filled(13);

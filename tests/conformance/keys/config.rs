@@ -10,6 +10,7 @@ use ringlog_net::messages::incremental_alter_configs::{
 
 use crate::session::{Session, settled};
 
+pub(crate) const BROKER: i8 = 4;
 pub(crate) const BROKER_LOGGER: i8 = 8;
 pub(crate) const CLIENT_METRICS: i8 = 16;
 pub(crate) const GROUP: i8 = 32;

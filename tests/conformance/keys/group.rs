@@ -1,7 +1,10 @@
 //! Groups and their members: what most cases of groups begin with. A member has a connection of its own, because it may wait
 //! there for others.
 
+use ringlog_cluster::group::embedded;
 use ringlog_net::error::ErrorCode;
+use ringlog_net::messages::consumer_protocol_assignment::TopicPartition;
+use ringlog_net::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use ringlog_net::messages::describe_groups::{DescribeGroupsRequest, DescribedGroup};
 use ringlog_net::messages::find_coordinator::FindCoordinatorRequest;
 use ringlog_net::messages::heartbeat::HeartbeatRequest;
@@ -76,16 +79,20 @@ pub(crate) fn await_group(session: &mut Session, group: &str, is_there: impl Fn(
     while !is_there(&describe(session, DESCRIBE, group)) {}
 }
 
-/// What a consumer says in its metadata: the topics that it wants (`ConsumerProtocolSubscription`, version 0).
+/// What consumers say to each other, they say in this version.
+const EMBEDDED_VERSION: i16 = 0;
+
+/// What a consumer says in its metadata: the topics that it wants.
 pub(crate) fn subscription(topics: &[&str]) -> Vec<u8> {
-    let mut bytes = vec![0, 0];
-    bytes.extend(u32::try_from(topics.len()).expect("a few").to_be_bytes());
-    for topic in topics {
-        bytes.extend(u16::try_from(topic.len()).expect("a name").to_be_bytes());
-        bytes.extend(topic.as_bytes());
-    }
-    bytes.extend((-1_i32).to_be_bytes());
-    bytes
+    let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+    let subscription = ConsumerProtocolSubscription { topics, ..ConsumerProtocolSubscription::default() };
+    embedded::encode_subscription(&subscription, EMBEDDED_VERSION).expect("names of topics are short")
+}
+
+/// What a leader gives to one member.
+pub(crate) fn assignment(topic: &str, partitions: &[i32]) -> Vec<u8> {
+    let assigned = TopicPartition { topic: topic.to_owned(), partitions: partitions.to_vec() };
+    embedded::encode_assignment(&EMBEDDED_VERSION.to_be_bytes(), vec![assigned])
 }
 
 pub(crate) fn protocol(name: &str, metadata: &[u8]) -> JoinGroupRequestProtocol {

@@ -7,12 +7,11 @@ use ringlog_net::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
 };
 
-use crate::config::{BROKER_LOGGER, CLIENT_METRICS, GROUP, Resource, line, node};
+use crate::config::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, Resource, line, node};
 use crate::session::{Session, every_version, expect};
 use crate::topic::{Topic, fresh_name};
 
 const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
 
 const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 const STATIC_BROKER_CONFIG: i8 = 4;

@@ -5,7 +5,7 @@ use ringlog_net::messages::ApiKey;
 use ringlog_net::messages::alter_configs::{AlterConfigsRequest, AlterConfigsResource, AlterableConfig};
 use ringlog_net::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 
-use crate::config::{BROKER_LOGGER, CLIENT_METRICS, GROUP, Resource, node};
+use crate::config::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, Resource, node};
 use crate::session::{Session, every_version, expect};
 use crate::topic::{Topic, fresh_name};
 
@@ -71,6 +71,17 @@ fn a_trial_and_a_refusal_change_nothing() {
         let nowhere = alter(session, version, "there-is-no-such-topic", &[("retention.ms", "1")], false);
         expect(nowhere, ErrorCode::UnknownTopicOrPartition);
         expect_own(session, &topic, &[]);
+    });
+}
+
+#[test]
+fn a_limit_that_lets_nobody_connect_is_refused() {
+    every_version(ApiKey::AlterConfigs, |session, version| {
+        let none = ("max.connections.per.ip", "0");
+        let brokers = Resource { kind: BROKER, name: "" };
+        expect(alter_any(session, version, brokers, &[none], true), ErrorCode::InvalidRequest);
+        let both = [none, ("max.connections.per.ip.overrides", "127.0.0.1:5")];
+        expect(alter_any(session, version, brokers, &both, true), ErrorCode::None);
     });
 }
 

@@ -1,9 +1,12 @@
 //! `DescribeLogDirs`: what lies in each data directory, and how large it is.
 
+use std::sync::PoisonError;
+
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::ApiKey;
 use ringlog_net::messages::describe_log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest, DescribeLogDirsResult};
 
+use crate::k34_alter_replica_log_dirs::DIRECTORIES;
 use crate::session::{Session, every_version, expect};
 use crate::topic::{Topic, batch};
 
@@ -44,6 +47,7 @@ fn sizes(told: &[DescribeLogDirsResult], name: &str) -> Vec<(i32, i64)> {
 
 #[test]
 fn every_version_tells_sizes() {
+    let _open = DIRECTORIES.read().unwrap_or_else(PoisonError::into_inner);
     every_version(ApiKey::DescribeLogDirs, |session, version| {
         let topic = Topic::create(session, "sized", 3);
         let records = batch(&["some", "records"]);

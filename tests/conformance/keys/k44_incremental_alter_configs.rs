@@ -7,7 +7,7 @@ use ringlog_net::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
 
-use crate::config::{APPEND, BROKER_LOGGER, CLIENT_METRICS, DELETE, GROUP, Resource, SET, SUBTRACT, node};
+use crate::config::{APPEND, BROKER, BROKER_LOGGER, CLIENT_METRICS, DELETE, GROUP, Resource, SET, SUBTRACT, node};
 use crate::session::{Session, every_version, expect};
 use crate::topic::{Topic, fresh_name};
 
@@ -91,6 +91,21 @@ fn a_trial_and_a_refusal_change_nothing() {
             ErrorCode::UnknownTopicOrPartition,
         );
     });
+}
+
+/// Nobody could connect any more, but for the addresses that have a number of their own.
+#[test]
+fn a_limit_that_lets_nobody_connect_is_refused() {
+    let mut session = Session::open();
+    let none = ("max.connections.per.ip", SET, Some("0"));
+    let node = node(&mut session);
+    for name in ["", &node] {
+        let broker = Resource { kind: BROKER, name };
+        expect(broker.alter(&mut session, 1, &[none]), ErrorCode::InvalidRequest);
+        expect(broker.try_to_alter(&mut session, 1, &[none], true), ErrorCode::InvalidRequest);
+        let overrides = ("max.connections.per.ip.overrides", SET, Some("127.0.0.1:5"));
+        expect(broker.try_to_alter(&mut session, 1, &[none, overrides], true), ErrorCode::None);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use ringlog_cluster::config::{ConfigSource, describe_broker};
 use serde_json::{Map, Value, json};
 
-use super::{Admin, Served, health};
+use super::{Admin, SCRAPES_WAITING_MAX, Served, health};
 use crate::http::Content;
 use crate::metrics::exposition;
 use crate::metrics::scrape::Scrape;
@@ -42,6 +42,10 @@ async fn metrics(admin: &Admin, method: &Method) -> Response<Content> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(exposition::CONTENT_TYPE));
     if method == Method::HEAD {
         return response;
+    }
+    if admin.scrapes.waiting() >= SCRAPES_WAITING_MAX {
+        let refusal = "scrapes are made one at a time, and too many wait: scrape less often, or from fewer places\n";
+        return text(StatusCode::SERVICE_UNAVAILABLE, refusal.to_owned());
     }
     let turn = admin.scrapes.take().await;
     let scrape = Scrape::new(gatherer.gather().await, &shard.settings().broker);

@@ -12,7 +12,7 @@ pub(super) struct Turn(Rc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     is_taken: Cell<bool>,
-    /// As many as there are connections at most.
+    /// As many as there are connections at most, and those that have given up since the last turn ended.
     waiting: RefCell<Vec<Rc<Event>>>,
 }
 
@@ -21,6 +21,12 @@ struct Inner {
 pub(super) struct Taken(Rc<Inner>);
 
 impl Turn {
+    /// How many wait for their turn.
+    pub(super) fn waiting(&self) -> usize {
+        // Who has given up has dropped his own.
+        self.0.waiting.borrow().iter().filter(|event| Rc::strong_count(event) > 1).count()
+    }
+
     /// Waits until nobody else has his turn.
     pub(super) async fn take(&self) -> Taken {
         while self.0.is_taken.get() {
@@ -55,7 +61,9 @@ mod tests {
         let mut gives_up = Box::pin(turn.take());
         let mut second = Box::pin(turn.take());
         assert!(gives_up.as_mut().poll(&mut context).is_pending() && second.as_mut().poll(&mut context).is_pending());
+        assert_eq!(turn.waiting(), 2);
         drop(gives_up);
+        assert_eq!(turn.waiting(), 1);
         assert!(second.as_mut().poll(&mut context).is_pending());
         drop(first);
         let Poll::Ready(second) = second.as_mut().poll(&mut context) else { panic!("it is free") };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use ringlog_cluster::config::cordoned_log_dirs;
 use ringlog_cluster::metadata::check_topic_name;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
@@ -61,6 +62,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
 /// What is told of each partition, in order.
 async fn begin_moves(shard: &Shard, wanted: &Wanted) -> Vec<ErrorCode> {
     let image = shard.with(|state| state.image.clone());
+    let cordoned = cordoned_log_dirs(&image.layers(shard.settings().broker.node_id, &shard.settings().fixed));
     let mut wishes = Vec::new();
     let mut items = Vec::new();
     for (topic, partitions) in wanted {
@@ -70,6 +72,11 @@ async fn begin_moves(shard: &Shard, wanted: &Wanted) -> Vec<ErrorCode> {
                 items.push(Err(ErrorCode::LogDirNotFound));
                 continue;
             };
+            if cordoned.contains(&to) {
+                // As in Kafka, also for a partition that is there.
+                items.push(Err(ErrorCode::InvalidReplicaAssignment));
+                continue;
+            }
             let found = find_topic(&image, TopicRef::Name(topic)).and_then(|topic| find_partition(topic, partition));
             // What can never be made is not waited for; and with one directory there is nothing to wish for.
             let may_come = check_topic_name(topic).is_ok() && partition >= PartitionIndex::new(0);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use ringlog_cluster::config::cordoned_log_dirs;
 use ringlog_cluster::image::Image;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
@@ -36,12 +37,15 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
             None => all(&image),
         };
         let mut topics = describe(&shard, &image, partitions).await;
+        let settings = shard.settings();
+        let cordoned = cordoned_log_dirs(&image.layers(settings.broker.node_id, &settings.fixed));
         let mut results = Vec::with_capacity(topics.len());
-        for (dir, directory) in shard.settings().places() {
+        for (dir, directory) in settings.places() {
             let total = shard.reactor().total_space(directory.path.clone()).await;
             let usable = shard.reactor().free_space(directory.path.clone()).await;
             let topics = std::mem::take(&mut topics[dir.index()]);
-            results.push(result(&shard, &image, directory, topics, total.and_then(|total| Ok((total, usable?)))));
+            let told = result(&shard, directory, topics, total.and_then(|total| Ok((total, usable?))));
+            results.push(DescribeLogDirsResult { is_cordoned: cordoned.contains(&dir), ..told });
         }
         respond(&DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() }, version)
     }))
@@ -111,25 +115,20 @@ fn partition(index: PartitionIndex, bytes: u64, lag_of_copy: Option<i64>) -> Des
 /// What is told of a directory. `space` is its volume's size, and how much of it is free.
 fn result(
     shard: &Shard,
-    image: &Image,
     directory: &LogDirectory,
     topics: Vec<DescribeLogDirsTopic>,
     space: io::Result<(u64, u64)>,
 ) -> DescribeLogDirsResult {
     let log_dir = directory.name.clone();
     match space {
-        Ok((total, usable)) => {
-            let broker = image.broker(shard.settings().broker.node_id);
-            let cordoned = broker.and_then(|broker| broker.cordoned_directories.as_ref());
-            DescribeLogDirsResult {
-                log_dir,
-                topics,
-                total_bytes: i64::try_from(total).unwrap_or(i64::MAX),
-                usable_bytes: i64::try_from(usable).unwrap_or(i64::MAX),
-                is_cordoned: cordoned.is_some_and(|cordoned| cordoned.contains(&directory.id)),
-                error_code: ErrorCode::None.code(),
-            }
-        }
+        Ok((total, usable)) => DescribeLogDirsResult {
+            log_dir,
+            topics,
+            total_bytes: i64::try_from(total).unwrap_or(i64::MAX),
+            usable_bytes: i64::try_from(usable).unwrap_or(i64::MAX),
+            is_cordoned: false,
+            error_code: ErrorCode::None.code(),
+        },
         Err(error) => {
             repeated!(
                 shard.lines(),

@@ -7,7 +7,11 @@ use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::alter_replica_log_dirs::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest,
 };
+use ringlog_net::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 use ringlog_net::messages::describe_log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest, DescribeLogDirsResult};
+use ringlog_net::messages::incremental_alter_configs::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
 use ringlog_reactor::Socket;
 use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Errno, Trigger};
 use ringlog_storage::batch::split;
@@ -100,6 +104,59 @@ fn new_partitions_go_where_the_fewest_are() {
         });
         assert_eq!(found, (placed, vec![(ErrorCode::None, 1); 8]), "seed {seed}");
     }
+}
+
+/// Sets the directories of the broker that get no new partitions.
+async fn cordon(socket: &Socket, dirs: &str) -> ErrorCode {
+    let value = Some(dirs.to_owned());
+    let config = AlterableConfig { name: "cordoned.log.dirs".to_owned(), config_operation: 0, value };
+    let resource = AlterConfigsResource { resource_type: 4, resource_name: "1".to_owned(), configs: vec![config] };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    ErrorCode::from_wire(ask(socket, &request, 1).await.responses[0].error_code)
+}
+
+async fn try_to_create(socket: &Socket, name: &str) -> ErrorCode {
+    let topic =
+        CreatableTopic { name: name.to_owned(), num_partitions: 2, replication_factor: 1, ..CreatableTopic::default() };
+    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, validate_only: false };
+    ErrorCode::from_wire(ask(socket, &request, 5).await.topics[0].error_code)
+}
+
+/// KIP-1066: what is there stays there, and is used; what is new goes elsewhere.
+#[test]
+fn a_cordoned_directory_gets_no_new_partitions() {
+    let mut broker = Broker::start_in(6, &["cordoned.log.dirs=disks/c"], DIRS);
+    let address = broker.address();
+    broker.sim.block_on("client", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        let (home, first, last) = (name_of(&socket, 0).await, name_of(&socket, 1).await, name_of(&socket, 2).await);
+        // A wish of before is no way in.
+        assert_eq!(alter(&socket, TOPIC, &first, &[0]).await, [ErrorCode::UnknownTopicOrPartition]);
+        assert_eq!(alter(&socket, TOPIC, &last, &[1]).await, [ErrorCode::InvalidReplicaAssignment]);
+        assert_eq!(cordon(&socket, "disks/b,./data").await, ErrorCode::None);
+        let told: Vec<_> = ask(&socket, &DescribeLogDirsRequest { topics: None }, 5).await.results;
+        assert_eq!(told.iter().map(|result| result.is_cordoned).collect::<Vec<_>>(), [true, true, false]);
+        create_topic(&socket).await;
+        assert_eq!(places(&socket).await.0, [2; 8]);
+        assert_eq!(produce_each(&socket, 100).await, [ErrorCode::None; 8]);
+        assert_eq!(alter(&socket, TOPIC, &home, &[0]).await, [ErrorCode::InvalidReplicaAssignment]);
+        assert_eq!(cordon(&socket, "*").await, ErrorCode::None);
+        assert_eq!(try_to_create(&socket, "refused").await, ErrorCode::InvalidReplicationFactor);
+        assert_eq!(produce_each(&socket, 100).await, [ErrorCode::None; 8]);
+        for wrong in ["*,data", "disks", "/nowhere"] {
+            assert_eq!(cordon(&socket, wrong).await, ErrorCode::InvalidRequest, "{wrong}");
+        }
+    });
+    broker.kill_and_restart();
+    broker.sim.block_on("behind", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        assert_eq!(try_to_create(&socket, "refused").await, ErrorCode::InvalidReplicationFactor);
+        assert_eq!((places(&socket).await.0, read_each(&socket).await), (vec![2; 8], vec![(ErrorCode::None, 2); 8]));
+        assert_eq!(cordon(&socket, "").await, ErrorCode::None);
+        assert_eq!(try_to_create(&socket, "let-in").await, ErrorCode::None);
+        let home = name_of(&socket, 0).await;
+        assert_eq!(alter(&socket, TOPIC, &home, &[0]).await, [ErrorCode::None]);
+    });
 }
 
 #[test]
@@ -262,11 +319,26 @@ fn directories_that_do_not_fit_are_refused() {
         ("log.dirs=disks/b", "which has the journals of this broker; name that one first"),
         ("log.dirs=data,disks/b", "its folder is in none of the directories"),
         ("log.dirs=elsewhere/a,data,disks/b,disks/c", "name it first, before elsewhere/a"),
+        // As good as one whose disk is missing.
+        ("log.dirs=data,disks/b,elsewhere/a", "its folder is in none of the directories"),
     ] {
         let mut broker = started(DIRS);
         let told = refusal(&mut broker, dirs);
         assert!(told.contains(reason), "{dirs}: {told}");
-        assert!(broker.sim.disk(broker.node).read_file("elsewhere/a/meta.properties").is_err(), "nothing is written");
+        for file in ["meta.properties", ".lock"] {
+            let made = broker.sim.disk(broker.node).read_file(&format!("elsewhere/a/{file}"));
+            assert!(made.is_err(), "{dirs}: nothing is written, but {file} is");
+        }
+        // What was refused has done no harm.
+        let mut broker = broker;
+        broker.set_dirs(DIRS);
+        broker.ends.borrow_mut().clear();
+        broker.kill_and_restart();
+        let address = broker.address();
+        broker.sim.block_on("behind", move |reactor| async move {
+            let socket = connect(&reactor, address).await;
+            assert_eq!(read_each(&socket).await, [(ErrorCode::None, 1); 8]);
+        });
     }
     // A new one may come.
     let mut broker = started("log.dirs=data");

@@ -233,14 +233,14 @@ fn what_is_not_served_is_told_clearly() {
     });
 }
 
-/// As many slow clients as there may be connections: whoever comes behind them has to wait, but not for long; and clients of
-/// the broker do not wait at all.
+/// More slow clients than there may be connections: whoever asks behind them is answered at once, and so are clients of the
+/// broker. Those that make no room are ended later.
 #[test]
-fn slow_clients_are_ended() {
+fn slow_clients_make_room_for_others() {
     const SLOW: usize = 20;
     let mut broker = Broker::start(1, &[]);
     let (address, admin) = (broker.address(), admin_address(&broker));
-    let waited = broker.sim.block_on("client", move |reactor| async move {
+    broker.sim.block_on("client", move |reactor| async move {
         let socket = connect(&reactor, address).await;
         ask(&socket, &MetadataRequest::default(), 5).await;
         let mut slow = Vec::new();
@@ -251,12 +251,34 @@ fn slow_clients_are_ended() {
         }
         let begun = reactor.now();
         ask(&socket, &MetadataRequest::default(), 5).await;
+        assert_eq!(get(&reactor, admin, "/health/live").await.0, 200);
         assert!(reactor.now() - begun < Duration::from_secs(1));
-        let (status, _) = get(&reactor, admin, "/version").await;
-        assert_eq!(status, 200);
-        reactor.now() - begun
+        assert_eq!(read_all(&slow[0]).await, "", "it was the first to make room");
+        assert!(reactor.now() - begun < Duration::from_secs(1));
+        assert_eq!(read_all(&slow[SLOW - 1]).await, "", "it has had its time");
+        let waited = reactor.now() - begun;
+        assert!(waited > Duration::from_secs(4) && waited < Duration::from_secs(6), "{waited:?}");
     });
-    assert!(waited > Duration::from_secs(4) && waited < Duration::from_secs(12), "{waited:?}");
+}
+
+/// Clients that ask for metrics and read nothing: a scrape is refused behind them, and whether the broker lives is told.
+#[test]
+fn scrapes_that_nobody_reads_leave_room_for_others() {
+    const SCRAPES: usize = 30;
+    let mut broker = Broker::start(1, &[]);
+    let (address, admin) = (broker.address(), admin_address(&broker));
+    broker.sim.block_on("client", move |reactor| async move {
+        create_topic(&connect(&reactor, address).await).await;
+        let mut scrapes = Vec::new();
+        for _ in 0..SCRAPES {
+            let one = connect(&reactor, admin).await;
+            one.send(vec![b"GET /metrics HTTP/1.0\r\n\r\n"[..].into()]).await.expect("the broker is there");
+            scrapes.push(one);
+        }
+        let begun = reactor.now();
+        assert_eq!(get(&reactor, admin, "/health/live").await.0, 200);
+        assert!(reactor.now() - begun < Duration::from_secs(1));
+    });
 }
 
 #[test]

@@ -6,6 +6,7 @@ use ringlog_net::error::ErrorCode;
 use ringlog_net::wire::STRING_BYTES_MAX;
 use thiserror::Error;
 
+use super::broker_rules::check_broker;
 use super::describe::{client_metrics_value, group_value, topic_value};
 use super::group_rules::check_group;
 use super::key::{ConfigKey, Effect, Expected, Kind, Scope, split_list};
@@ -306,9 +307,6 @@ fn check_whole(
     changes: &ConfigChanges,
     layers: &ConfigLayers<'_>,
 ) -> Result<(), AlterError> {
-    if matches!(target, ConfigTarget::Broker | ConfigTarget::AllBrokers) {
-        return Ok(());
-    }
     let mut settings = current.clone();
     for (key, text) in changes {
         match text {
@@ -319,8 +317,15 @@ fn check_whole(
     match target {
         ConfigTarget::Topic => check_topic(&settings, layers),
         ConfigTarget::Group => check_group(&settings, layers),
-        ConfigTarget::Broker | ConfigTarget::AllBrokers | ConfigTarget::ClientMetrics => Ok(()),
+        ConfigTarget::Broker => whole(&ConfigLayers { broker: &settings, ..*layers }),
+        ConfigTarget::AllBrokers => whole(&ConfigLayers { all_brokers: &settings, ..*layers }),
+        ConfigTarget::ClientMetrics => Ok(()),
     }
+}
+
+/// Looks whether the values in force of a broker go together.
+fn whole(layers: &ConfigLayers<'_>) -> Result<(), AlterError> {
+    check_broker(layers).into_iter().next().map_or(Ok(()), |reason| Err(AlterError::Conflict(reason)))
 }
 
 /// Looks whether the values in force of a topic with these settings go together.

@@ -1,18 +1,17 @@
 //! A broker's configuration as its parts want it: parsed once at the start, and again when it is changed at run time.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringlog_storage::limits::LOG_DIRS_MAX;
 use ringlog_storage::types::BrokerId;
 
+use super::broker_rules::check_broker;
 use super::group_config::GroupConfig;
 use super::group_rules::check_bounds;
 use super::key::Cores;
 use super::layers::ConfigLayers;
 use super::listener::{Endpoint, Listener, parse_listeners};
+use super::log_dirs::data_directories;
 use super::static_config::ConfigError;
 use super::value::Value;
 use crate::quota::QuotaWindows;
@@ -27,7 +26,7 @@ pub struct BrokerConfig {
     pub rack: Option<String>,
     /// The listeners, those of the controller too.
     pub listeners: Vec<Listener>,
-    /// `log.dirs`, or `log.dir`: at least one, each named once. The first is home.
+    /// `log.dirs`, or `log.dir`: at least one, each apart from the others. The first is home.
     pub data_directories: Vec<String>,
     /// `num.partitions`.
     pub partitions_of_new_topics: i64,
@@ -112,6 +111,13 @@ pub fn shards_in_use(layers: &ConfigLayers<'_>, there: u16) -> u16 {
     if wanted == 0 { there } else { wanted.min(there) }
 }
 
+/// What is wrong with so many shards where there are so many, if anything is. [`shards_in_use`] uses all of them then.
+pub fn shards_beyond(wanted: i64, there: u16) -> Option<String> {
+    let text =
+        || format!("{SHARDS_KEY}={wanted}: expected 0 to {there}, as many shards as this broker has (ringlog.cores)");
+    (wanted > i64::from(there)).then(text)
+}
+
 /// What is told of the broker in numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MetricsConfig {
@@ -183,6 +189,7 @@ impl BrokerConfig {
         });
         errors.extend(check_roles(layers).err());
         errors.extend(check_bounds(layers));
+        errors.extend(check_broker(layers).into_iter().map(ConfigError::Conflict));
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -287,26 +294,6 @@ fn node_id(layers: &ConfigLayers<'_>) -> Result<BrokerId, ConfigError> {
         )));
     }
     Ok(BrokerId::new(i32::try_from(id).expect("both keys are whole numbers of 32 bits")))
-}
-
-fn data_directories(layers: &ConfigLayers<'_>) -> Result<Vec<String>, ConfigError> {
-    let listed = layers.list("log.dirs");
-    let directories = if listed.is_empty() { layers.list("log.dir") } else { listed };
-    if directories.is_empty() {
-        return Err(ConfigError::Conflict("log.dirs is empty; name the data directory".to_owned()));
-    }
-    if directories.len() > LOG_DIRS_MAX {
-        let text = format!("log.dirs names {} directories; a broker has at most {LOG_DIRS_MAX}", directories.len());
-        return Err(ConfigError::Conflict(text));
-    }
-    let mut seen = BTreeSet::new();
-    match directories.iter().find(|directory| !seen.insert(Path::new(directory).components().collect::<PathBuf>())) {
-        Some(twice) => Err(ConfigError::Conflict(format!(
-            "log.dirs={}: {twice} is named twice; name every directory once",
-            directories.join(",")
-        ))),
-        None => Ok(directories),
-    }
 }
 
 /// A single node is broker and controller in one.

@@ -46,10 +46,16 @@ impl ConnectionLimits {
     /// The limits of a broker with these settings and these quotas.
     pub fn new(layers: &ConfigLayers<'_>, listeners: &[Listener], image: &Image) -> Self {
         let (rates, default_rate) = rates(image);
+        let overrides = parse_overrides(&layers.text("max.connections.per.ip.overrides")).unwrap_or_default();
+        let per_ip_max = match limit(layers.integer("max.connections.per.ip")) {
+            // A start without the overrides that were there when it was set: nobody could connect to change it.
+            0 if overrides.is_empty() => UNLIMITED,
+            limit => limit,
+        };
         Self {
             connections_max: limit(layers.integer("max.connections")),
-            per_ip_max: limit(layers.integer("max.connections.per.ip")),
-            overrides: parse_overrides(&layers.text("max.connections.per.ip.overrides")).unwrap_or_default(),
+            per_ip_max,
+            overrides,
             creation_rate: limit(layers.integer("max.connection.creation.rate")),
             listeners: listener_limits(layers, listeners),
             rates,

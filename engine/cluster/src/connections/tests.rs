@@ -101,6 +101,15 @@ fn an_address_has_as_many_as_it_may() {
     assert_eq!(connections.open(), 6);
 }
 
+/// A start can take away what lay beneath a setting of before; then it does not count, or nobody could connect any more.
+#[test]
+fn nobody_is_locked_out_by_a_limit_of_none() {
+    let (fixed, all) = (StaticConfig::default(), [("max.connections.per.ip".to_owned(), "0".to_owned())].into());
+    let layers = ConfigLayers { all_brokers: &all, ..ConfigLayers::of_start(&fixed) };
+    let image = Image::new("cluster", BrokerId::new(1));
+    assert!(!ConnectionLimits::new(&layers, &[], &image).are_set());
+}
+
 #[test]
 fn the_next_one_waits_until_another_ends() {
     let mut connections = connections("max.connections=2", &[]);

@@ -7,6 +7,7 @@ use ringlog_storage::types::{BrokerId, LeaderEpoch, PartitionIndex, Uuid};
 
 use super::topics::{Assignment, PARTITIONS_MAX, PARTITIONS_PER_REQUEST_MAX, named_twice};
 use super::{Decision, Intent, Metadata, TopicError};
+use crate::config::are_all_cordoned;
 use crate::image::{PartitionImage, TopicImage};
 use crate::quota::MutationQuota;
 
@@ -148,19 +149,30 @@ impl Metadata {
         if self.usable_brokers().all(|broker| !replicas.contains(&broker)) {
             return refuse("none of the brokers is there at the moment".to_owned());
         }
+        if let Some(cordoned) = replicas.iter().find(|replica| self.is_cordoned(**replica)) {
+            return refuse(format!("all directories of broker {cordoned} are cordoned (cordoned.log.dirs)"));
+        }
         Ok(())
     }
 
     /// Spreads partitions over the brokers that are there: leaders go round, followers are the brokers after them.
     pub(super) fn plan_spread(&self, first: usize, count: usize, factor: i16) -> Result<ReplicaPlan, TopicError> {
-        let brokers: Vec<BrokerId> = self.usable_brokers().collect();
+        let brokers: Vec<BrokerId> = self.usable_brokers().filter(|broker| !self.is_cordoned(*broker)).collect();
         let replicas = usize::try_from(factor).ok().filter(|replicas| *replicas > 0);
         let replicas = replicas.ok_or(TopicError::InvalidReplicationFactor(factor))?;
+        if brokers.is_empty() {
+            return Err(TopicError::AllCordoned);
+        }
         if replicas > brokers.len() {
             return Err(TopicError::TooFewBrokers { wanted: factor, brokers: brokers.len() });
         }
         let around = |partition: usize| (0..replicas).map(|at| brokers[(partition + at) % brokers.len()]).collect();
         Ok(ReplicaPlan((first..first + count).map(around).collect()))
+    }
+
+    /// Whether the broker takes no new partitions (KIP-1066). This one's settings are those that are known.
+    fn is_cordoned(&self, broker: BrokerId) -> bool {
+        broker == self.image.controller() && are_all_cordoned(&self.layers())
     }
 
     fn usable_brokers(&self) -> impl Iterator<Item = BrokerId> {

@@ -118,6 +118,32 @@ fn topic(name: &str) -> ConfigResource {
     ConfigResource::Topic(name.into())
 }
 
+/// KIP-1066
+#[test]
+fn a_broker_whose_directories_are_all_cordoned_gets_no_partitions() {
+    let mut cluster = Cluster::started("log.dirs=a,b\ncordoned.log.dirs=a");
+    cluster.check_create(&sized("one", 1, 1), "1x1");
+    let broker = ConfigResource::Broker(NODE);
+    assert_eq!(cluster.alter(&broker, "cordoned.log.dirs", Some("*")), "ok");
+    let refused =
+        "INVALID_REPLICATION_FACTOR: all directories of all brokers that are there are cordoned (cordoned.log.dirs)";
+    cluster.check_create(&sized("two", 1, 1), refused);
+    cluster.check_create(
+        &assigned("two", &[(0, &[NODE.get()])]),
+        &format!(
+            "INVALID_REPLICA_ASSIGNMENT: partition 0: all directories of broker {NODE} are cordoned (cordoned.log.dirs)"
+        ),
+    );
+    let more = NewPartitions { topic: "one".to_owned(), count: 2, assignments: None };
+    let reply = cluster
+        .rehearsal
+        .step(|metadata| metadata.create_partitions(&[more.clone()], Intent::Apply, &mut MutationQuota::unlimited()));
+    assert_eq!(reply, [Err(TopicError::AllCordoned)]);
+    assert_eq!(cluster.alter(&broker, "cordoned.log.dirs", Some("a,b,c")).split(':').next(), Some("INVALID_REQUEST"));
+    assert_eq!(cluster.alter(&broker, "cordoned.log.dirs", None), "ok");
+    cluster.check_create(&sized("two", 1, 1), "1x1");
+}
+
 #[test]
 fn the_first_start_writes_what_kafka_s_does() {
     let mut cluster = Cluster::started("");

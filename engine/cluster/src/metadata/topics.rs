@@ -128,6 +128,9 @@ pub enum TopicError {
         /// How many brokers there are.
         brokers: usize,
     },
+    /// No broker takes new partitions.
+    #[error("all directories of all brokers that are there are cordoned (cordoned.log.dirs)")]
+    AllCordoned,
     /// Counts next to chosen replicas.
     #[error("where replicas are chosen, the counts of partitions and replicas must be -1")]
     CountsAndAssignments,
@@ -164,7 +167,9 @@ impl TopicError {
             Self::UnknownId(_) => ErrorCode::UnknownTopicId,
             Self::DeletionDisabled => ErrorCode::TopicDeletionDisabled,
             Self::InvalidPartitionCount(_) | Self::NotMore { .. } => ErrorCode::InvalidPartitions,
-            Self::InvalidReplicationFactor(_) | Self::TooFewBrokers { .. } => ErrorCode::InvalidReplicationFactor,
+            Self::InvalidReplicationFactor(_) | Self::TooFewBrokers { .. } | Self::AllCordoned => {
+                ErrorCode::InvalidReplicationFactor
+            }
             Self::InvalidAssignment { .. } => ErrorCode::InvalidReplicaAssignment,
             Self::Config(error) => error.code(ConfigTarget::Topic),
             Self::QuotaExceeded(_) => ErrorCode::ThrottlingQuotaExceeded,

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::diagnostics::several;
 use crate::output::{self, Form, or_dash, table};
+use crate::printable::printable;
 use crate::resource::{self, Config, DEFAULT_SOURCE, change, parse_setting, parse_type, serialize_type, spoken};
 use crate::session::{ClusterArguments, Session};
 
@@ -126,7 +127,7 @@ pub(super) async fn alter(session: &Session, arguments: &AlterArguments) -> anyh
         }
     }
     output::print(arguments.output, &done, |done| {
-        let line = |each: &Altered| format!("altered {}\n", spoken(each.resource_type, &each.name));
+        let line = |each: &Altered| format!("altered {}\n", printable(&spoken(each.resource_type, &each.name)));
         done.iter().map(line).collect()
     })?;
     if refused.is_empty() { Ok(()) } else { Err(several(refused)) }

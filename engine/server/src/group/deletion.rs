@@ -8,6 +8,7 @@ use super::coordinator;
 use super::membership::missing;
 use crate::diagnostics::several;
 use crate::output::{self, Form};
+use crate::printable::printable;
 use crate::session::{Session, refusal};
 
 /// A group that is gone.
@@ -26,7 +27,7 @@ pub(super) async fn delete(session: &Session, form: Form, groups: &[String]) -> 
             Err(error) => refused.push(error),
         }
     }
-    let line = |each: &Deleted| format!("deleted {}\n", each.group);
+    let line = |each: &Deleted| format!("deleted {}\n", printable(&each.group));
     output::print(form, &deleted, |deleted| deleted.iter().map(line).collect())?;
     if refused.is_empty() { Ok(()) } else { Err(several(refused)) }
 }

@@ -49,16 +49,17 @@ pub(super) async fn reset(session: &Session, form: Form, arguments: &Arguments) 
     }
     let topics = Topics::all(session).await?;
     let now = Millis::new(session.driver.reactor().wall_clock_ms());
-    let mut plan = plan(session, &topics, arguments, now).await?;
+    let partitions = plan(session, &topics, arguments, now).await?;
+    let mut plan = Plan { group: group.clone(), is_new_group: found.is_none(), executed: false, partitions };
     if !arguments.execute {
         return output::print(form, &plan, |plan| plan.text() + &plan.conclusion());
     }
     if form == Form::Table {
-        output::write(plan.text().as_bytes())?;
+        output::say(&plan.text())?;
     }
     let refused = commit(session, &topics, &mut plan).await?;
     match form {
-        Form::Table => output::write(plan.conclusion().as_bytes())?,
+        Form::Table => output::say(&plan.conclusion())?,
         Form::Json | Form::Yaml => output::print(form, &plan, Plan::text)?,
     }
     if refused.is_empty() { Ok(()) } else { Err(several(refused)) }
@@ -74,7 +75,8 @@ fn in_use(group: &Group) -> anyhow::Error {
     )
 }
 
-async fn plan(session: &Session, topics: &Topics, arguments: &Arguments, now: Millis) -> anyhow::Result<Plan> {
+/// What is to be done to each partition.
+async fn plan(session: &Session, topics: &Topics, arguments: &Arguments, now: Millis) -> anyhow::Result<Vec<Planned>> {
     let group = &arguments.group;
     let current = committed(session, topics, group).await?;
     let partitions = arguments.scope.partitions(group, topics, current.keys())?;
@@ -102,7 +104,7 @@ async fn plan(session: &Session, topics: &Topics, arguments: &Arguments, now: Mi
     if !refused.is_empty() {
         return Err(several(refused));
     }
-    Ok(Plan { group: group.clone(), executed: false, partitions: planned })
+    Ok(planned)
 }
 
 /// Commits what was planned. Leaves those partitions in the plan that were committed, and answers why others were not.

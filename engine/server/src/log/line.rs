@@ -9,6 +9,8 @@ use serde_json::{Number, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use crate::printable::push_printable;
+
 /// Bytes of the message.
 const MESSAGE_BYTES_MAX: usize = 4096;
 /// Bytes of the last words of a process, which may have a backtrace.
@@ -79,7 +81,7 @@ impl Line {
     /// `2026-01-31T12:00:00.000000Z  INFO ringlog_broker.boot: a message shard=0 topic=greetings`
     fn text(&self) -> String {
         let mut text = format!("{} {:>5} {}: ", self.time(), self.level, self.logger);
-        push_escaped(&mut text, &self.message);
+        push_printable(&mut text, &self.message);
         for (name, value) in &self.fields {
             text.push(' ');
             text.push_str(name);
@@ -168,37 +170,20 @@ fn push_member(text: &mut String, name: &str, value: &Value) {
     let _ = write!(text, "{}:{value}", Value::from(name));
 }
 
-/// A text without whatever could end a line or move a terminal's cursor.
-fn push_escaped(text: &mut String, value: &str) {
-    for character in value.chars() {
-        if is_unsafe(character) {
-            text.extend(character.escape_default());
-        } else {
-            text.push(character);
-        }
-    }
-}
-
 /// A field's text: in quotes where it could be taken for more than one field.
 fn push_value(text: &mut String, value: &str) {
     let is_plain = |character: char| !character.is_whitespace() && !"\"=\\".contains(character);
     if !value.is_empty() && value.chars().all(is_plain) {
-        return push_escaped(text, value);
+        return push_printable(text, value);
     }
     text.push('"');
     for character in value.chars() {
         if "\"\\".contains(character) {
             text.push('\\');
         }
-        push_escaped(text, character.encode_utf8(&mut [0; 4]));
+        push_printable(text, character.encode_utf8(&mut [0; 4]));
     }
     text.push('"');
-}
-
-/// Control characters, ends of lines that are none to ASCII, and what turns the direction of writing.
-fn is_unsafe(character: char) -> bool {
-    let turns = ['\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}', '\u{200e}'..='\u{200f}'];
-    character.is_control() || turns.iter().any(|turns| turns.contains(&character))
 }
 
 /// The text, or its beginning and how much is missing. What is longer is not even put together.

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::offsets::{self, Place};
 use crate::output::table;
+use crate::printable::printable;
 use crate::resource::{self, Config, DEFAULT_SOURCE};
 use crate::session::{AutoCreate, Session, refusal};
 
@@ -107,7 +108,7 @@ pub(super) fn text(described: &[Description]) -> String {
         let changed = topic.configs.iter().filter(|config| config.source != DEFAULT_SOURCE);
         for config in changed {
             let value = config.value.as_deref().unwrap_or("");
-            writeln!(text, "config      {}={value} ({})", config.name, config.source)
+            writeln!(text, "config      {}={} ({})", config.name, printable(value), config.source)
                 .expect("a String takes everything");
         }
         text.push('\n');

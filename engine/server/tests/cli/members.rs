@@ -4,8 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use ringlog_cluster::group::embedded;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, TopicPartitions};
+use ringlog_net::messages::consumer_protocol_assignment::TopicPartition;
+use ringlog_net::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use ringlog_net::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use ringlog_net::messages::describe_groups::DescribeGroupsRequest;
 use ringlog_net::messages::find_coordinator::FindCoordinatorRequest;
@@ -28,6 +31,8 @@ const DELETE_RECORDS: i16 = 2;
 const DESCRIBE: i16 = 5;
 const JOIN: i16 = 9;
 const SYNC: i16 = 5;
+/// What consumers say to each other, they say in this version.
+const EMBEDDED_VERSION: i16 = 0;
 const LEAVE: i16 = 5;
 const BEAT: i16 = 1;
 
@@ -220,31 +225,13 @@ impl ClassicMember {
     }
 }
 
-/// `ConsumerProtocolSubscription`, version 0.
 fn subscription(topic: &str) -> Vec<u8> {
-    let mut w = Writer::new();
-    w.i16(0);
-    w.i32(1);
-    string(&mut w, topic);
-    w.i32(-1);
-    w.into_bytes()
+    let subscription =
+        ConsumerProtocolSubscription { topics: vec![topic.to_owned()], ..ConsumerProtocolSubscription::default() };
+    embedded::encode_subscription(&subscription, EMBEDDED_VERSION).expect("names of topics are short")
 }
 
-/// `ConsumerProtocolAssignment`, version 0.
 fn assignment(topic: &str, partitions: &[i32]) -> Vec<u8> {
-    let mut w = Writer::new();
-    w.i16(0);
-    w.i32(1);
-    string(&mut w, topic);
-    w.i32(i32::try_from(partitions.len()).expect("a few"));
-    for partition in partitions {
-        w.i32(*partition);
-    }
-    w.i32(-1);
-    w.into_bytes()
-}
-
-fn string(w: &mut Writer, text: &str) {
-    w.i16(i16::try_from(text.len()).expect("a name"));
-    w.raw(text.as_bytes());
+    let assigned = TopicPartition { topic: topic.to_owned(), partitions: partitions.to_vec() };
+    embedded::encode_assignment(&EMBEDDED_VERSION.to_be_bytes(), vec![assigned])
 }

@@ -57,6 +57,37 @@ fn wrong_values_are_named_with_what_is_right() {
 }
 
 #[test]
+fn directories_that_are_not_apart_are_refused() {
+    let folder = Folder::new("refused");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::create_dir(path("data")).expect("a folder of ours");
+    std::os::unix::fs::symlink(path("data"), path("link")).expect("a folder of ours");
+    for (other, said) in [
+        ("link", "are the same directory; name every directory once"),
+        ("data/../data/.", "are the same directory; name every directory once"),
+        ("link/more", "name directories that are apart from each other"),
+    ] {
+        let both = format!("{},{}", path("data"), path(other));
+        let told = start_in(&folder, Path::new(&both), &[]);
+        assert!(told.starts_with(&format!("log.dirs={both}: ")) && told.ends_with(said), "{told}");
+    }
+    assert!(refusal(&ringlog(&["start", "--set", "log.dirs="])).starts_with("log.dirs is empty"));
+}
+
+#[test]
+fn more_shards_than_cores_are_refused() {
+    let said = start(&["--cores", "1", "--set", "ringlog.shards=2"]);
+    assert_eq!(said, "ringlog.shards=2: expected 0 to 1, as many shards as this broker has (ringlog.cores)");
+}
+
+#[test]
+fn names_move_no_cursor() {
+    let output = ringlog(&["start", "--set", "log.dirs=a\x1b[2J,b", "--set", "cordoned.log.dirs=\u{9b}c"]);
+    let said = refusal(&output);
+    assert!(said.contains("\\u{9b}c is none of log.dirs=a\\u{1b}[2J,b"), "{said}");
+}
+
+#[test]
 fn every_wrong_value_is_told_at_once() {
     let folder = Folder::new("refused");
     let file = folder.path().join("server.properties");

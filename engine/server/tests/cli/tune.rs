@@ -56,6 +56,21 @@ fn a_recorded_machine_is_planned_for() {
 }
 
 #[test]
+fn a_machine_that_is_not_there_is_no_machine() {
+    let empty = Folder::new("tune");
+    for words in [&["probe", "--no-disk"][..], &["plan"], &["check"], &["apply"]] {
+        let refused = refusal(&ringlog(&[&["tune"], words, &["--root", "/nonexistent"]].concat()));
+        let way_out = "give a folder with the /proc and /sys of a machine";
+        assert_eq!(
+            refused,
+            "--root /nonexistent: there is no such folder; give one with the /proc and /sys of a machine"
+        );
+        let refused = refusal(&tune(&empty, words));
+        assert!(refused.ends_with(&format!("it has no sys/devices/system/cpu; {way_out}")), "{words:?}: {refused}");
+    }
+}
+
+#[test]
 fn a_machine_that_fails_ends_the_check_with_1() {
     let good = machine("xfs");
     let output = tune(&good, &["check", "-o", "json"]);

@@ -1,15 +1,14 @@
 //! Groups that change their protocol while they have members (`group.consumer.migration.policy`, by default in both
 //! directions).
 
+use ringlog_cluster::group::embedded;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::ApiKey;
 use ringlog_net::messages::consumer_group_describe::ConsumerGroupDescribeRequest;
 use ringlog_net::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
-use ringlog_net::messages::consumer_protocol_assignment::{ConsumerProtocolAssignment, TopicPartition};
-use ringlog_net::wire::{Reader, Writer};
 
 use super::{Consumer, LEAVE, SETTLE_MAX, join, settle};
-use crate::group::{JOIN, Member, SYNC, await_state, fresh_group, protocol, subscription};
+use crate::group::{JOIN, Member, SYNC, assignment, await_state, fresh_group, protocol, subscription};
 use crate::session::{Session, every_version, expect};
 use crate::topic::Topic;
 
@@ -20,23 +19,12 @@ fn reader(session: &Session, group: &str, topic: &Topic) -> Member {
     member
 }
 
-/// What a leader gives to one member.
-fn assignment(topic: &Topic, partitions: &[i32]) -> Vec<u8> {
-    let assigned = TopicPartition { topic: topic.name.clone(), partitions: partitions.to_vec() };
-    let mut writer = Writer::default();
-    writer.i16(0);
-    let assignment = ConsumerProtocolAssignment { assigned_partitions: vec![assigned], user_data: None };
-    assignment.encode(&mut writer, 0).expect("it is small");
-    writer.into_bytes()
-}
-
 /// A member asks for its assignment, and reads it.
 fn assigned(member: &mut Member) -> Vec<i32> {
     let synced = member.sync(SYNC, &[]);
     expect(synced.error_code, ErrorCode::None);
-    let mut reader = Reader::new(&synced.assignment);
-    assert_eq!(reader.i16(), Ok(0), "the version of its subscription");
-    let assignment = ConsumerProtocolAssignment::decode(&mut reader, 0).expect("it can be read");
+    assert_eq!(synced.assignment[..2], [0, 0], "the version of its subscription");
+    let assignment = embedded::assignment(&synced.assignment).expect("it can be read");
     assignment.assigned_partitions.into_iter().flat_map(|topic| topic.partitions).collect()
 }
 
@@ -69,7 +57,7 @@ fn a_classic_group_takes_a_consumer_in_and_is_a_classic_one_again_when_it_leaves
         let mut old = reader(session, &group, &topic);
         old.join(JOIN);
         let id = old.id().to_owned();
-        old.assign(&[(&id, &assignment(&topic, &[0, 1, 2, 3]))]);
+        old.assign(&[(&id, &assignment(&topic.name, &[0, 1, 2, 3]))]);
         let generation = old.joined.generation_id;
         let mut new = Consumer::join(session, version, &group, "new", &topic);
         assert_eq!((new.epoch, new.partitions()), (generation + 1, 0), "the classic member has everything");
@@ -88,7 +76,7 @@ fn a_classic_group_takes_a_consumer_in_and_is_a_classic_one_again_when_it_leaves
         old.await_rebalance();
         old.join(JOIN);
         assert!(old.is_leader());
-        old.assign(&[(&id, &assignment(&topic, &[0, 1, 2, 3]))]);
+        old.assign(&[(&id, &assignment(&topic.name, &[0, 1, 2, 3]))]);
         await_state(session, &group, "Stable");
         let gone = session.ask(version, &super::beat(&group, "new", new.epoch, None));
         expect(gone.error_code, ErrorCode::GroupIdNotFound);
@@ -139,7 +127,7 @@ fn a_static_member_takes_its_place_with_the_other_protocol() {
         old.request.group_instance_id = Some("i1".to_owned());
         old.join(JOIN);
         let id = old.id().to_owned();
-        old.assign(&[(&id, &assignment(&topic, &[0, 1]))]);
+        old.assign(&[(&id, &assignment(&topic.name, &[0, 1]))]);
         let mut new = Consumer::join_as(session, version, &group, "new", Some("i1"), &topic);
         settle(session, version, &mut [(&mut new, 2)]);
         expect(old.heartbeat(4), ErrorCode::FencedInstanceId);

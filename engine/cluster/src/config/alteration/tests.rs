@@ -134,6 +134,47 @@ fn brokers_have_keys_for_one_and_for_all() {
     );
 }
 
+/// What a broker is changed to has to go together with what lies beneath.
+#[test]
+fn what_a_broker_has_goes_together() {
+    const PER_IP: &str = "max.connections.per.ip";
+    const OVERRIDES: &str = "max.connections.per.ip.overrides";
+    let refusal = "max.connections.per.ip=0 would let nobody connect; expected at least 1, or addresses that may connect all \
+         the same, in max.connections.per.ip.overrides";
+    for target in [ConfigTarget::Broker, ConfigTarget::AllBrokers] {
+        let both = [(PER_IP, "0"), (OVERRIDES, "1.2.3.4:5")];
+        check(target, &[], &[(PER_IP, SET, "0")], refusal);
+        check(
+            target,
+            &[],
+            &[(PER_IP, SET, "0"), (OVERRIDES, SET, "1.2.3.4:5")],
+            &format!("{PER_IP}=0 {OVERRIDES}=1.2.3.4:5"),
+        );
+        check(target, &both[1..], &[(PER_IP, SET, "0")], &format!("{PER_IP}=0"));
+        check(target, &both, &[(OVERRIDES, DELETE, "")], refusal);
+        check(target, &both, &[(OVERRIDES, SET, "")], refusal);
+        check(target, &both, &[(OVERRIDES, DELETE, ""), (PER_IP, SET, "1")], &format!("{PER_IP}=1 -{OVERRIDES}"));
+        let fixed = StaticConfig::default();
+        let layers = ConfigLayers::of_start(&fixed);
+        let steps = alterations(&[(PER_IP, SET, "0")]);
+        assert_eq!(told(alter_wholly(target, &map(&both), &steps, &layers)), refusal);
+    }
+    // What is beneath counts too: this broker has addresses that may connect, and then has none.
+    let fixed = StaticConfig::default();
+    let (broker, all) = (map(&[(OVERRIDES, "1.2.3.4:5")]), map(&[(PER_IP, "0")]));
+    let layers = ConfigLayers { broker: &broker, all_brokers: &all, fixed: &fixed };
+    let steps = alterations(&[(OVERRIDES, DELETE, "")]);
+    assert_eq!(told(alter_incrementally(ConfigTarget::Broker, &broker, &steps, &layers)), refusal);
+    let steps = alterations(&[("max.connections", SET, "7")]);
+    assert_eq!(told(alter_incrementally(ConfigTarget::AllBrokers, &all, &steps, &layers)), "max.connections=7");
+    check(
+        ConfigTarget::Broker,
+        &[],
+        &[("cordoned.log.dirs", SET, "/elsewhere")],
+        "cordoned.log.dirs=/elsewhere: /elsewhere is none of log.dirs=ringlog-data; name those, or * for all",
+    );
+}
+
 #[test]
 fn the_old_way_replaces_everything() {
     let fixed = StaticConfig::default();

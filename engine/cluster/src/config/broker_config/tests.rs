@@ -39,11 +39,29 @@ fn contradictions_are_told_together() {
         errors.expect_err("nothing of it fits"),
         [
             "node.id=8 and broker.id=7 must agree; give one of them",
-            "log.dirs=/a,b,/a/: /a/ is named twice; name every directory once",
+            "log.dirs=/a,b,/a/: /a and /a/ are the same directory; name every directory once",
             "listeners: SSL is SSL, which is not supported yet; PLAINTEXT is",
             "process.roles=controller: a server without the role broker is not supported yet",
         ]
     );
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_refused() {
+    let refused = |file: &str| parse(file).expect_err("it does not fit").join("; ");
+    let empty = "log.dirs is empty, and so is log.dir where log.dirs is not set; name the data directory";
+    for file in ["log.dirs=", "log.dirs= , ,\nlog.dir=/a", "log.dir="] {
+        assert_eq!(refused(file), empty, "{file}");
+    }
+    let inside = "log.dirs=/a,/a/b: /a/b is inside of /a; name directories that are apart from each other";
+    assert_eq!(refused("log.dirs=/a,/a/b"), inside);
+    assert!(refused("max.connections.per.ip=0").starts_with("max.connections.per.ip=0 would let nobody connect;"));
+    assert!(parse("max.connections.per.ip=0\nmax.connections.per.ip.overrides=127.0.0.1:5").is_ok());
+    assert_eq!(
+        refused("log.dirs=/a,/b\ncordoned.log.dirs=/c"),
+        "cordoned.log.dirs=/c: /c is none of log.dirs=/a,/b; name those, or * for all"
+    );
+    assert!(parse("log.dirs=/a,/b\ncordoned.log.dirs=/b").is_ok());
 }
 
 #[test]

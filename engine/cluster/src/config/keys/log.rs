@@ -6,8 +6,8 @@ use crate::config::key::Valid::{Any, AtLeast, Between, BetweenOr, EachOf, OneOf,
 
 use super::keys;
 use super::reason::{
-    FAST_START, INTERNAL_TIMER, LATER_COMPACTION, LATER_CORDONS, LATER_TIERED, OWN_CHECKPOINTS, OWN_FENCES,
-    OWN_PREALLOCATION, SIDECAR, THREADS,
+    FAST_START, INTERNAL_TIMER, LATER_COMPACTION, LATER_TIERED, OWN_CHECKPOINTS, OWN_FENCES, OWN_PREALLOCATION,
+    SIDECAR, THREADS,
 };
 
 keys! {
@@ -21,7 +21,7 @@ keys! {
     /// Level when the broker compresses with zstd.
     "compression.zstd.level": Int = "3", Between(-131_072, 22), ClusterWide, Acts;
     /// Data directories that get no new partitions.
-    "cordoned.log.dirs": List = "", Any, PerBroker, LATER_CORDONS;
+    "cordoned.log.dirs": List = "", Any, PerBroker, Acts;
     /// Pause when there is nothing to compact.
     "log.cleaner.backoff.ms": Long = "15000", AtLeast(0), ClusterWide, LATER_COMPACTION;
     /// Memory for the key table of compaction.

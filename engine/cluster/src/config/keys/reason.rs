@@ -43,8 +43,6 @@ pub(super) const OWN_FENCES: Effect =
 /// Where the metadata log lies.
 pub(super) const HOME_DIRECTORY: Effect =
     Effect::Accepted("metadata lies in the first directory of log.dirs, beside the journals");
-/// Directories without new partitions.
-pub(super) const LATER_CORDONS: Effect = Effect::Accepted("every directory gets new partitions");
 /// Quotas of moves between directories.
 pub(super) const OWN_PACE: Effect =
     Effect::Accepted("replica.alter.log.dirs.io.max.bytes.per.second holds from piece to piece, without samples");

@@ -82,6 +82,7 @@ fn scopes_fit_their_tables_and_synonyms_exist() {
 fn every_key_that_acts_is_read_somewhere() {
     let readers = [
         include_str!("../broker_config.rs"),
+        include_str!("../log_dirs.rs"),
         include_str!("../topic_config.rs"),
         include_str!("../listener.rs"),
         include_str!("../group_config.rs"),

@@ -6,11 +6,14 @@ use serde::Serialize;
 use super::destination::Destination;
 use crate::group::lag::shown;
 use crate::output::table;
+use crate::printable::printable;
 
 /// What is to be done.
 #[derive(Debug, Serialize)]
 pub(super) struct Plan {
     pub(super) group: String,
+    /// Nobody has it yet, so perhaps another one was meant.
+    pub(super) is_new_group: bool,
     /// Whether it was done.
     pub(super) executed: bool,
     pub(super) partitions: Vec<Planned>,
@@ -122,11 +125,19 @@ impl Plan {
 
     /// What has become of it, for people.
     pub(super) fn conclusion(&self) -> String {
-        if !self.executed {
-            return "\nnothing was changed; add --execute to commit the new offsets\n".to_owned();
+        let group = printable(&self.group);
+        match (self.executed, self.is_new_group) {
+            (false, false) => "\nnothing was changed; add --execute to commit the new offsets\n".to_owned(),
+            (false, true) => format!(
+                "\ngroup {group} does not exist; see those that do with: ringlog group list\nnothing was changed; add --execute \
+                 to make it, with these offsets\n"
+            ),
+            (true, _) => {
+                let (count, s) = (self.partitions.len(), if self.partitions.len() == 1 { "" } else { "s" });
+                let new = if self.is_new_group { ", which is new" } else { "" };
+                format!("\ncommitted {count} offset{s} for group {group}{new}\n")
+            }
         }
-        let (count, s) = (self.partitions.len(), if self.partitions.len() == 1 { "" } else { "s" });
-        format!("\ncommitted {count} offset{s} for group {}\n", self.group)
     }
 }
 
@@ -167,6 +178,20 @@ mod tests {
         ] {
             assert_eq!(moved(destination, current, of_time), expected, "{destination:?} from {current:?}");
         }
+    }
+
+    #[test]
+    fn a_group_that_is_new_is_told() {
+        let concluded = |is_new_group, executed| {
+            Plan { group: "shop\n".to_owned(), is_new_group, executed, partitions: Vec::new() }.conclusion()
+        };
+        assert!(
+            concluded(true, false)
+                .contains("\ngroup shop\\n does not exist; see those that do with: ringlog group list\n")
+        );
+        assert!(!concluded(false, false).contains("exist"));
+        assert_eq!(concluded(true, true), "\ncommitted 0 offsets for group shop\\n, which is new\n");
+        assert_eq!(concluded(false, true), "\ncommitted 0 offsets for group shop\\n\n");
     }
 
     #[test]
