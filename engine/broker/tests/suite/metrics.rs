@@ -117,7 +117,7 @@ fn counts_after_known_traffic_are_exact() {
     let phase = |phase: &str| {
         sample(&metrics, &format!("ringlog_request_phase_seconds_total{{api=\"Produce\",phase=\"{phase}\"}}"))
     };
-    let parts: f64 = ["queued", "local", "remote"].into_iter().filter_map(phase).sum();
+    let parts: f64 = ["queued", "local", "remote", "send"].into_iter().filter_map(phase).sum();
     let total = sample(&metrics, "ringlog_request_duration_seconds_sum{api=\"Produce\"}").expect("it is there");
     assert!(total > 0.0 && (parts - total).abs() < 1e-9, "{parts} of {total}");
 }
