@@ -29,8 +29,8 @@ use crate::shard::Shard;
 
 pub(crate) use coordinators::{Coordinators, facts_after, retry_stalled, stop, topics_deleted};
 pub(crate) use load::load;
-pub(crate) use waits::{Asked, Waits};
 use waits::Waiting;
+pub(crate) use waits::{Asked, Waits};
 
 /// The topic of the coordinators' logs; Kafka's.
 pub(crate) const GROUP_TOPIC: &str = "__consumer_offsets";
@@ -73,13 +73,7 @@ fn coordinator_of(image: &Image, group: &str) -> Option<PartitionKey> {
 }
 
 /// Asks a group's coordinator. On return the question has its place in line; the answer comes later.
-pub(crate) async fn ask(
-    shard: &Shard,
-    course: CourseId,
-    group: &str,
-    caller: Caller,
-    request: GroupRequest,
-) -> Asked {
+pub(crate) async fn ask(shard: &Shard, course: CourseId, group: &str, caller: Caller, request: GroupRequest) -> Asked {
     let image = shard.with(|state| state.image.clone());
     match coordinator_of(&image, group) {
         Some(log) => ask_coordinator(shard, course, log, caller, request).await,

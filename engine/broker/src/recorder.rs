@@ -199,13 +199,19 @@ mod tests {
         recorder.until(id, Phase::Append, at(43));
         recorder.handled(id, at(45));
         recorder.note(id, |trail| trail.committed(Some(Span { from: at(60), to: at(190) })));
-        assert_eq!(recorder.answered(id, at(200), &Response::Send(Body::from(vec![0; 57]))), Duration::from_micros(160));
+        assert_eq!(
+            recorder.answered(id, at(200), &Response::Send(Body::from(vec![0; 57]))),
+            Duration::from_micros(160)
+        );
         end(&recorder, &mut counters, id, at(225));
         let [record] = &recorder.read(Wanted::All, Cursor::default(), 10)[..] else { panic!("it was slow") };
         let spent: Vec<_> = Phase::ALL.iter().map(|phase| record.trail.spent(*phase).as_micros()).collect();
         assert_eq!(spent, [3, 10, 20, 0, 3, 17, 130, 0, 0, 10, 25]);
         assert_eq!(record.trail.total(), Duration::from_micros(225 - 7));
-        assert_eq!((record.whose.topic.as_deref(), record.partition, record.partitions), (Some("topic"), Some(FIRST.partition), 12));
+        assert_eq!(
+            (record.whose.topic.as_deref(), record.partition, record.partitions),
+            (Some("topic"), Some(FIRST.partition), 12)
+        );
         assert_eq!((record.request_bytes, record.response_bytes, record.correlation_id), (13, 57, 5));
         // What is counted begins when the request has arrived.
         let (_, counted) = counters.apis().next().expect("one was counted");

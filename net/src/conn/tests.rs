@@ -339,9 +339,8 @@ fn a_request_tells_when_it_began_to_arrive_and_when_all_of_it_was_there() {
     let Want::Memory { bytes, .. } = conn.want() else { panic!("it has proven to be large") };
     conn.grant(Chunk::with_capacity(bytes));
     conn.received(&large[30_000..], at(5));
-    let times: Vec<_> = std::iter::from_fn(|| conn.next_request())
-        .map(|request| (request.first_byte_at, request.arrived_at))
-        .collect();
+    let times: Vec<_> =
+        std::iter::from_fn(|| conn.next_request()).map(|request| (request.first_byte_at, request.arrived_at)).collect();
     assert_eq!(times, [(at(1), at(3)), (at(3), at(3)), (at(3), at(5))]);
 }
 

@@ -15,8 +15,8 @@ use crate::first::on_shard;
 use crate::http::Content;
 use crate::recorder::{Cursor, Record, Wanted};
 use crate::shard::Shard;
-pub(super) use query::Query;
 use query::Position;
+pub(super) use query::Query;
 
 /// Records that one look at a shard brings: some ten microseconds.
 const RECORDS_PER_LOOK: usize = 256;
@@ -37,22 +37,23 @@ pub(super) async fn tell(shard: &Shard, since: Millis, query: Query, turn: Taken
     let gathered = gather(shard, since, &query).await;
     let head = head(shard, &gathered);
     let records = gathered.records.into_iter().peekable();
-    let pieces = stream::unfold((Some(head), records, turn, shard.clone()), async |(head, mut records, turn, shard)| {
-        if let Some(head) = head {
-            return Some((head, (None, records, turn, shard)));
-        }
-        shard.reactor().yield_now().await;
-        records.peek()?;
-        let mut piece = String::new();
-        for (of, record) in records.by_ref().take(RECORDS_PER_PIECE) {
-            piece.push_str(&json::record(of, &record).to_string());
-            piece.push(',');
-        }
-        if records.peek().is_none() {
-            piece.truncate(piece.len() - 1);
-        }
-        Some((piece, (None, records, turn, shard)))
-    });
+    let pieces =
+        stream::unfold((Some(head), records, turn, shard.clone()), async |(head, mut records, turn, shard)| {
+            if let Some(head) = head {
+                return Some((head, (None, records, turn, shard)));
+            }
+            shard.reactor().yield_now().await;
+            records.peek()?;
+            let mut piece = String::new();
+            for (of, record) in records.by_ref().take(RECORDS_PER_PIECE) {
+                piece.push_str(&json::record(of, &record).to_string());
+                piece.push(',');
+            }
+            if records.peek().is_none() {
+                piece.truncate(piece.len() - 1);
+            }
+            Some((piece, (None, records, turn, shard)))
+        });
     Content::Pieces(pieces.chain(stream::once(async { "]}\n".to_owned() })).boxed_local())
 }
 
@@ -91,13 +92,7 @@ async fn gather(shard: &Shard, since: Millis, query: &Query) -> Gathered {
     Gathered { records, next, lost: if is_first { 0 } else { lost } }
 }
 
-async fn of_shard(
-    shard: &Shard,
-    of: usize,
-    mut cursor: Cursor,
-    wanted: Wanted,
-    limit: usize,
-) -> Vec<Record> {
+async fn of_shard(shard: &Shard, of: usize, mut cursor: Cursor, wanted: Wanted, limit: usize) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     loop {
         let count = RECORDS_PER_LOOK.min(limit - records.len());

@@ -14,7 +14,8 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let asked = if group.is_empty() {
         Asked::Refused(ErrorCode::InvalidGroupId)
     } else {
-        ask(incoming.connection.shard(), incoming.course, &group, caller(incoming), GroupRequest::Heartbeat(request)).await
+        ask(incoming.connection.shard(), incoming.course, &group, caller(incoming), GroupRequest::Heartbeat(request))
+            .await
     };
     Ok(Handled::later(async move {
         let code = asked.reply().await.err().unwrap_or(ErrorCode::None);

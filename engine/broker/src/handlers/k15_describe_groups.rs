@@ -16,7 +16,8 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
         let groups = once_each(request.groups, String::clone);
-        let replies = ask_each(&shard, course, &caller, &groups, |index| GroupRequest::Describe(groups[index].clone())).await;
+        let replies =
+            ask_each(&shard, course, &caller, &groups, |index| GroupRequest::Describe(groups[index].clone())).await;
         let described = groups.iter().zip(replies).map(|(group, reply)| {
             let mut described = answer(group, reply);
             if request.include_authorized_operations && described.error_code == ErrorCode::None.code() {

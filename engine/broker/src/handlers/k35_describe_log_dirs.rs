@@ -68,7 +68,12 @@ fn named<'a>(image: &Image, topics: &'a [DescribableLogDirTopic]) -> Partitions<
 }
 
 /// What lies in each directory.
-async fn describe(shard: &Shard, course: CourseId, image: &Image, partitions: Partitions<'_>) -> Vec<Vec<DescribeLogDirsTopic>> {
+async fn describe(
+    shard: &Shard,
+    course: CourseId,
+    image: &Image,
+    partitions: Partitions<'_>,
+) -> Vec<Vec<DescribeLogDirsTopic>> {
     let mut keys = Vec::new();
     for (name, indexes) in &partitions {
         let topic_id = image.topic(name).expect("it was found there").id;

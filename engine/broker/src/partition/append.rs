@@ -342,8 +342,7 @@ impl Begun {
     pub(crate) async fn outcomes(self) -> (Vec<AppendOutcome>, AppendTimes) {
         let count = &self.request.count;
         count.settled().await;
-        let times =
-            AppendTimes { taken_at: self.taken_at, appended_at: self.appended_at, commit: count.commit() };
+        let times = AppendTimes { taken_at: self.taken_at, appended_at: self.appended_at, commit: count.commit() };
         let entries = self.request.entries.take();
         let uncommitted = if count.is_given_up() { ErrorCode::RequestTimedOut } else { ErrorCode::KafkaStorageError };
         let outcomes = self.shard.with(|state| {

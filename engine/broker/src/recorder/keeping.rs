@@ -104,10 +104,10 @@ mod tests {
         let slow = Some(Reason::Slow { is_sampled: false });
         for (phases, expected) in [
             (&[(Phase::Handle, 100)][..], None),
-            (&[(Phase::Handle, 101)], slow),
-            (&[(Phase::Receive, 50), (Phase::Flush, 20), (Phase::Send, 31)], slow),
-            (&[(Phase::Purgatory, 1_000_000), (Phase::Throttle, 1_000_000), (Phase::Handle, 100)], None),
-            (&[(Phase::Purgatory, 1_000_000), (Phase::Handle, 101)], slow),
+            (&[(Phase::Handle, 101)][..], slow),
+            (&[(Phase::Receive, 50), (Phase::Flush, 20), (Phase::Send, 31)][..], slow),
+            (&[(Phase::Purgatory, 1_000_000), (Phase::Throttle, 1_000_000), (Phase::Handle, 100)][..], None),
+            (&[(Phase::Purgatory, 1_000_000), (Phase::Handle, 101)][..], slow),
         ] {
             assert_eq!(keeping.judge(&trail(phases), || 0), expected, "{phases:?}");
         }

@@ -116,7 +116,8 @@ pub struct RecorderConfig {
 impl RecorderConfig {
     /// The values in force.
     pub fn new(layers: &ConfigLayers<'_>) -> Self {
-        let number = |key| u32::try_from(layers.integer(key)).expect("the key's range begins at 0 and ends with an int");
+        let number =
+            |key| u32::try_from(layers.integer(key)).expect("the key's range begins at 0 and ends with an int");
         let slow = NonZeroU32::new(number("ringlog.perf.slow.us"));
         Self {
             slow: slow.map(|micros| Duration::from_micros(micros.get().into())),

@@ -98,7 +98,10 @@ mod tests {
     fn a_query_has_defaults() {
         let all = Query { wanted: Wanted::All, after: None, limit: 1000 };
         assert_eq!(Query::parse("", 2), Ok(all.clone()));
-        assert_eq!(Query::parse("kind=slow&limit=4096", 2), Ok(Query { wanted: Wanted::Slow, limit: 4096, ..all.clone() }));
+        assert_eq!(
+            Query::parse("kind=slow&limit=4096", 2),
+            Ok(Query { wanted: Wanted::Slow, limit: 4096, ..all.clone() })
+        );
         assert_eq!(Query::parse("limit=1&kind=sample", 2), Ok(Query { wanted: Wanted::Sampled, limit: 1, ..all }));
     }
 
@@ -107,7 +110,10 @@ mod tests {
         let cursors = vec![Cursor { slow: 3, sampled: 1204 }, Cursor { slow: 0, sampled: u64::MAX }];
         let position = Position { since: Millis::new(1_764_400_000_000), cursors };
         let text = position.to_string();
-        assert!(text.bytes().all(|byte| byte.is_ascii_digit() || b".-".contains(&byte)), "no client escapes it: {text}");
+        assert!(
+            text.bytes().all(|byte| byte.is_ascii_digit() || b".-".contains(&byte)),
+            "no client escapes it: {text}"
+        );
         assert_eq!(Position::parse(&text, 2), Some(position.clone()));
         assert_eq!(Position::parse(&text, 1).map(|position| position.cursors.len()), Some(1));
         assert_eq!(Query::parse(&format!("after={text}"), 2).map(|query| query.after), Ok(Some(position)));
