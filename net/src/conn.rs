@@ -103,8 +103,12 @@ pub struct Request {
     pub body: Slice,
     /// Bytes of the frame, header included.
     pub frame_bytes: usize,
-    /// When the last of them was received.
+    /// When the first byte of it was received.
+    pub first_byte_at: Nanos,
+    /// When the last one was.
     pub arrived_at: Nanos,
+    /// How long it has waited since then because its client was muted.
+    pub muted: Duration,
     /// Memory that [`Conn::grant`] brought for this request. The shell gets it back when the request is done.
     pub granted_bytes: usize,
 }
@@ -154,6 +158,28 @@ pub enum Want {
     Nothing,
 }
 
+/// A whole frame that nobody has taken.
+#[derive(Debug)]
+struct Arrived {
+    frame: Frame,
+    at: Nanos,
+    /// How long it has waited because the client was muted.
+    muted: Duration,
+}
+
+impl Arrived {
+    fn new(frame: Frame, at: Nanos) -> Self {
+        Self { frame, at, muted: Duration::ZERO }
+    }
+}
+
+/// The time in which nothing is taken up.
+#[derive(Clone, Copy, Debug)]
+struct Muted {
+    from: Nanos,
+    until: Nanos,
+}
+
 /// A request that was taken, or answered by the connection itself, and whose response has not left.
 #[derive(Debug)]
 struct Slot {
@@ -170,7 +196,7 @@ pub struct Conn {
     apis: Arc<ServedApis>,
     receiver: Receiver,
     /// Whole frames that nobody has taken yet: those of one receive, beyond the requests that may be in flight.
-    frames: VecDeque<(Nanos, Frame)>,
+    frames: VecDeque<Arrived>,
     /// Bytes of `frames` and of the requests in `slots`.
     bytes_in_flight: usize,
     /// Requests in order; the first one has the number `first_seq`.
@@ -186,7 +212,7 @@ pub struct Conn {
     /// Memory granted and neither given back nor passed on with a request.
     granted_bytes: usize,
     pace: Pace,
-    muted_until: Option<Nanos>,
+    muted: Option<Muted>,
     active_at: Nanos,
     closing: Option<CloseReason>,
 }
@@ -208,7 +234,7 @@ impl Conn {
             client_id: Arc::from(""),
             granted_bytes: 0,
             pace: Pace::Pipelined,
-            muted_until: None,
+            muted: None,
             active_at: now,
             closing: None,
         }
@@ -222,7 +248,7 @@ impl Conn {
             || self.bytes_in_flight >= self.limits.request_bytes_in_flight_max
             || self.response_bytes() >= self.limits.response_bytes_in_flight_max
             || (self.pace == Pace::OneByOne && self.in_flight() > 0);
-        if full || self.muted_until.is_some() || self.closing.is_some() {
+        if full || self.muted.is_some() || self.closing.is_some() {
             return Want::Nothing;
         }
         match self.receiver.want() {
@@ -240,9 +266,9 @@ impl Conn {
             return;
         }
         let (frames, bytes_in_flight) = (&mut self.frames, &mut self.bytes_in_flight);
-        let followed = self.receiver.received(bytes, self.limits.frame_bytes_max, |frame| {
+        let followed = self.receiver.received(bytes, now, self.limits.frame_bytes_max, |frame| {
             *bytes_in_flight += frame.bytes.len();
-            frames.push_back((now, frame));
+            frames.push_back(Arrived::new(frame, now));
         });
         if let Err(reason) = followed {
             self.close_behind_frames(reason);
@@ -254,7 +280,7 @@ impl Conn {
         self.active_at = now;
         if let Some(frame) = self.receiver.received_direct(chunk) {
             self.bytes_in_flight += frame.bytes.len();
-            self.frames.push_back((now, frame));
+            self.frames.push_back(Arrived::new(frame, now));
         }
     }
 
@@ -283,7 +309,7 @@ impl Conn {
     /// Ends the connection: what has arrived and was not taken is dropped, requests that were taken are still answered.
     /// The first reason counts.
     pub fn close(&mut self, reason: CloseReason) {
-        self.bytes_in_flight -= self.frames.iter().map(|(_, frame)| frame.bytes.len()).sum::<usize>();
+        self.bytes_in_flight -= self.frames.iter().map(|arrived| arrived.frame.bytes.len()).sum::<usize>();
         self.frames.clear();
         self.close_behind_frames(reason);
     }
@@ -324,24 +350,30 @@ impl Conn {
         self.pace = pace;
     }
 
-    /// Takes no requests up and does not read the socket until then, or longer if that was said before. Answers are sent.
-    pub fn mute(&mut self, until: Nanos) {
-        self.muted_until = self.muted_until.max(Some(until));
+    /// Takes no requests up and does not read the socket for so long, or longer if that was said before. Answers are sent.
+    pub fn mute(&mut self, now: Nanos, time: Duration) {
+        let until = now.saturating_add(time);
+        let muted = self.muted.get_or_insert(Muted { from: now, until });
+        muted.until = muted.until.max(until);
     }
 
     /// Takes requests up again before the time is over.
     pub fn unmute(&mut self, now: Nanos) {
-        self.muted_until = None;
+        if let Some(muted) = self.muted.take() {
+            for arrived in &mut self.frames {
+                arrived.muted += now.since(muted.from.max(arrived.at));
+            }
+        }
         self.active_at = now;
     }
 
     /// When a connection that is muted is to be woken by [`handle_timeout`](Self::handle_timeout).
     pub fn muted_until(&self) -> Option<Nanos> {
-        self.muted_until
+        self.muted.map(|muted| muted.until)
     }
 
     fn may_take(&self) -> bool {
-        self.muted_until.is_none()
+        self.muted.is_none()
             && (self.pace == Pace::Pipelined || self.slots.is_empty())
             && self.slots.len() + self.outbox.len() < self.limits.requests_in_flight_max
             && self.response_bytes() < self.limits.response_bytes_in_flight_max
@@ -351,8 +383,8 @@ impl Conn {
     /// requests, or bytes of answers, in flight as it may.
     pub fn next_request(&mut self) -> Option<Request> {
         while self.may_take() {
-            let (arrived_at, frame) = self.frames.pop_front()?;
-            match self.open(&frame, arrived_at) {
+            let arrived = self.frames.pop_front()?;
+            match self.open(&arrived) {
                 Ok(Some(request)) => {
                     self.granted_bytes -= request.granted_bytes;
                     return Some(request);
@@ -365,7 +397,8 @@ impl Conn {
     }
 
     /// Reads a frame's header. `None` where the connection answers by itself.
-    fn open(&mut self, frame: &Frame, arrived_at: Nanos) -> Result<Option<Request>, CloseReason> {
+    fn open(&mut self, arrived: &Arrived) -> Result<Option<Request>, CloseReason> {
+        let Arrived { frame, at: arrived_at, muted } = arrived;
         let frame_bytes = frame.bytes.len();
         let mut r = Reader::new(&frame.bytes);
         let prefix = RequestPrefix::decode(&mut r).expect("a frame is never shorter than a prefix");
@@ -397,7 +430,16 @@ impl Conn {
         let seq = RequestSeq(self.first_seq + u64::try_from(self.slots.len()).expect("a length fits 64 bits"));
         let response_header = ResponseHeader::new(api_key, api_version, correlation_id);
         self.slots.push_back(Slot { api_key, header: response_header, frame_bytes, response: None });
-        Ok(Some(Request { seq, header, body, frame_bytes, arrived_at, granted_bytes: frame.granted_bytes }))
+        Ok(Some(Request {
+            seq,
+            header,
+            body,
+            frame_bytes,
+            first_byte_at: frame.first_byte_at,
+            arrived_at: *arrived_at,
+            muted: *muted,
+            granted_bytes: frame.granted_bytes,
+        }))
     }
 
     /// Answers a request. Panics if it has an answer already. Ignored once an earlier request has ended the connection.
@@ -416,6 +458,7 @@ impl Conn {
     /// Moves answered requests from the front of the line to the outbox.
     fn release(&mut self) {
         while let Some(slot) = self.slots.pop_front_if(|slot| slot.response.is_some()) {
+            let seq = RequestSeq(self.first_seq);
             self.first_seq += 1;
             self.bytes_in_flight -= slot.frame_bytes;
             let response = slot.response.expect("was looked at");
@@ -423,7 +466,7 @@ impl Conn {
             self.answered_bytes -= bytes;
             let end = match response {
                 Response::Send(body) if fits_a_frame(slot.header, bytes) => {
-                    self.outbox.push(slot.header, body);
+                    self.outbox.push(seq, slot.header, body);
                     continue;
                 }
                 Response::Send(_) => CloseReason::ResponseTooLarge { api_name: slot.api_key.name(), bytes },
@@ -452,6 +495,11 @@ impl Conn {
         Some(pieces)
     }
 
+    /// Answers to requests before this one were given out by [`transmit`](Self::transmit), or have no bytes.
+    pub fn first_unsent(&self) -> RequestSeq {
+        self.outbox.next_seq().unwrap_or(RequestSeq(self.first_seq))
+    }
+
     /// When something was last received or sent.
     pub fn active_at(&self) -> Nanos {
         self.active_at
@@ -463,7 +511,7 @@ impl Conn {
             return None;
         }
         // A client that is kept waiting is not idle.
-        self.muted_until.or_else(|| self.idle_deadline())
+        self.muted_until().or_else(|| self.idle_deadline())
     }
 
     fn idle_deadline(&self) -> Option<Nanos> {
@@ -473,7 +521,7 @@ impl Conn {
 
     /// Ends the mute of a connection, or an idle connection, whose time has come.
     pub fn handle_timeout(&mut self, now: Nanos) {
-        if let Some(until) = self.muted_until {
+        if let Some(until) = self.muted_until() {
             if now >= until {
                 self.unmute(now);
             }

@@ -3,12 +3,15 @@
 use ringlog_measure::{Durations, Sizes};
 
 use crate::answer::PartitionOffsets;
+use crate::types::Nanos;
 
 /// What a store has done since its start.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct StoreStatistics {
     /// Time of each group commit, from when its writes are handed out to when the last of them has ended.
     pub commit_time: Durations,
+    /// The last of them that has ended. When a high watermark moves because of one, it is that one.
+    pub last_commit: CommitSpan,
     /// Bytes of batches in each group commit.
     pub commit_bytes: Sizes,
     /// Partitions of all group commits together.
@@ -27,6 +30,15 @@ pub struct StoreStatistics {
     pub reads_from_disk: u64,
     /// Partitions that were fenced, because a write of theirs failed.
     pub fenced_partitions: u64,
+}
+
+/// The time of one group commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CommitSpan {
+    /// When its writes were handed out.
+    pub began: Nanos,
+    /// When the last of them had ended.
+    pub ended: Nanos,
 }
 
 /// What a store holds now, and how much it may.
@@ -81,6 +93,8 @@ mod tests {
         assert_eq!(counted.commit_partitions, 2);
         assert!((1..=2).contains(&counted.commit_time.count()));
         assert_eq!(counted.commit_time.count(), counted.commit_bytes.count());
+        let last = counted.last_commit.ended.since(counted.last_commit.began).as_nanos();
+        assert!(last > 0 && last <= u128::from(counted.commit_time.sum()));
         assert_eq!(counted.journaled_bytes + counted.direct_bytes, counted.commit_bytes.sum());
         let id = world.ids[&0].1;
         let extent = world.stores[0].partition_extent(id).expect("it is open");

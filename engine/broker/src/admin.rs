@@ -1,8 +1,9 @@
-//! What is served over HTTP to those who watch a broker: metrics, health, settings. On shard 0, from before recovery on, so
+//! What is served over HTTP to those who watch a broker: metrics, health, settings, where the time of requests went. On shard 0, from before recovery on, so
 //! that a broker that takes its time can be told from one that is gone.
 
 mod answers;
 mod health;
+mod requests;
 mod turn;
 
 use std::cell::{Cell, RefCell};
@@ -14,6 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringlog_reactor::{ListenOptions, Listener, Reactor, Socket};
+use ringlog_storage::types::Millis;
 
 use crate::event::Event;
 use crate::http;
@@ -46,6 +48,8 @@ pub(crate) struct Admin {
     room: Event,
     /// Scrapes are made one at a time.
     scrapes: Turn,
+    /// So is what tells of requests.
+    readings: Turn,
 }
 
 /// What there is to tell once the broker serves.
@@ -53,6 +57,7 @@ pub(crate) struct Admin {
 struct Served {
     shard: Shard,
     gatherer: Rc<Gatherer>,
+    since: Millis,
 }
 
 impl Admin {
@@ -68,6 +73,7 @@ impl Admin {
             accepted: Cell::new(0),
             room: Event::default(),
             scrapes: Turn::default(),
+            readings: Turn::default(),
         });
         reactor.spawn_detached(Rc::clone(&admin).accept(listener));
         Ok(admin)
@@ -81,7 +87,7 @@ impl Admin {
     /// The broker serves its clients from now on.
     pub(crate) fn serving(&self, shard: &Shard) {
         let gatherer = Rc::new(Gatherer::new(shard));
-        *self.served.borrow_mut() = Some(Served { shard: shard.clone(), gatherer });
+        *self.served.borrow_mut() = Some(Served { shard: shard.clone(), gatherer, since: shard.wall_clock() });
     }
 
     async fn accept(self: Rc<Self>, listener: Listener) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use ringlog_buffer::Slice;
 use ringlog_cluster::connections::Origin;
-use ringlog_net::conn::{CloseReason, Conn, Pace, Request, Response, Want};
+use ringlog_net::conn::{CloseReason, Conn, Pace, Request, RequestSeq, Response, Want};
 use ringlog_net::header::ServedApis;
 use ringlog_reactor::Socket;
 use ringlog_storage::types::Nanos;
@@ -20,9 +20,10 @@ use ringlog_storage::types::Nanos;
 use crate::dispatch::{Handled, dispatch};
 use crate::event::Event;
 use crate::lines::repeated;
-use crate::metrics::course::Course;
+use crate::partition::table::PartitionKey;
 use crate::partition::watch::WatchId;
 use crate::quota::{KnownQuotas, Meter};
+use crate::recorder::{CourseId, Unsent, Whose};
 use crate::request_log;
 use crate::shard::Shard;
 use crate::telemetry::Software;
@@ -78,6 +79,10 @@ pub(crate) struct Connection {
     quotas: RefCell<Option<KnownQuotas>>,
     /// Whether it counts as muted.
     mute: Cell<Mute>,
+    /// Its requests that are answered, with answers that are not sent.
+    unsent: Unsent,
+    /// Nothing more is sent.
+    has_sent_all: Cell<bool>,
     /// What its fetches wait for. They are answered with what there is when the connection ends.
     waits: RefCell<BTreeMap<WatchId, Rc<Event>>>,
 }
@@ -118,6 +123,8 @@ impl Connection {
             sending_bell: Event::default(),
             quotas: RefCell::default(),
             mute: Cell::new(Mute::Heard),
+            unsent: Unsent::default(),
+            has_sent_all: Cell::default(),
             waits: RefCell::default(),
         });
         let (reader, writer) = (Rc::clone(&connection), Rc::clone(&connection));
@@ -314,15 +321,16 @@ impl Connection {
                 break;
             };
             self.client_id.get_or_init(|| Arc::clone(&request.header.client_id));
-            let course = Course::begin(&self.shard, &request);
+            let course = self.shard.recorder().begin(&request, self.shard.now());
             if let Some(meter) = self.meter(&request) {
                 self.serve_metered(request, course, meter).await;
                 continue;
             }
-            match dispatch(self, &request, None).await {
+            match dispatch(self, &request, course, None).await {
                 Handled::Now(response) => self.respond(request, response, course),
                 Handled::Later(response) => {
-                    let (connection, course) = (Rc::clone(self), course.handled(&self.shard));
+                    let connection = Rc::clone(self);
+                    self.shard.recorder().handled(course, self.shard.now());
                     self.shard
                         .reactor()
                         .spawn_detached(async move { connection.respond(request, response.await, course) });
@@ -344,11 +352,12 @@ impl Connection {
         quotas.map(|quotas| Rc::new(Meter::new(&self.shard, quotas, request)))
     }
 
-    async fn serve_metered(self: &Rc<Self>, request: Request, course: Course, meter: Rc<Meter>) {
-        match meter.time(dispatch(self, &request, Some(&meter))).await {
+    async fn serve_metered(self: &Rc<Self>, request: Request, course: CourseId, meter: Rc<Meter>) {
+        match meter.time(dispatch(self, &request, course, Some(&meter))).await {
             Handled::Now(response) => self.respond_metered(request, response, course, &meter).await,
             Handled::Later(response) => {
-                let (connection, course) = (Rc::clone(self), course.handled(&self.shard));
+                let connection = Rc::clone(self);
+                self.shard.recorder().handled(course, self.shard.now());
                 self.shard.reactor().spawn_detached(async move {
                     let response = meter.time(response).await;
                     connection.respond_metered(request, response, course, &meter).await;
@@ -358,10 +367,10 @@ impl Connection {
     }
 
     /// Answers at once, and takes nothing up from a client that is over a quota meanwhile.
-    async fn respond_metered(&self, request: Request, response: Response, course: Course, meter: &Meter) {
+    async fn respond_metered(&self, request: Request, response: Response, course: CourseId, meter: &Meter) {
         let response = meter.settle(&request.header, response).await;
         if let Some(mute) = meter.mute() {
-            self.conn.borrow_mut().mute(self.shard.now().saturating_add(mute));
+            self.conn.borrow_mut().mute(self.shard.now(), mute);
             meter.tell_muted(self.peer, &request.header.client_id, mute);
             self.note_mute(Mute::Muted);
             self.shard.with_counters(|counters| counters.throttled(request.header.api_key, mute));
@@ -369,10 +378,17 @@ impl Connection {
         self.respond(request, response, course);
     }
 
-    fn respond(&self, request: Request, response: Response, course: Course) {
-        request_log::completed(self, course.begun_at(), &request.header, request.frame_bytes, &response);
-        course.end(&self.shard, &response);
-        let Request { seq, body, granted_bytes, .. } = request;
+    fn respond(&self, request: Request, response: Response, course: CourseId) {
+        let now = self.shard.now();
+        let took = self.shard.recorder().answered(course, now, &response);
+        request_log::completed(self, took, &request.header, request.frame_bytes, &response);
+        let Request { seq, header, body, frame_bytes, granted_bytes, .. } = request;
+        self.shard.with_counters(|counters| counters.answered(header.api_key, frame_bytes, &response));
+        if matches!(response, Response::Send(_)) && !self.has_sent_all.get() {
+            self.shard.recorder().queue(course, &self.unsent);
+        } else {
+            self.request_ended(course, now);
+        }
         self.conn.borrow_mut().respond(seq, response);
         self.count_answers();
         self.shard.requests().end();
@@ -382,6 +398,24 @@ impl Connection {
         }
         self.writer_bell.ring();
         self.room_bell.ring();
+    }
+
+    /// The socket has the answers to all requests before this one; or nothing more is sent.
+    fn sent(&self, first_unsent: Option<RequestSeq>, now: Nanos) {
+        self.shard.recorder().sent(&self.unsent, first_unsent, |course| self.request_ended(course, now));
+    }
+
+    fn request_ended(&self, course: CourseId, now: Nanos) {
+        let shard = &self.shard;
+        let whose = |first: Option<PartitionKey>| {
+            let topic_of = |first: PartitionKey| {
+                shard.with(|state| state.image.topic_by_id(first.topic_id).map(|topic| Arc::clone(&topic.name)))
+            };
+            let whose = Whose::new(self.client_id.get(), self.peer, first.and_then(topic_of));
+            (shard.wall_clock(), whose)
+        };
+        let dice = || shard.reactor().random_u64();
+        shard.with_counters(|counters| shard.recorder().ended(course, now, counters, dice, whose));
     }
 
     /// Counts the connection among those that are muted, or no longer.
@@ -400,16 +434,20 @@ impl Connection {
     }
 
     async fn write(self: Rc<Self>) {
-        let mut sent_from = None;
+        let mut sending = None;
         loop {
             let now = self.shard.now();
-            if let Some(from) = sent_from.take() {
+            if let Some((from, first_unsent)) = sending.take() {
                 self.shard.with_counters(|counters| counters.transmitted(now.since(from)));
+                self.sent(Some(first_unsent), now);
             }
-            let next = self.conn.borrow_mut().transmit(now);
+            let (next, first_unsent) = {
+                let mut conn = self.conn.borrow_mut();
+                (conn.transmit(now), conn.first_unsent())
+            };
             self.count_answers();
             if let Some(slices) = next {
-                sent_from = Some(now);
+                sending = Some((now, first_unsent));
                 if let Err(error) = self.send(slices).await {
                     self.close(CloseReason::SocketFailed(error.to_string()));
                     break;
@@ -423,6 +461,8 @@ impl Connection {
             }
             self.writer_bell.wait().await;
         }
+        self.has_sent_all.set(true);
+        self.sent(None, self.shard.now());
         self.ended().await;
     }
 

@@ -14,6 +14,7 @@ use ringlog_net::wire::{DecodeError, EncodeError, Reader, Writer};
 use crate::connection::Connection;
 use crate::handlers;
 use crate::quota::Meter;
+use crate::recorder::CourseId;
 
 /// What a handler answers once the request has taken its place, so that the connection's next one may begin: appends
 /// are in the log, calls to other shards are in line.
@@ -43,6 +44,8 @@ impl Handled {
 pub(crate) struct Incoming<'a> {
     pub(crate) connection: &'a Rc<Connection>,
     pub(crate) request: &'a Request,
+    /// Where its time goes.
+    pub(crate) course: CourseId,
     /// If its client has quotas.
     pub(crate) meter: Option<&'a Rc<Meter>>,
 }
@@ -98,9 +101,10 @@ macro_rules! apis {
         pub(crate) async fn dispatch(
             connection: &Rc<Connection>,
             request: &Request,
+            course: CourseId,
             meter: Option<&Rc<Meter>>,
         ) -> Handled {
-            let incoming = Incoming { connection, request, meter };
+            let incoming = Incoming { connection, request, course, meter };
             let handled = match request.header.api_key {
                 $(ApiKey::$key => handlers::$handler::handle(incoming).await,)*
                 other => unreachable!("{} is in no row, and the connection lets nothing else pass", other.name()),

@@ -13,21 +13,23 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::select;
-use ringlog_cluster::group::{Caller, GroupReply, GroupRequest, Ticket, partition_of};
+use ringlog_cluster::group::{Answer, Caller, GroupReply, GroupRequest, Ticket, partition_of};
 use ringlog_cluster::image::Image;
 use ringlog_cluster::metadata::{Intent, NewTopic};
 use ringlog_cluster::quota::MutationQuota;
 use ringlog_net::error::ErrorCode;
-use ringlog_storage::types::PartitionIndex;
+use ringlog_storage::types::{Nanos, PartitionIndex};
 
 use crate::controller::decide;
 use crate::dispatch::Incoming;
 use crate::message::Message;
 use crate::partition::table::PartitionKey;
+use crate::recorder::{CourseId, Phase, Span};
 use crate::shard::Shard;
 
 pub(crate) use coordinators::{Coordinators, facts_after, retry_stalled, stop, topics_deleted};
 pub(crate) use load::load;
+use waits::Waiting;
 pub(crate) use waits::{Asked, Waits};
 
 /// The topic of the coordinators' logs; Kafka's.
@@ -42,6 +44,16 @@ pub(crate) struct GroupCall {
     pub(crate) ticket: Ticket,
     pub(crate) caller: Caller,
     pub(crate) request: GroupRequest,
+}
+
+/// An answer that may leave.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) answer: Answer,
+    /// When the coordinator decided what it says.
+    pub(crate) decided_at: Nanos,
+    /// The group commit that it waited for.
+    pub(crate) commit: Option<Span>,
 }
 
 /// Who sent a request.
@@ -61,17 +73,18 @@ fn coordinator_of(image: &Image, group: &str) -> Option<PartitionKey> {
 }
 
 /// Asks a group's coordinator. On return the question has its place in line; the answer comes later.
-pub(crate) async fn ask(shard: &Shard, group: &str, caller: Caller, request: GroupRequest) -> Asked {
+pub(crate) async fn ask(shard: &Shard, course: CourseId, group: &str, caller: Caller, request: GroupRequest) -> Asked {
     let image = shard.with(|state| state.image.clone());
     match coordinator_of(&image, group) {
-        Some(log) => ask_coordinator(shard, log, caller, request).await,
-        None => Asked::refused(ErrorCode::NotCoordinator),
+        Some(log) => ask_coordinator(shard, course, log, caller, request).await,
+        None => Asked::Refused(ErrorCode::NotCoordinator),
     }
 }
 
 /// Asks about each of several groups, and answers in their order.
 pub(crate) async fn ask_each(
     shard: &Shard,
+    course: CourseId,
     caller: &Caller,
     groups: &[String],
     request: impl Fn(usize) -> GroupRequest,
@@ -81,7 +94,7 @@ pub(crate) async fn ask_each(
     loop {
         let mut asked = Vec::new();
         for index in indexes.by_ref().take(ASKED_AT_ONCE_MAX) {
-            asked.push(ask(shard, &groups[index], caller.clone(), request(index)).await);
+            asked.push(ask(shard, course, &groups[index], caller.clone(), request(index)).await);
         }
         if asked.is_empty() {
             return replies;
@@ -93,29 +106,45 @@ pub(crate) async fn ask_each(
 }
 
 /// Asks every coordinator.
-pub(crate) async fn ask_all(shard: &Shard, caller: &Caller, request: &GroupRequest) -> Vec<GroupReply> {
+pub(crate) async fn ask_all(
+    shard: &Shard,
+    course: CourseId,
+    caller: &Caller,
+    request: &GroupRequest,
+) -> Vec<GroupReply> {
     let image = shard.with(|state| state.image.clone());
     let Some(topic) = image.topic(GROUP_TOPIC) else { return Vec::new() };
     let mut replies = Vec::new();
     for (index, _) in (0..).zip(&topic.partitions) {
         let log = PartitionKey { topic_id: topic.id, partition: PartitionIndex::new(index) };
-        let asked = ask_coordinator(shard, log, caller.clone(), request.clone()).await;
+        let asked = ask_coordinator(shard, course, log, caller.clone(), request.clone()).await;
         replies.push(asked.reply().await);
     }
     replies
 }
 
-async fn ask_coordinator(shard: &Shard, log: PartitionKey, caller: Caller, request: GroupRequest) -> Asked {
+async fn ask_coordinator(
+    shard: &Shard,
+    course: CourseId,
+    log: PartitionKey,
+    caller: Caller,
+    request: GroupRequest,
+) -> Asked {
     let _sending = shard.begin_sending(&[log]).await;
     let owner = shard.owner(log);
-    let (ticket, asked) = shard.group_waits().begin(shard.index());
+    let (ticket, answer) = shard.group_waits().begin(shard.index());
+    let way = if owner == shard.index() { Phase::Handle } else { Phase::Mesh };
+    // What members of a classic group ask for may be a rebalance away.
+    let waits_by_wish = matches!(request, GroupRequest::Join(..) | GroupRequest::Sync(_));
+    let deciding = if waits_by_wish { Phase::Purgatory } else { way };
+    shard.until_now(course, Phase::Handle);
     let call = GroupCall { partition: log.partition, ticket, caller, request };
     if owner == shard.index() {
         serve(shard, call);
     } else {
         shard.send(owner, Message::Group(Box::new(call))).await;
     }
-    asked
+    Asked::Waiting(Waiting { shard: shard.clone(), course, deciding, returning: way, answer })
 }
 
 /// Takes a request to a coordinator of this shard.

@@ -5,8 +5,8 @@
 //! ([`partition`]) or others over the mesh ([`message`], served by [`mesh_loop`]); answers go back in the order of the
 //! requests. State is touched through [`shard::Shard::with`] alone. Changes of metadata go to the [`controller`] on
 //! shard 0, and come back as a new image that every shard installs ([`topology`]). Consumer groups are each coordinated on
-//! one shard ([`group`]), and so is the use of each client quota counted ([`quota`]). What is counted on the way ([`metrics`])
-//! is told over HTTP ([`admin`]).
+//! one shard ([`group`]), and so is the use of each client quota counted ([`quota`]). What is counted on the way ([`metrics`]),
+//! and where the time of requests went ([`recorder`]), is told over HTTP ([`admin`]).
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -43,6 +43,7 @@ mod places;
 mod produce_rules;
 mod quota;
 mod random;
+mod recorder;
 mod request_log;
 mod requests;
 mod resize;

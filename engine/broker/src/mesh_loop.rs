@@ -4,6 +4,7 @@ use crate::connection_limits;
 use crate::controller;
 use crate::group;
 use crate::message::{Call, CallId, Message, Reply};
+use crate::partition::read::ReadTimes;
 use crate::partition::watch::Watcher;
 use crate::partition::{append, deletion, lookup, moves, producers, read, sizes};
 use crate::shard::Shard;
@@ -20,7 +21,7 @@ pub(crate) async fn serve(shard: Shard) {
             Message::Serve => shard.serving().ring(),
             Message::Reply { id, reply } => shard.replied(id, reply),
             Message::Group(call) => group::serve(&shard, *call),
-            Message::GroupAnswer(answer) => shard.group_waits().answered(*answer),
+            Message::GroupAnswer(told) => shard.group_waits().answered(*told),
             Message::Wake(watch) => shard.with(|state| state.watches.wake(watch)),
             Message::Adopted(key) => shard.with(|state| state.store.forget_released(key)),
             Message::Connections(notes) => connection_limits::take(&shard, notes),
@@ -34,12 +35,19 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
     let reply = match call {
         Call::Append(items, wait_max) => {
             let begun = append::begin(shard, items, wait_max);
-            later(shard, from, id, async move { Reply::Append(begun.outcomes().await) });
+            later(shard, from, id, async move {
+                let (outcomes, times) = begun.outcomes().await;
+                Reply::Append(outcomes, times)
+            });
             return;
         }
         Call::Read(call) => {
+            let taken_at = shard.now();
             let begun = read::begin(shard, &call, from);
-            later(shard, from, id, async move { Reply::Read(begun.outcomes().await) });
+            later(shard, from, id, async move {
+                let (outcomes, disk) = begun.outcomes().await;
+                Reply::Read(outcomes, ReadTimes { taken_at, disk })
+            });
             return;
         }
         Call::Offsets(items) => {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_cluster::connections::{Origin, Verdict};
-use ringlog_cluster::group::Answer;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::placement::Placement;
 use ringlog_cluster::quota::Charge;
@@ -15,14 +14,14 @@ use crate::boot::Boot;
 use crate::connection_limits::Note;
 use crate::controller::{Command, CommandReply};
 use crate::first::{Errand, Found};
-use crate::group::GroupCall;
+use crate::group::{GroupCall, Told};
 use crate::handover::Moved;
-use crate::partition::append::{AppendItem, AppendOutcome};
+use crate::partition::append::{AppendItem, AppendOutcome, AppendTimes};
 use crate::partition::deletion::{DeleteItem, DeleteOutcome};
 use crate::partition::lookup::{EpochItem, EpochOutcome, OffsetItem, OffsetOutcome};
 use crate::partition::moves::{MoveItem, MoveOutcome};
 use crate::partition::producers::ProducersOutcome;
-use crate::partition::read::{ReadCall, ReadOutcome};
+use crate::partition::read::{ReadCall, ReadOutcome, ReadTimes};
 use crate::partition::sizes::SizeOutcome;
 use crate::partition::table::PartitionKey;
 use crate::partition::watch::WatchId;
@@ -56,7 +55,7 @@ pub(crate) enum Message {
     /// A request to a group coordinator of the receiver.
     Group(Box<GroupCall>),
     /// The answer to such a request of the receiver.
-    GroupAnswer(Box<Answer>),
+    GroupAnswer(Box<Told>),
     /// Something that a fetch waits for has happened; what it watched on the sender is forgotten there.
     Wake(WatchId),
     /// The fetch no longer waits.
@@ -128,9 +127,9 @@ pub(crate) enum Call {
 #[derive(Debug)]
 pub(crate) enum Reply {
     /// Of [`Call::Append`], in the order of its items.
-    Append(Vec<AppendOutcome>),
+    Append(Vec<AppendOutcome>, AppendTimes),
     /// Of [`Call::Read`], in the order of its items.
-    Read(Vec<ReadOutcome>),
+    Read(Vec<ReadOutcome>, ReadTimes),
     /// Of [`Call::Offsets`], in the order of its items.
     Offsets(Vec<OffsetOutcome>),
     /// Of [`Call::EpochEnds`], in the order of its items.

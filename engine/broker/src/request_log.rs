@@ -1,18 +1,19 @@
 //! A line for each request, for who asks for it: the logger `kafka.request.logger` at DEBUG.
 
+use std::time::Duration;
+
 use ringlog_net::conn::Response;
 use ringlog_net::header::RequestHeader;
-use ringlog_storage::types::Nanos;
 
 use crate::connection::Connection;
 
 /// [`REQUEST_LOGGER`](ringlog_cluster::config::REQUEST_LOGGER), as a path of modules.
 const TARGET: &str = "kafka::request::logger";
 
-/// Writes the line of a request that was begun at `begun_at` and is answered, if there is to be one.
+/// Writes the line of a request that is answered, so long after it was taken up, if there is to be one.
 pub(crate) fn completed(
     connection: &Connection,
-    begun_at: Nanos,
+    took: Duration,
     header: &RequestHeader,
     frame_bytes: usize,
     response: &Response,
@@ -27,7 +28,6 @@ pub(crate) fn completed(
         Response::Nothing => ("none", 0),
         Response::Close(_) => ("closed", 0),
     };
-    let took = connection.shard().now().since(begun_at);
     tracing::debug!(
         target: TARGET,
         api = header.api_key.name(),

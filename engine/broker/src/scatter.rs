@@ -6,6 +6,7 @@ use ringlog_cluster::placement::Placement;
 
 use crate::message::{Call, Reply};
 use crate::partition::table::PartitionKey;
+use crate::recorder::{CourseId, Phase};
 use crate::shard::Shard;
 use ringlog_net::error::ErrorCode;
 
@@ -18,9 +19,11 @@ pub(crate) fn once_each<T, N: Ord>(mut items: Vec<T>, name: impl Fn(&T) -> N) ->
 }
 
 /// Splits `items` by owner, lets `here` work on those of this shard and calls the others, and gathers the outcomes in the
-/// order of the items. An item that is an error already is its own outcome.
+/// order of the items. An item that is an error already is its own outcome. The time in which others are waited for is
+/// their way over the mesh, with what they do.
 pub(crate) async fn scatter<I, T, F>(
     shard: &Shard,
+    course: CourseId,
     items: Vec<Result<(PartitionKey, I), ErrorCode>>,
     here: impl FnOnce(Vec<I>) -> F,
     call: impl Fn(Vec<I>) -> Call,
@@ -30,6 +33,9 @@ where
     F: Future<Output = Vec<Result<T, ErrorCode>>>,
 {
     let is_held = |placement: &Placement| items.iter().flatten().any(|(key, _)| placement.is_held(*key));
+    if let Some((first, _)) = items.iter().flatten().next() {
+        shard.recorder().about(course, *first, items.len());
+    }
     let sending = shard.begin_sending_any(is_held).await;
     let mut places = Vec::with_capacity(items.len());
     let mut groups: Vec<Vec<I>> = (0..shard.count()).map(|_| Vec::new()).collect();
@@ -50,8 +56,15 @@ where
         gathered[shard.index()] = here(mine).await.into_iter();
     }
     drop(sending);
+    let others = !calls.is_empty();
+    if others {
+        shard.until_now(course, Phase::Handle);
+    }
     for (owner, call) in calls {
         gathered[owner] = outcomes(call.reply().await).into_iter();
+    }
+    if others {
+        shard.until_now(course, Phase::Mesh);
     }
     let outcome = |place: Result<usize, ErrorCode>| gathered[place?].next().expect("a shard answers every item");
     places.into_iter().map(outcome).collect()

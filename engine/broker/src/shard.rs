@@ -24,10 +24,12 @@ use crate::message::{Call, CallId, Message, Reply, ShardMessage};
 use crate::metrics::counters::Counters;
 use crate::partition::table::PartitionKey;
 use crate::quota::Quotas;
+use crate::recorder::{CourseId, Phase, Recorder};
 use crate::requests::Requests;
 use crate::routes::{Routes, Sending};
 use crate::settings::Settings;
 use crate::state::State;
+use crate::topology::recorder_config;
 
 /// One shard: its reactor, its end of the mesh, its state. Cloning is cheap; it never leaves its thread.
 #[derive(Clone)]
@@ -50,6 +52,7 @@ struct Inner {
     connections: OpenConnections,
     connection_gate: ConnectionGate,
     counters: RefCell<Counters>,
+    recorder: Recorder,
     /// What there was no room for in the mesh, by destination.
     unsent: Box<[RefCell<Unsent>]>,
     driver_bell: Event,
@@ -85,6 +88,7 @@ impl Shard {
         let quotas = Quotas::new(settings.broker.quota_windows);
         let lines = state.lines.clone();
         let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
+        let recorder = Recorder::new(recorder_config(&settings, &state.image));
         let connection_gate = ConnectionGate::new(connection_limits::limits(&settings, &state.image));
         Self(Rc::new(Inner {
             reactor,
@@ -103,6 +107,7 @@ impl Shard {
             connections: OpenConnections::default(),
             connection_gate,
             counters: RefCell::default(),
+            recorder,
             unsent,
             driver_bell: Event::default(),
             group_bell: Event::default(),
@@ -137,8 +142,8 @@ impl Shard {
         for (from, key) in adopted {
             self.post(from, Message::Adopted(key));
         }
-        for answer in answers {
-            self.post(answer.ticket.shard, Message::GroupAnswer(Box::new(answer)));
+        for told in answers {
+            self.post(told.answer.ticket.shard, Message::GroupAnswer(Box::new(told)));
         }
         result
     }
@@ -147,6 +152,18 @@ impl Shard {
     #[inline]
     pub(crate) fn with_counters<T>(&self, act: impl FnOnce(&mut Counters) -> T) -> T {
         act(&mut self.0.counters.borrow_mut())
+    }
+
+    /// Where the time of its clients' requests goes.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.0.recorder
+    }
+
+    /// What a request did until now was this phase.
+    pub(crate) fn until_now(&self, course: CourseId, phase: Phase) -> Nanos {
+        let now = self.now();
+        self.0.recorder.until(course, phase, now);
+        now
     }
 
     /// What its end of the mesh has done.
@@ -325,7 +342,7 @@ impl Shard {
         if to == self.index() {
             match message {
                 Message::Wake(watch) => self.0.state.borrow().watches.wake(watch),
-                Message::GroupAnswer(answer) => self.0.group_waits.answered(*answer),
+                Message::GroupAnswer(told) => self.0.group_waits.answered(*told),
                 Message::Adopted(key) => self.0.state.borrow_mut().store.forget_released(key),
                 other => unreachable!("a shard posts nothing else to itself: {other:?}"),
             }

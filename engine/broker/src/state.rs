@@ -16,6 +16,7 @@ use ringlog_storage::Store;
 use ringlog_storage::answer::{FenceScope, PartitionId, ReadBatches, ReadError, ReadId, StoreEvent, TimestampOffset};
 use ringlog_storage::batch::validate::Codecs;
 use ringlog_storage::io::{Io, IoErrorKind, IoId, IoResult};
+use ringlog_storage::statistics::CommitSpan;
 use ringlog_storage::types::{Nanos, TopicPartition};
 
 use crate::boot::BrokerEnd;
@@ -34,6 +35,7 @@ use crate::partition::read::read_ended;
 use crate::partition::table::Table;
 use crate::partition::watch::{Watched, Watcher, Watches};
 use crate::places::WantedPlaces;
+use crate::recorder::Span;
 
 /// Operations handed to the disk in one turn of the driver; the rest follows in the next.
 pub(crate) const OPERATIONS_PER_TURN: usize = 256;
@@ -234,10 +236,12 @@ impl State {
     fn hand_on(&mut self, event: StoreEvent) {
         match event {
             StoreEvent::HighWatermark { partition, offset } => {
+                let CommitSpan { began, ended } = self.store.statistics().last_commit;
+                let commit = Span { from: began, to: ended };
                 if let Some(slot) = self.table.get_mut(partition) {
-                    slot.commits.advanced(offset);
+                    slot.commits.advanced(offset, commit);
                     if slot.is_group_log() {
-                        self.groups.advanced(slot.key.partition, offset);
+                        self.groups.advanced(slot.key.partition, offset, commit);
                     }
                 }
                 self.wakes.extend(self.watched.advanced(partition, offset));

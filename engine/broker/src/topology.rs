@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ringlog_cluster::config::{Durability, TopicConfig, log_dir_move_bytes_per_second};
+use ringlog_cluster::config::{Durability, RecorderConfig, TopicConfig, log_dir_move_bytes_per_second};
 use ringlog_cluster::image::{Image, PartitionImage, TopicImage};
 use ringlog_storage::LogDir;
 use ringlog_storage::config::{Durability as LogDurability, LogConfig};
@@ -91,6 +91,7 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, plan: &Plan) {
         // Those that are gone were closed before.
         tell_changes(state, state.table.count() - partitions_before, "opened as leader");
         set_move_rate(shard, state, &image);
+        shard.recorder().set(recorder_config(shard.settings(), &image));
         if !image.has_quotas_of(&before) {
             shard.quotas().changed(&image);
         }
@@ -118,6 +119,11 @@ fn set_move_rate(shard: &Shard, state: &mut State, image: &Image) {
     let limit = log_dir_move_bytes_per_second(&layers);
     let shards = u64::from(shard.routes().placement().in_use());
     state.store.set_move_rate(limit.map(|limit| limit.div_ceil(shards)));
+}
+
+/// Which requests are kept with this image.
+pub(crate) fn recorder_config(settings: &Settings, image: &Image) -> RecorderConfig {
+    RecorderConfig::new(&image.layers(settings.broker.node_id, &settings.fixed))
 }
 
 /// Closes the partitions of a topic that is gone. Those of other shards are not in the table.

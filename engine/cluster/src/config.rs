@@ -29,8 +29,8 @@ pub use alteration::{
     alter_wholly, check_new_topic,
 };
 pub use broker_config::{
-    Backend, BrokerConfig, LogFormat, MetricFamilies, MetricsConfig, Numa, SHARDS_KEY, TelemetryReceiver,
-    log_dir_move_bytes_per_second, shards_beyond, shards_in_use,
+    Backend, BrokerConfig, LogFormat, MetricFamilies, MetricsConfig, Numa, RecorderConfig, SHARDS_KEY,
+    TelemetryReceiver, log_dir_move_bytes_per_second, shards_beyond, shards_in_use,
 };
 pub use client_metrics::{ALL_METRICS, ClientField, ClientSelector, ClientSubscription};
 pub use describe::{

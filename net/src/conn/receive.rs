@@ -11,6 +11,7 @@
 use super::close::CloseReason;
 use super::spare::SpareChunks;
 use ringlog_buffer::{BLOCK_BYTES, Chunk, Slice};
+use ringlog_storage::types::Nanos;
 
 /// Frames up to this size are cut out of the input chunk.
 pub const SMALL_FRAME_BYTES_MAX: usize = 16 * 1024;
@@ -34,6 +35,8 @@ const FRAME_BYTES_MIN: usize = 8;
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) bytes: Slice,
+    /// When the first byte of it was received, of its size field.
+    pub(super) first_byte_at: Nanos,
     /// Memory that the shell granted for it and wants back when the request is done.
     pub(super) granted_bytes: usize,
 }
@@ -76,6 +79,8 @@ struct LargeFrame {
 #[derive(Debug)]
 pub(super) struct Receiver {
     state: State,
+    /// When the first byte of the frame in progress, or of the last one, was received.
+    first_byte_at: Nanos,
     /// `None` until a small frame begins, and again once the connection has nothing under way.
     input: Option<Chunk>,
     spares: SpareChunks,
@@ -83,7 +88,7 @@ pub(super) struct Receiver {
 
 impl Receiver {
     pub(super) fn new(spares: SpareChunks) -> Self {
-        Self { state: BETWEEN_FRAMES, input: None, spares }
+        Self { state: BETWEEN_FRAMES, first_byte_at: Nanos::default(), input: None, spares }
     }
 
     /// Gives up the input chunk between frames, if nothing of it is in use.
@@ -93,17 +98,21 @@ impl Receiver {
         }
     }
 
-    /// Takes all of `bytes` and hands every frame that they complete to `sink`. On an error the stream cannot be
-    /// followed any further.
+    /// Takes all of `bytes`, received at `now`, and hands every frame that they complete to `sink`. On an error the stream
+    /// cannot be followed any further.
     pub(super) fn received(
         &mut self,
         mut bytes: &[u8],
+        now: Nanos,
         frame_bytes_max: usize,
         mut sink: impl FnMut(Frame),
     ) -> Result<(), CloseReason> {
         while !bytes.is_empty() {
             let (taken, frame) = match &mut self.state {
                 State::Size { field, filled } => {
+                    if *filled == 0 {
+                        self.first_byte_at = now;
+                    }
                     let taken = bytes.len().min(SIZE_FIELD_BYTES - *filled);
                     field[*filled..*filled + taken].copy_from_slice(&bytes[..taken]);
                     *filled += taken;
@@ -118,7 +127,7 @@ impl Receiver {
                     let taken = bytes.len().min(*announced - (input.len() - *from));
                     input.append(&bytes[..taken]);
                     let whole = input.len() - *from == *announced;
-                    (taken, whole.then(|| Frame { bytes: input.slice(*from..input.len()), granted_bytes: 0 }))
+                    (taken, whole.then(|| (input.slice(*from..input.len()), 0)))
                 }
                 State::Large(large) => {
                     let taken = large.append(bytes);
@@ -126,9 +135,9 @@ impl Receiver {
                 }
             };
             bytes = &bytes[taken..];
-            if let Some(frame) = frame {
+            if let Some((bytes, granted_bytes)) = frame {
                 self.state = BETWEEN_FRAMES;
-                sink(frame);
+                sink(Frame { bytes, first_byte_at: self.first_byte_at, granted_bytes });
             }
         }
         Ok(())
@@ -194,9 +203,9 @@ impl Receiver {
         assert!(large.chunk.is_none(), "only a lent chunk comes back");
         assert!(chunk.len() <= large.announced, "a direct receive stays within its frame");
         large.chunk = Some(chunk);
-        let frame = large.take_if_whole()?;
+        let (bytes, granted_bytes) = large.take_if_whole()?;
         self.state = BETWEEN_FRAMES;
-        Some(frame)
+        Some(Frame { bytes, first_byte_at: self.first_byte_at, granted_bytes })
     }
 
     /// Bytes that have arrived and bytes announced of the frame in progress.
@@ -239,9 +248,10 @@ impl LargeFrame {
         taken
     }
 
-    fn take_if_whole(&mut self) -> Option<Frame> {
+    /// Its bytes once all of them are there, and how many were granted for them.
+    fn take_if_whole(&mut self) -> Option<(Slice, usize)> {
         let chunk = self.chunk.take_if(|chunk| chunk.len() == self.announced)?;
-        Some(Frame { bytes: chunk.freeze(), granted_bytes: self.granted_bytes })
+        Some((chunk.freeze(), self.granted_bytes))
     }
 }
 

@@ -1,5 +1,6 @@
 //! From responses to bytes on the socket: order, size fields, headers, and as few pieces as pay off.
 
+use super::RequestSeq;
 use super::spare::SpareChunks;
 use crate::header::ResponseHeader;
 use crate::wire::{ErrorCount, Writer};
@@ -135,13 +136,21 @@ enum Part<'a> {
 #[derive(Debug)]
 struct Ready {
     /// `None` where the body brings size and header itself.
-    header: Option<ResponseHeader>,
+    head: Option<Head>,
     body: Body,
+}
+
+/// What comes in front of a body.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    /// Of the request that is answered.
+    seq: RequestSeq,
+    header: ResponseHeader,
 }
 
 impl Ready {
     fn copied_len(&self) -> usize {
-        self.header.map_or(0, |header| SIZE_FIELD_BYTES + header.len()) + self.body.copied_len()
+        self.head.map_or(0, |head| SIZE_FIELD_BYTES + head.header.len()) + self.body.copied_len()
     }
 }
 
@@ -162,15 +171,15 @@ impl Outbox {
         Self { spares, ..Self::default() }
     }
 
-    pub(super) fn push(&mut self, header: ResponseHeader, body: Body) {
+    pub(super) fn push(&mut self, seq: RequestSeq, header: ResponseHeader, body: Body) {
         self.bytes += body.len();
-        self.ready.push_back(Ready { header: Some(header), body });
+        self.ready.push_back(Ready { head: Some(Head { seq, header }), body });
     }
 
     /// Queues a body that is a whole frame: what the client sends.
     pub(crate) fn push_whole(&mut self, frame: Body) {
         self.bytes += frame.len();
-        self.ready.push_back(Ready { header: None, body: frame });
+        self.ready.push_back(Ready { head: None, body: frame });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -187,6 +196,11 @@ impl Outbox {
         self.bytes
     }
 
+    /// Which request the next response answers.
+    pub(super) fn next_seq(&self) -> Option<RequestSeq> {
+        self.ready.front().and_then(|ready| ready.head).map(|head| head.seq)
+    }
+
     /// As many responses as fit one transmission, at least one if there is one.
     pub(crate) fn transmit(&mut self) -> Option<Vec<Slice>> {
         let count = self.next_count();
@@ -199,7 +213,7 @@ impl Outbox {
         let mut gather = Gather::new(chunk_with_room(&mut self.chunk, copied_bytes, &self.spares));
         for ready in self.ready.drain(..count) {
             self.bytes -= ready.body.len();
-            if let Some(header) = ready.header {
+            if let Some(Head { header, .. }) = ready.head {
                 let size = header.len() + ready.body.len();
                 let size = u32::try_from(size).expect("Conn::respond refuses bodies that do not fit a frame");
                 gather.copy(&size.to_be_bytes());

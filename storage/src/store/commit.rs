@@ -19,6 +19,7 @@ use crate::limits::{
 use crate::log::mark::Mark;
 use crate::log::partition::{Busy, Hold, Partition};
 use crate::log::tail::{to_u64, to_usize};
+use crate::statistics::CommitSpan;
 use crate::types::{Nanos, Offset, Uuid};
 
 /// The group commit of a shard.
@@ -347,7 +348,9 @@ impl Store {
             return;
         }
         let mut group = self.commit.in_flight.take().expect("it is there");
-        self.statistics.commit_time.record(nanos(self.clock.since(group.began)));
+        let span = CommitSpan { began: group.began, ended: self.clock };
+        self.statistics.commit_time.record(nanos(span.ended.since(span.began)));
+        self.statistics.last_commit = span;
         for member in &group.members {
             if self.fenced.is_none() {
                 self.journaled_at(member.id, group.sequence);

@@ -10,12 +10,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use ringlog_cluster::config::{ConfigSource, describe_broker};
 use serde_json::{Map, Value, json};
 
+use super::requests::{self, Query};
 use super::{Admin, SCRAPES_WAITING_MAX, Served, health};
 use crate::http::Content;
 use crate::metrics::exposition;
 use crate::metrics::scrape::Scrape;
 
-const PATHS: &str = "/metrics\n/health/live\n/health/ready\n/config\n/version\n";
+const PATHS: &str = "/metrics\n/health/live\n/health/ready\n/config\n/perf/requests\n/version\n";
 const NOT_READY: &str = "the broker starts: its data directory is being recovered";
 
 /// Answers a request. A request without effect has no body, so none is read.
@@ -31,13 +32,14 @@ pub(super) async fn answer(admin: Rc<Admin>, request: Request<Incoming>) -> Resp
         "/health/live" => told(StatusCode::OK, &json!({"status": "live"})),
         "/health/ready" => ready(&admin).await,
         "/config" => config(&admin),
+        "/perf/requests" => kept_requests(&admin, &request).await,
         "/version" => version(&admin),
         path => text(StatusCode::NOT_FOUND, format!("there is no {}; there are\n{PATHS}", path.escape_default())),
     }
 }
 
 async fn metrics(admin: &Admin, method: &Method) -> Response<Content> {
-    let Some(Served { shard, gatherer }) = admin.served() else { return not_ready() };
+    let Some(Served { shard, gatherer, .. }) = admin.served() else { return not_ready() };
     let mut response = text(StatusCode::OK, String::new());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(exposition::CONTENT_TYPE));
     if method == Method::HEAD {
@@ -60,6 +62,21 @@ async fn metrics(admin: &Admin, method: &Method) -> Response<Content> {
         }
     });
     *response.body_mut() = Content::Pieces(pieces.boxed_local());
+    response
+}
+
+/// Requests that were slow, and a sample of all.
+async fn kept_requests(admin: &Admin, request: &Request<Incoming>) -> Response<Content> {
+    let Some(Served { shard, since, .. }) = admin.served() else { return not_ready() };
+    let query = match Query::parse(request.uri().query().unwrap_or(""), shard.count()) {
+        Ok(query) => query,
+        Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
+    };
+    let mut response = with(StatusCode::OK, "application/json", String::new());
+    if request.method() == Method::GET {
+        let turn = admin.readings.take().await;
+        *response.body_mut() = requests::tell(&shard, since, query, turn).await;
+    }
     response
 }
 

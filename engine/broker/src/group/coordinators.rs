@@ -15,9 +15,10 @@ use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
 use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex};
 
-use super::{GROUP_TOPIC, GroupCall};
+use super::{GROUP_TOPIC, GroupCall, Told};
 use crate::lines::repeated;
 use crate::metrics::snapshot::GroupCursor;
+use crate::recorder::Span;
 use crate::state::State;
 
 /// All coordinators of this shard.
@@ -25,7 +26,9 @@ use crate::state::State;
 pub(crate) struct Coordinators {
     by_partition: BTreeMap<PartitionIndex, Coordinator>,
     /// Answers that may leave.
-    answers: Vec<Answer>,
+    answers: Vec<Told>,
+    /// When a machine was called last.
+    now: Nanos,
     /// When the timers are looked at next.
     armed: Option<Nanos>,
     /// They have to be looked at earlier.
@@ -53,7 +56,7 @@ enum Life {
 struct Serving {
     machine: Groups,
     /// Answers that leave when the log is committed up to their offset.
-    held: VecDeque<(Offset, Vec<Answer>)>,
+    held: VecDeque<(Offset, Nanos, Vec<Answer>)>,
     /// A decision that the log has no room for.
     stalled: Option<Stalled>,
     /// Calls that came behind it.
@@ -110,25 +113,32 @@ impl Coordinators {
         let Life::Serving(mut serving) = std::mem::replace(&mut coordinator.life, Life::Ended) else { return };
         let code = ErrorCode::NotCoordinator;
         let refuse = |answer: Answer| Answer { reply: Err(code), ..answer };
-        self.answers.extend(serving.held.into_iter().flat_map(|(_, answers)| answers).map(refuse));
-        let stalled = serving.stalled.into_iter().flat_map(|stalled| stalled.decision.reply);
-        self.answers.extend(stalled.map(refuse));
-        self.answers.extend(serving.queue.into_iter().map(|call| Answer { ticket: call.ticket, reply: Err(code) }));
-        self.answers.extend(serving.machine.resign(code));
+        let held = serving.held.into_iter().flat_map(|(_, _, answers)| answers).map(refuse);
+        let stalled = serving.stalled.into_iter().flat_map(|stalled| stalled.decision.reply).map(refuse);
+        let queued = serving.queue.into_iter().map(|call| Answer { ticket: call.ticket, reply: Err(code) });
+        self.tell(held.chain(stalled).chain(queued).chain(serving.machine.resign(code)));
     }
 
     /// The log is committed up to `high_watermark`.
-    pub(crate) fn advanced(&mut self, partition: PartitionIndex, high_watermark: Offset) {
+    pub(crate) fn advanced(&mut self, partition: PartitionIndex, high_watermark: Offset, commit: Span) {
         let Some(serving) = self.serving(partition) else { return };
         let mut committed = Vec::new();
-        while let Some((_, answers)) = serving.held.pop_front_if(|(last_offset, _)| *last_offset < high_watermark) {
-            committed.extend(answers);
+        while let Some((_, decided_at, answers)) =
+            serving.held.pop_front_if(|(last_offset, ..)| *last_offset < high_watermark)
+        {
+            committed.extend(answers.into_iter().map(|answer| Told { answer, decided_at, commit: Some(commit) }));
         }
         self.answers.extend(committed);
     }
 
+    /// Lets answers leave that were decided just now.
+    fn tell(&mut self, answers: impl IntoIterator<Item = Answer>) {
+        let decided_at = self.now;
+        self.answers.extend(answers.into_iter().map(|answer| Told { answer, decided_at, commit: None }));
+    }
+
     /// What has to leave the shard's state: answers, and whether the timers are to be looked at.
-    pub(crate) fn take_output(&mut self) -> (Vec<Answer>, bool) {
+    pub(crate) fn take_output(&mut self) -> (Vec<Told>, bool) {
         (std::mem::take(&mut self.answers), std::mem::take(&mut self.is_rung))
     }
 
@@ -158,7 +168,7 @@ impl Coordinators {
     }
 
     fn refuse(&mut self, call: &GroupCall, code: ErrorCode) {
-        self.answers.push(Answer { ticket: call.ticket, reply: Err(code) });
+        self.tell([Answer { ticket: call.ticket, reply: Err(code) }]);
     }
 }
 
@@ -179,6 +189,7 @@ pub(crate) fn facts_after(state: &State, after: &GroupCursor, rows_max: usize) -
 
 /// Takes a call, or lets it wait behind a decision that has no room.
 pub(crate) fn take_call(state: &mut State, now: Now, call: GroupCall) {
+    state.groups.now = now.monotonic;
     let Some(coordinator) = state.groups.by_partition.get_mut(&call.partition) else {
         state.groups.refuse(&call, ErrorCode::NotCoordinator);
         return;
@@ -195,6 +206,7 @@ pub(crate) fn take_call(state: &mut State, now: Now, call: GroupCall) {
 
 /// Calls the machines whose time has come.
 pub(super) fn handle_timeouts(state: &mut State, now: Now) {
+    state.groups.now = now.monotonic;
     let is_due = |coordinator: &Coordinator| match &coordinator.life {
         Life::Serving(serving) => serving.stalled.is_none() && serving.machine.next_deadline() <= now.monotonic,
         Life::Loading | Life::Ended => false,
@@ -228,6 +240,7 @@ pub(crate) fn stop(state: &mut State) {
 /// Writes decisions that have waited for room, and takes the calls behind them.
 pub(crate) fn retry_stalled(state: &mut State, now: Now) {
     state.groups.has_stalled = false;
+    state.groups.now = now.monotonic;
     let partitions: Vec<_> = state.groups.by_partition.keys().copied().collect();
     for partition in partitions {
         let Some(stalled) = state.groups.serving(partition).and_then(|serving| serving.stalled.take()) else {
@@ -306,15 +319,16 @@ fn hold(state: &mut State, partition: PartitionIndex, answers: Vec<Answer>) {
     if answers.is_empty() {
         return;
     }
+    let decided_at = state.groups.now;
     let log = state.groups.by_partition[&partition].log;
     let offsets = state.store.partition(log);
     match offsets {
         Some(offsets) if offsets.high_watermark < offsets.log_end => {
             let last_offset = Offset::new(offsets.log_end.get() - 1);
             let serving = state.groups.serving(partition).expect("the caller has looked");
-            serving.held.push_back((last_offset, answers));
+            serving.held.push_back((last_offset, decided_at, answers));
         }
-        _ => state.groups.answers.extend(answers),
+        _ => state.groups.tell(answers),
     }
 }
 
@@ -325,8 +339,8 @@ fn undo(state: &mut State, now: Now, partition: PartitionIndex, decision: Decisi
     let waiting = serving.machine.reopen(now, &state.image, &decision, ErrorCode::CoordinatorNotAvailable);
     let due = serving.machine.next_deadline();
     state.groups.note_deadline(due);
-    state.groups.answers.extend(waiting);
-    state.groups.answers.extend(decision.reply.into_iter().map(|answer| Answer { reply: Err(code), ..answer }));
+    let refused = decision.reply.into_iter().map(|answer| Answer { reply: Err(code), ..answer });
+    state.groups.tell(waiting.into_iter().chain(refused));
 }
 
 /// The records as a batch; `None` if they are too large for one.

@@ -8,12 +8,14 @@ use ringlog_net::conn::{CloseReason, Response};
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::produce::{BatchIndexAndErrorMessage, PartitionProduceResponse};
 use ringlog_net::views::{ProduceResponseWriter, ProduceView};
-use ringlog_storage::types::PartitionIndex;
+use ringlog_storage::types::{Nanos, PartitionIndex};
 
 use crate::calls::PendingCall;
 use crate::dispatch::{Handled, Incoming};
 use crate::message::{Call, Reply};
-use crate::partition::append::{self, AppendFailure, AppendItem, AppendOutcome};
+use crate::partition::append::{self, AppendFailure, AppendItem, AppendOutcome, AppendTimes};
+use crate::partition::table::PartitionKey;
+use crate::recorder::{CourseId, Phase};
 use crate::shard::Shard;
 use crate::topics::{find_partition, find_topic};
 
@@ -40,11 +42,14 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         None => Plan::new(&shard, &view, &body, version),
     };
     let wait_max = Duration::from_millis(u64::try_from(view.timeout_ms).unwrap_or(0)).max(WAIT_MIN);
+    if let Some(first) = plan.first() {
+        shard.recorder().about(incoming.course, first, plan.places.len());
+    }
     let begun = plan.begin(&shard, wait_max).await;
     drop(sending);
-    let meter = incoming.meter.cloned();
+    let (course, meter) = (incoming.course, incoming.meter.cloned());
     Ok(Handled::later(async move {
-        let outcomes = begun.outcomes().await;
+        let outcomes = begun.outcomes(&shard, course).await;
         let throttle_time_ms = match meter {
             Some(meter) if acks == ACKS_NONE => meter.charge_produce_without_acks().await,
             Some(meter) => meter.charge_produce().await,
@@ -137,13 +142,24 @@ impl Plan {
         Place::There(index)
     }
 
+    /// The first partition that there is.
+    fn first(&self) -> Option<PartitionKey> {
+        let first = self.places.iter().find_map(|place| match *place {
+            Place::Failed(_) => None,
+            Place::Here => self.here.first(),
+            Place::There(index) => self.there[index].1.first(),
+        });
+        first.map(|item| item.key)
+    }
+
     async fn begin(self, shard: &Shard, wait_max: Duration) -> Begun {
+        let called_at = (!self.there.is_empty()).then(|| shard.now());
         let here = (!self.here.is_empty()).then(|| append::begin(shard, self.here, wait_max));
         let mut there = Vec::with_capacity(self.there.len());
         for (owner, items) in self.there {
             there.push(shard.call(owner, Call::Append(items, wait_max)).await);
         }
-        Begun { places: self.places, here, there }
+        Begun { places: self.places, here, called_at, there }
     }
 }
 
@@ -151,22 +167,35 @@ impl Plan {
 struct Begun {
     places: Vec<Place>,
     here: Option<append::Begun>,
+    /// When others were called, if any were.
+    called_at: Option<Nanos>,
     there: Vec<PendingCall>,
 }
 
 impl Begun {
-    /// In the order of the request.
-    async fn outcomes(self) -> impl Iterator<Item = AppendOutcome> {
-        let here = match self.here {
-            Some(begun) => begun.outcomes().await,
-            None => Vec::new(),
+    /// In the order of the request. The shard that was the last to be done is where the time went.
+    async fn outcomes(self, shard: &Shard, course: CourseId) -> impl Iterator<Item = AppendOutcome> {
+        let (here, mut last) = match self.here {
+            Some(begun) => {
+                let (outcomes, times) = begun.outcomes().await;
+                (outcomes, Some((times, None)))
+            }
+            None => (Vec::new(), None),
         };
         let mut there = Vec::with_capacity(self.there.len());
         for call in self.there {
             there.push(match call.reply().await {
-                Reply::Append(outcomes) => outcomes.into_iter(),
+                Reply::Append(outcomes, times) => {
+                    if last.is_none_or(|(last, _): (AppendTimes, _)| last.ended_at() < times.ended_at()) {
+                        last = Some((times, self.called_at));
+                    }
+                    outcomes.into_iter()
+                }
                 other => unreachable!("a call to append is answered by outcomes, not {other:?}"),
             });
+        }
+        if let Some((times, called_at)) = last {
+            note(shard, course, &times, called_at);
         }
         let mut here = here.into_iter();
         self.places.into_iter().map(move |place| {
@@ -178,6 +207,17 @@ impl Begun {
             outcome.expect("a shard answers every item")
         })
     }
+}
+
+/// Notes where the time of the appends went that were done last; those of another shard were called for at `called_at`.
+fn note(shard: &Shard, course: CourseId, times: &AppendTimes, called_at: Option<Nanos>) {
+    let back_at = called_at.map(|_| shard.now());
+    shard.recorder().note(course, |trail| {
+        trail.until(Phase::Handle, called_at.unwrap_or(times.taken_at));
+        trail.until(Phase::Mesh, times.taken_at);
+        trail.appended(times.appended_at, times.commit);
+        trail.until(Phase::Mesh, back_at.unwrap_or(times.taken_at));
+    });
 }
 
 /// With `acks=0` the client waits for nothing; an error can be told only by closing the connection.

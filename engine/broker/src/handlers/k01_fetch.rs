@@ -18,9 +18,10 @@ use crate::connection::Connection;
 use crate::dispatch::{Handled, Incoming};
 use crate::event::Event;
 use crate::message::{Call, Message, Reply};
-use crate::partition::read::{self, Look, ReadCall, ReadItem, ReadOutcome};
+use crate::partition::read::{self, Look, ReadCall, ReadItem, ReadOutcome, ReadTimes};
 use crate::partition::watch::{WatchId, Watcher};
 use crate::quota::Meter;
+use crate::recorder::{CourseId, Phase, Span};
 use crate::shard::Shard;
 use plan::{FetchedPartition, Plan, topic_ref};
 
@@ -40,6 +41,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
 struct Fetch {
     connection: Rc<Connection>,
     shard: Shard,
+    course: CourseId,
     version: i16,
     isolation: Isolation,
     bytes_min: usize,
@@ -62,6 +64,7 @@ impl Fetch {
         Self {
             connection: Rc::clone(connection),
             shard: shard.clone(),
+            course: incoming.course,
             version,
             isolation: view.isolation(),
             bytes_min: usize::try_from(view.min_bytes).unwrap_or(0).min(bytes_max),
@@ -95,7 +98,7 @@ impl Fetch {
                 break (outcomes, reserved);
             }
             drop((outcomes, reserved));
-            wait.until(&self.shard, self.deadline).await;
+            wait.until(&self.shard, self.course, self.deadline).await;
         };
         wait.close(&self.connection);
         if let Some(meter) = &self.meter {
@@ -122,16 +125,22 @@ impl Fetch {
         let sending = self.shard.begin_sending_any(is_held).await;
         let mut here = Vec::new();
         let mut there: BTreeMap<usize, Vec<ReadItem>> = BTreeMap::new();
+        let mut first = None;
         let mut place = |item: Result<ReadItem, ErrorCode>| {
             let item = item?;
+            first.get_or_insert(item.key);
             let owner = self.shard.owner(item.key);
             if owner == self.shard.index() { &mut here } else { there.entry(owner).or_default() }.push(item);
             Ok(owner)
         };
         let refused = |item| if self.from_replica { Err(ErrorCode::NotLeaderOrFollower) } else { item };
         let places: Vec<Result<usize, ErrorCode>> = plan.items().map(refused).map(&mut place).collect();
+        if let Some(first) = first {
+            self.shard.recorder().about(self.course, first, places.len());
+        }
         let watch = wait.watch();
         let here = ReadCall { items: here, bytes_max, watch, look };
+        let called_at = (!there.is_empty()).then(|| self.shard.now());
         let here = (!here.items.is_empty()).then(|| read::begin(&self.shard, &here, self.shard.index()));
         let mut calls = Vec::with_capacity(there.len());
         for (owner, items) in there {
@@ -139,24 +148,42 @@ impl Fetch {
             calls.push((owner, self.shard.call(owner, Call::Read(ReadCall { items, bytes_max, watch, look })).await));
         }
         drop(sending);
-        let mut here = match here {
+        let (here, disk) = match here {
             Some(begun) => begun.outcomes().await,
-            None => Vec::new(),
-        }
-        .into_iter();
-        let mut there = BTreeMap::new();
+            None => (Vec::new(), None),
+        };
+        let (mut here, mut there, mut last) = (here.into_iter(), BTreeMap::new(), None);
         for (owner, call) in calls {
-            let Reply::Read(outcomes) = call.reply().await else {
+            let Reply::Read(outcomes, times) = call.reply().await else {
                 unreachable!("a call to read is answered by outcomes")
             };
             there.insert(owner, outcomes.into_iter());
+            last = last.filter(|last: &ReadTimes| last.ended_at() >= times.ended_at()).or(Some(times));
         }
+        self.note_read(disk, called_at.zip(last));
         let mut next = |owner| {
             let of_owner = if owner == self.shard.index() { Some(&mut here) } else { there.get_mut(&owner) };
             self.with_gone_topic(of_owner.and_then(Iterator::next).expect("a shard answers every item"))
         };
         let outcomes = places.into_iter().map(|place| place.map_or_else(ReadOutcome::failed, &mut next));
         keep_within(outcomes, bytes_max)
+    }
+
+    /// Notes where the time of a look went: with the shard that was done last, which is this one with its disk, or another that
+    /// was called at that time.
+    fn note_read(&self, disk: Option<Span>, other: Option<(Nanos, ReadTimes)>) {
+        let other = other.filter(|(_, times)| disk.is_none_or(|disk| disk.to < times.ended_at()));
+        if disk.is_none() && other.is_none() {
+            return;
+        }
+        let now = self.shard.now();
+        self.shard.recorder().note(self.course, |trail| {
+            let Some((called_at, times)) = other else { return trail.read(disk) };
+            trail.until(Phase::Handle, called_at);
+            trail.until(Phase::Mesh, times.taken_at);
+            trail.read(times.disk);
+            trail.until(Phase::Mesh, now);
+        });
     }
 
     /// The image knew the partition and its shard does not: the topic is being deleted. By its id that has its own code.
@@ -274,11 +301,12 @@ impl Wait {
         }
     }
 
-    async fn until(&self, shard: &Shard, deadline: Nanos) {
+    async fn until(&self, shard: &Shard, course: CourseId, deadline: Nanos) {
         let Some((_, event)) = &self.event else { return };
-        let left = Duration::from_nanos(deadline.get().saturating_sub(shard.now().get()));
+        let left = deadline.since(shard.until_now(course, Phase::Handle));
         // What ended the wait, data, the deadline or the connection, shows in the next look.
         let _ = shard.reactor().timeout(event.wait(), left).await;
+        shard.until_now(course, Phase::Purgatory);
     }
 
     fn close(self, connection: &Connection) {

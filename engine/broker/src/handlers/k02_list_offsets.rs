@@ -29,7 +29,7 @@ const LEADER_EPOCH_VERSION_MIN: i16 = 4;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: ListOffsetsRequest = incoming.decode()?;
-    let version = incoming.version();
+    let (version, course) = (incoming.version(), incoming.course);
     let shard = incoming.connection.shard().clone();
     let isolation = Isolation::of(request.isolation_level);
     let image = shard.with(|state| state.image.clone());
@@ -47,7 +47,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     }
     Ok(Handled::later(async move {
         let here = |items: Vec<OffsetItem>| lookup::begin(&shard, &items).outcomes();
-        let outcomes = scatter(&shard, items, here, Call::Offsets, |reply| match reply {
+        let outcomes = scatter(&shard, course, items, here, Call::Offsets, |reply| match reply {
             Reply::Offsets(outcomes) => outcomes,
             other => unreachable!("a call for offsets is answered by offsets, not {other:?}"),
         });

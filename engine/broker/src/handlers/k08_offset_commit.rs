@@ -35,7 +35,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         return Ok(Handled::Now(incoming.respond(&response)));
     }
     let group = request.group_id.clone();
-    let asked = ask(shard, &group, caller(incoming), GroupRequest::CommitOffsets(request)).await;
+    let asked = ask(shard, incoming.course, &group, caller(incoming), GroupRequest::CommitOffsets(request)).await;
     Ok(Handled::later(async move {
         fill_in(&mut response, asked.reply().await);
         respond(&response, version)

@@ -26,7 +26,7 @@ const NONE: i32 = -1;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: OffsetFetchRequest = incoming.decode()?;
-    let (version, caller) = (incoming.version(), caller(incoming));
+    let (version, course, caller) = (incoming.version(), incoming.course, caller(incoming));
     let shard = incoming.connection.shard().clone();
     let image = shard.with(|state| state.image.clone());
     let mut groups = if version >= GROUPS_VERSION_MIN { request.groups } else { vec![as_group(request)] };
@@ -34,7 +34,8 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let unknown: Vec<_> = groups.iter_mut().map(|group| take_unknown(&image, group, version)).collect();
     let ids: Vec<_> = groups.iter().map(|group| group.group_id.clone()).collect();
     Ok(Handled::later(async move {
-        let replies = ask_each(&shard, &caller, &ids, |index| GroupRequest::FetchOffsets(groups[index].clone())).await;
+        let replies =
+            ask_each(&shard, course, &caller, &ids, |index| GroupRequest::FetchOffsets(groups[index].clone())).await;
         let answered = groups.into_iter().zip(replies).zip(unknown);
         let answered = answered.map(|((group, reply), unknown)| answer(&image, group, reply, unknown, version));
         let response = if version >= GROUPS_VERSION_MIN {

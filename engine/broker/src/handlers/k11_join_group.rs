@@ -17,10 +17,10 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let (version, shard) = (incoming.version(), incoming.connection.shard());
     let (group, member_id) = (request.group_id.clone(), request.member_id.clone());
     let asked = if group.is_empty() {
-        Asked::refused(ErrorCode::InvalidGroupId)
+        Asked::Refused(ErrorCode::InvalidGroupId)
     } else {
         let id_bits = random_bits(shard.reactor());
-        ask(shard, &group, caller(incoming), GroupRequest::Join(request, id_bits)).await
+        ask(shard, incoming.course, &group, caller(incoming), GroupRequest::Join(request, id_bits)).await
     };
     Ok(Handled::later(async move {
         let mut response = match asked.reply().await {

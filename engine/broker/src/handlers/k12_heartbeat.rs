@@ -12,9 +12,10 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let request: HeartbeatRequest = incoming.decode()?;
     let (version, group) = (incoming.version(), request.group_id.clone());
     let asked = if group.is_empty() {
-        Asked::refused(ErrorCode::InvalidGroupId)
+        Asked::Refused(ErrorCode::InvalidGroupId)
     } else {
-        ask(incoming.connection.shard(), &group, caller(incoming), GroupRequest::Heartbeat(request)).await
+        ask(incoming.connection.shard(), incoming.course, &group, caller(incoming), GroupRequest::Heartbeat(request))
+            .await
     };
     Ok(Handled::later(async move {
         let code = asked.reply().await.err().unwrap_or(ErrorCode::None);

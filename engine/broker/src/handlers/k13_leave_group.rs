@@ -19,9 +19,9 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         request.members = vec![MemberIdentity { member_id, ..MemberIdentity::default() }];
     }
     let asked = if group.is_empty() {
-        Asked::refused(ErrorCode::InvalidGroupId)
+        Asked::Refused(ErrorCode::InvalidGroupId)
     } else {
-        ask(incoming.connection.shard(), &group, caller(incoming), GroupRequest::Leave(request)).await
+        ask(incoming.connection.shard(), incoming.course, &group, caller(incoming), GroupRequest::Leave(request)).await
     };
     Ok(Handled::later(async move {
         let mut response = match asked.reply().await {

@@ -17,11 +17,11 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let lacks_protocol =
         version >= PROTOCOL_VERSION_MIN && (request.protocol_type.is_none() || request.protocol_name.is_none());
     let asked = if lacks_protocol {
-        Asked::refused(ErrorCode::InconsistentGroupProtocol)
+        Asked::Refused(ErrorCode::InconsistentGroupProtocol)
     } else if group.is_empty() {
-        Asked::refused(ErrorCode::InvalidGroupId)
+        Asked::Refused(ErrorCode::InvalidGroupId)
     } else {
-        ask(incoming.connection.shard(), &group, caller(incoming), GroupRequest::Sync(request)).await
+        ask(incoming.connection.shard(), incoming.course, &group, caller(incoming), GroupRequest::Sync(request)).await
     };
     Ok(Handled::later(async move {
         let response = match asked.reply().await {

@@ -9,11 +9,11 @@ use crate::group::{ask_all, caller};
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: ListGroupsRequest = incoming.decode()?;
-    let (version, caller) = (incoming.version(), caller(incoming));
+    let (version, course, caller) = (incoming.version(), incoming.course, caller(incoming));
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
         let mut response = ListGroupsResponse::default();
-        for reply in ask_all(&shard, &caller, &GroupRequest::List(request)).await {
+        for reply in ask_all(&shard, course, &caller, &GroupRequest::List(request)).await {
             match reply {
                 Ok(GroupResponse::List(listed)) => response.groups.extend(listed),
                 Ok(other) => unreachable!("a list is answered by one, not {other:?}"),

@@ -24,7 +24,7 @@ const UNKNOWN_LOW_WATERMARK: i64 = -1;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DeleteRecordsRequest = incoming.decode()?;
-    let version = incoming.version();
+    let (version, course) = (incoming.version(), incoming.course);
     let shard = incoming.connection.shard().clone();
     let image = shard.with(|state| state.image.clone());
     let mut items = Vec::new();
@@ -43,6 +43,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         let here = |items: Vec<DeleteItem>| deletion::begin(&shard, &items, wait_max).outcomes();
         let outcomes = scatter(
             &shard,
+            course,
             items,
             here,
             |items| Call::Delete(items, wait_max),

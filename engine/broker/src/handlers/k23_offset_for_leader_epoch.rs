@@ -16,7 +16,7 @@ use crate::topics::{find_partition, find_topic};
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: OffsetForLeaderEpochRequest = incoming.decode()?;
-    let version = incoming.version();
+    let (version, course) = (incoming.version(), incoming.course);
     let shard = incoming.connection.shard().clone();
     let image = shard.with(|state| state.image.clone());
     let mut items = Vec::new();
@@ -33,7 +33,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     }
     Ok(Handled::later(async move {
         let here = async |items: Vec<EpochItem>| shard.with(|state| epoch_ends(state, &items));
-        let outcomes = scatter(&shard, items, here, Call::EpochEnds, |reply| match reply {
+        let outcomes = scatter(&shard, course, items, here, Call::EpochEnds, |reply| match reply {
             Reply::EpochEnds(outcomes) => outcomes,
             other => unreachable!("a call for epochs is answered by epochs, not {other:?}"),
         });

@@ -20,6 +20,7 @@ use crate::first::on_first_shard;
 use crate::message::{Call, Reply};
 use crate::partition::moves::{self, MoveItem};
 use crate::partition::table::PartitionKey;
+use crate::recorder::CourseId;
 use crate::scatter::scatter;
 use crate::shard::Shard;
 use crate::topics::{find_partition, find_topic};
@@ -31,7 +32,7 @@ type Item = Result<(PartitionKey, MoveItem), ErrorCode>;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: AlterReplicaLogDirsRequest = incoming.decode()?;
-    let version = incoming.version();
+    let (version, course) = (incoming.version(), incoming.course);
     let shard = incoming.connection.shard().clone();
     let mut wanted = Wanted::new();
     for dir in request.dirs {
@@ -41,7 +42,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         }
     }
     Ok(Handled::later(async move {
-        let codes = begin_moves(&shard, &wanted).await;
+        let codes = begin_moves(&shard, course, &wanted).await;
         let mut codes = codes.into_iter();
         let result = |(topic_name, partitions): (String, BTreeMap<i32, String>)| AlterReplicaLogDirTopicResult {
             topic_name,
@@ -60,7 +61,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
 }
 
 /// What is told of each partition, in order.
-async fn begin_moves(shard: &Shard, wanted: &Wanted) -> Vec<ErrorCode> {
+async fn begin_moves(shard: &Shard, course: CourseId, wanted: &Wanted) -> Vec<ErrorCode> {
     let image = shard.with(|state| state.image.clone());
     let cordoned = cordoned_log_dirs(&image.layers(shard.settings().broker.node_id, &shard.settings().fixed));
     let mut wishes = Vec::new();
@@ -87,7 +88,7 @@ async fn begin_moves(shard: &Shard, wanted: &Wanted) -> Vec<ErrorCode> {
         }
     }
     remember(shard, wishes).await;
-    move_all(shard, items).await
+    move_all(shard, course, items).await
 }
 
 /// Like Kafka, places partitions there when they are made that do not exist yet.
@@ -105,9 +106,9 @@ async fn remember(shard: &Shard, wishes: Vec<(String, PartitionIndex, LogDir)>) 
     .await;
 }
 
-async fn move_all(shard: &Shard, items: Vec<Item>) -> Vec<ErrorCode> {
+async fn move_all(shard: &Shard, course: CourseId, items: Vec<Item>) -> Vec<ErrorCode> {
     let here = async |items: Vec<MoveItem>| shard.with(|state| moves::begin(state, &items));
-    let outcomes = scatter(shard, items, here, Call::Move, |reply| match reply {
+    let outcomes = scatter(shard, course, items, here, Call::Move, |reply| match reply {
         Reply::Moving(outcomes) => outcomes,
         other => unreachable!("a call for moves is answered by their outcomes, not {other:?}"),
     });

@@ -19,6 +19,7 @@ use crate::lines::repeated;
 use crate::message::{Call, Reply};
 use crate::partition::sizes::sizes;
 use crate::partition::table::PartitionKey;
+use crate::recorder::CourseId;
 use crate::scatter::scatter;
 use crate::settings::LogDirectory;
 use crate::shard::Shard;
@@ -28,7 +29,7 @@ type Partitions<'a> = BTreeMap<&'a str, BTreeSet<PartitionIndex>>;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DescribeLogDirsRequest = incoming.decode()?;
-    let version = incoming.version();
+    let (version, course) = (incoming.version(), incoming.course);
     let shard = incoming.connection.shard().clone();
     let image = shard.with(|state| state.image.clone());
     Ok(Handled::later(async move {
@@ -36,7 +37,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
             Some(topics) => named(&image, topics),
             None => all(&image),
         };
-        let mut topics = describe(&shard, &image, partitions).await;
+        let mut topics = describe(&shard, course, &image, partitions).await;
         let settings = shard.settings();
         let cordoned = cordoned_log_dirs(&image.layers(settings.broker.node_id, &settings.fixed));
         let mut results = Vec::with_capacity(topics.len());
@@ -71,7 +72,12 @@ fn named<'a>(image: &Image, topics: &'a [DescribableLogDirTopic]) -> Partitions<
 }
 
 /// What lies in each directory.
-async fn describe(shard: &Shard, image: &Image, partitions: Partitions<'_>) -> Vec<Vec<DescribeLogDirsTopic>> {
+async fn describe(
+    shard: &Shard,
+    course: CourseId,
+    image: &Image,
+    partitions: Partitions<'_>,
+) -> Vec<Vec<DescribeLogDirsTopic>> {
     let mut keys = Vec::new();
     for (name, indexes) in &partitions {
         let topic_id = image.topic(name).expect("it was found there").id;
@@ -79,7 +85,7 @@ async fn describe(shard: &Shard, image: &Image, partitions: Partitions<'_>) -> V
         keys.extend(indexes.iter().map(key).map(|key| Ok((key, key))));
     }
     let here = async |keys: Vec<_>| shard.with(|state| sizes(state, &keys));
-    let outcomes = scatter(shard, keys, here, Call::Sizes, |reply| match reply {
+    let outcomes = scatter(shard, course, keys, here, Call::Sizes, |reply| match reply {
         Reply::Sizes(outcomes) => outcomes,
         other => unreachable!("a call for sizes is answered by them, not {other:?}"),
     });

@@ -10,11 +10,12 @@ use crate::scatter::once_each;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DeleteGroupsRequest = incoming.decode()?;
-    let (version, caller) = (incoming.version(), caller(incoming));
+    let (version, course, caller) = (incoming.version(), incoming.course, caller(incoming));
     let shard = incoming.connection.shard().clone();
     Ok(Handled::later(async move {
         let groups = once_each(request.groups_names, String::clone);
-        let replies = ask_each(&shard, &caller, &groups, |index| GroupRequest::Delete(groups[index].clone())).await;
+        let replies =
+            ask_each(&shard, course, &caller, &groups, |index| GroupRequest::Delete(groups[index].clone())).await;
         let results = groups.iter().zip(replies).map(|(group, reply)| answer(group, reply));
         let response = DeleteGroupsResponse { results: results.collect(), ..DeleteGroupsResponse::default() };
         respond(&response, version)

@@ -38,9 +38,9 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     }
     let group = request.group_id.clone();
     let asked = if group.is_empty() {
-        Asked::refused(ErrorCode::InvalidGroupId)
+        Asked::Refused(ErrorCode::InvalidGroupId)
     } else {
-        ask(shard, &group, caller(incoming), GroupRequest::DeleteOffsets(request)).await
+        ask(shard, incoming.course, &group, caller(incoming), GroupRequest::DeleteOffsets(request)).await
     };
     Ok(Handled::later(async move {
         match asked.reply().await {

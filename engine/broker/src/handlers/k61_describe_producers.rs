@@ -19,7 +19,7 @@ const NONE: i32 = -1;
 
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: DescribeProducersRequest = incoming.decode()?;
-    let version = incoming.version();
+    let (version, course) = (incoming.version(), incoming.course);
     let shard = incoming.connection.shard().clone();
     let image = shard.with(|state| state.image.clone());
     let mut keys = Vec::new();
@@ -34,7 +34,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     }
     Ok(Handled::later(async move {
         let here = async |keys: Vec<_>| shard.with(|state| producers(state, &keys));
-        let outcomes = scatter(&shard, keys, here, Call::Producers, |reply| match reply {
+        let outcomes = scatter(&shard, course, keys, here, Call::Producers, |reply| match reply {
             Reply::Producers(outcomes) => outcomes,
             other => unreachable!("a call for producers is answered by them, not {other:?}"),
         });

@@ -38,7 +38,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         request.member_id = random_id(shard.reactor()).to_string();
     }
     let group = request.group_id.clone();
-    let asked = ask(shard, &group, caller(incoming), GroupRequest::ConsumerHeartbeat(request)).await;
+    let asked = ask(shard, incoming.course, &group, caller(incoming), GroupRequest::ConsumerHeartbeat(request)).await;
     Ok(Handled::later(async move { respond(&answer(asked.reply().await), version) }))
 }
 

@@ -16,9 +16,9 @@ const ERRORS_MAX: usize = 4096;
 /// Topics whose fetched bytes are counted each by itself; the rest counts together.
 const SENT_TOPICS_MAX: usize = 20_000;
 
-/// Where the time of a request went. The parts add up to the whole.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Phases {
+/// Where the time of a request went, from its arrival on. The parts add up to the whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
     pub(crate) total: Duration,
     /// Until it was taken up.
     pub(crate) queued: Duration,
@@ -26,16 +26,19 @@ pub(crate) struct Phases {
     pub(crate) local: Duration,
     /// For other shards, the disk, other members of a group, or data to come.
     pub(crate) remote: Duration,
+    /// Until the socket had its answer.
+    pub(crate) sent: Duration,
 }
 
 /// What was counted of the requests of one API key.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct ApiCounts {
-    /// From arrival to answer.
+    /// From its arrival until the socket has its answer.
     pub(crate) total_time: Durations,
     pub(crate) queued_nanos: u64,
     pub(crate) local_nanos: u64,
     pub(crate) remote_nanos: u64,
+    pub(crate) sent_nanos: u64,
     /// Told to clients that are over a quota.
     pub(crate) throttled_nanos: u64,
     pub(crate) throttled: u64,
@@ -49,6 +52,7 @@ impl ApiCounts {
         self.queued_nanos += other.queued_nanos;
         self.local_nanos += other.local_nanos;
         self.remote_nanos += other.remote_nanos;
+        self.sent_nanos += other.sent_nanos;
         self.throttled_nanos += other.throttled_nanos;
         self.throttled += other.throttled;
         self.request_bytes += other.request_bytes;
@@ -132,13 +136,19 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// A request is answered.
-    pub(super) fn answered(&mut self, api: ApiKey, frame_bytes: usize, response: &Response, phases: &Phases) {
+    /// A request has ended.
+    pub(crate) fn ended(&mut self, api: ApiKey, times: &Times) {
         let counts = self.api_mut(api);
-        counts.total_time.record(nanos(phases.total));
-        counts.queued_nanos += nanos(phases.queued);
-        counts.local_nanos += nanos(phases.local);
-        counts.remote_nanos += nanos(phases.remote);
+        counts.total_time.record(nanos(times.total));
+        counts.queued_nanos += nanos(times.queued);
+        counts.local_nanos += nanos(times.local);
+        counts.remote_nanos += nanos(times.remote);
+        counts.sent_nanos += nanos(times.sent);
+    }
+
+    /// A request is answered.
+    pub(crate) fn answered(&mut self, api: ApiKey, frame_bytes: usize, response: &Response) {
+        let counts = self.api_mut(api);
         counts.request_bytes += length(frame_bytes);
         let Response::Send(body) = response else { return };
         counts.response_bytes += length(body.len());
@@ -201,32 +211,33 @@ mod tests {
     #[test]
     fn every_key_has_its_place() {
         let mut counters = Counters::default();
-        let phases = Phases {
-            total: Duration::from_micros(10),
+        let times = Times {
+            total: Duration::from_micros(12),
             queued: Duration::from_micros(1),
             local: Duration::from_micros(4),
             remote: Duration::from_micros(5),
+            sent: Duration::from_micros(2),
         };
         for api in ApiKey::ALL {
-            counters.answered(api, 7, &Response::Nothing, &phases);
+            counters.answered(api, 7, &Response::Nothing);
+            counters.ended(api, &times);
         }
         assert_eq!(counters.apis().count(), ApiKey::ALL.len());
         for (api, counts) in counters.apis() {
             assert_eq!((counts.total_time.count(), counts.request_bytes, counts.response_bytes), (1, 7, 0), "{api:?}");
-            assert_eq!(counts.queued_nanos + counts.local_nanos + counts.remote_nanos, counts.total_time.sum());
+            let parts = counts.queued_nanos + counts.local_nanos + counts.remote_nanos + counts.sent_nanos;
+            assert_eq!(parts, counts.total_time.sum());
         }
     }
 
     #[test]
     fn errors_count_by_key_and_code() {
         let mut counters = Counters::default();
-        let phases =
-            Phases { total: Duration::ZERO, queued: Duration::ZERO, local: Duration::ZERO, remote: Duration::ZERO };
         let errors = vec![ErrorCount { code: 3, count: 2 }, ErrorCount { code: 56, count: 1 }];
         let response = Response::Send(Body::from(vec![0; 10]).with_errors(errors));
-        counters.answered(ApiKey::Produce, 7, &response, &phases);
-        counters.answered(ApiKey::Produce, 7, &response, &phases);
-        counters.answered(ApiKey::Metadata, 7, &response, &phases);
+        counters.answered(ApiKey::Produce, 7, &response);
+        counters.answered(ApiKey::Produce, 7, &response);
+        counters.answered(ApiKey::Metadata, 7, &response);
         let expected = [
             ((ApiKey::Produce, 3), 4),
             ((ApiKey::Produce, 56), 2),

@@ -17,6 +17,7 @@ use super::commit::{CommitCount, Counts};
 use super::table::PartitionKey;
 use crate::metrics::counters::Traffic;
 use crate::produce_rules::produce_rules;
+use crate::recorder::Span;
 use crate::shard::Shard;
 use crate::state::State;
 
@@ -33,6 +34,24 @@ pub(crate) struct AppendItem {
 
 /// What became of one batch.
 pub(crate) type AppendOutcome = Result<Committed, AppendFailure>;
+
+/// When the appends of a request reached each part of their way through the shard that owns their partitions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AppendTimes {
+    /// They were taken up.
+    pub taken_at: Nanos,
+    /// They were in the log, or in line for it.
+    pub appended_at: Nanos,
+    /// The group commit that the last of them waited for.
+    pub commit: Option<Span>,
+}
+
+impl AppendTimes {
+    /// When the last of them was committed.
+    pub(crate) fn ended_at(&self) -> Nanos {
+        self.commit.map_or(self.appended_at, |commit| commit.to)
+    }
+}
 
 /// A batch that is committed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,6 +148,8 @@ impl Waiting {
 pub(crate) struct Begun {
     shard: Shard,
     request: Rc<Request>,
+    taken_at: Nanos,
+    appended_at: Nanos,
     /// Its place in [`Waiting`].
     waiting: Option<usize>,
 }
@@ -137,7 +158,8 @@ pub(crate) struct Begun {
 /// waits for an answer: a second at least, and up to half a second more, because the waits are looked at twice a second.
 pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>, wait_max: Duration) -> Begun {
     let entries = RefCell::new(Vec::with_capacity(items.len()));
-    let deadline = shard.now().saturating_add(wait_max);
+    let taken_at = shard.now();
+    let deadline = taken_at.saturating_add(wait_max);
     let request = Rc::new(Request { entries, count: CommitCount::default(), deadline });
     let now = shard.wall_clock();
     let waiting = shard.with(|state| {
@@ -157,7 +179,7 @@ pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>, wait_max: Duration) -
         }
         request.count.is_open().then(|| state.appends.0.insert(Rc::clone(&request)))
     });
-    Begun { shard: shard.clone(), request, waiting }
+    Begun { shard: shard.clone(), request, taken_at, appended_at: shard.now(), waiting }
 }
 
 /// Answers requests whose time is over. What is in the log stays there, and may be committed later; what has no place in
@@ -317,17 +339,19 @@ fn append_to(
 impl Begun {
     /// Waits until every batch is committed or has failed, or the time is over, and tells what became of each, in the order
     /// of the items.
-    pub(crate) async fn outcomes(self) -> Vec<AppendOutcome> {
+    pub(crate) async fn outcomes(self) -> (Vec<AppendOutcome>, AppendTimes) {
         let count = &self.request.count;
         count.settled().await;
+        let times = AppendTimes { taken_at: self.taken_at, appended_at: self.appended_at, commit: count.commit() };
         let entries = self.request.entries.take();
         let uncommitted = if count.is_given_up() { ErrorCode::RequestTimedOut } else { ErrorCode::KafkaStorageError };
-        self.shard.with(|state| {
+        let outcomes = self.shard.with(|state| {
             if let Some(place) = self.waiting {
                 state.appends.0.remove(place);
             }
             entries.into_iter().map(|entry| outcome(state, entry, uncommitted)).collect()
-        })
+        });
+        (outcomes, times)
     }
 }
 

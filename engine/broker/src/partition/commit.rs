@@ -9,10 +9,14 @@ use std::task::{Poll, Waker};
 
 use ringlog_storage::types::Offset;
 
+use crate::recorder::Span;
+
 /// Counts the appends of one request that are not committed yet.
 #[derive(Debug, Default)]
 pub(crate) struct CommitCount {
     open: Cell<usize>,
+    /// The group commit that the last one of them waited for.
+    commit: Cell<Option<Span>>,
     given_up: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -41,6 +45,17 @@ impl CommitCount {
         if self.open.get() == 0 {
             self.wake();
         }
+    }
+
+    /// Counts one less, because of this group commit.
+    fn settle_one_by(&self, commit: Span) {
+        self.commit.set(Some(commit));
+        self.settle_one();
+    }
+
+    /// The group commit that the last append waited for, as far as it is known.
+    pub(crate) fn commit(&self) -> Option<Span> {
+        self.commit.get()
     }
 
     /// Whether something is counted.
@@ -89,11 +104,11 @@ impl Commits {
         self.0.push_back((last_offset, Rc::clone(whose) as Rc<dyn Counts>));
     }
 
-    /// Settles what lies below the new high watermark. A duplicate may stand behind a later batch, and then settles
+    /// Settles what lies below the new high watermark, which a group commit has moved. A duplicate may stand behind a later batch, and then settles
     /// together with it.
-    pub(crate) fn advanced(&mut self, high_watermark: Offset) {
+    pub(crate) fn advanced(&mut self, high_watermark: Offset, commit: Span) {
         while let Some((_, whose)) = self.0.pop_front_if(|(last_offset, _)| *last_offset < high_watermark) {
-            whose.count().settle_one();
+            whose.count().settle_one_by(commit);
         }
     }
 
@@ -108,6 +123,7 @@ impl Commits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringlog_storage::types::Nanos;
     use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -120,6 +136,10 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn commit(from: u64) -> Span {
+        Span { from: Nanos::new(from), to: Nanos::new(from + 1) }
     }
 
     fn push(commits: &mut Commits, last_offsets: &[i64], count: &Rc<CommitCount>) {
@@ -139,12 +159,13 @@ mod tests {
         let mut settled = pin!(count.settled());
         assert!(settled.as_mut().poll(&mut context).is_pending());
         // The high watermark is the first offset that is not committed.
-        one.advanced(Offset::new(9));
+        one.advanced(Offset::new(9), commit(1));
         other.end();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
-        one.advanced(Offset::new(10));
+        one.advanced(Offset::new(10), commit(2));
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         assert!(settled.as_mut().poll(&mut context).is_ready());
+        assert_eq!(count.commit(), Some(commit(2)), "the last one tells");
     }
 
     #[test]
@@ -159,9 +180,9 @@ mod tests {
         let mut commits = Commits::default();
         push(&mut commits, &[9], &later);
         push(&mut commits, &[4], &duplicate);
-        commits.advanced(Offset::new(5));
+        commits.advanced(Offset::new(5), commit(1));
         assert_eq!((later.open.get(), duplicate.open.get()), (1, 1));
-        commits.advanced(Offset::new(10));
+        commits.advanced(Offset::new(10), commit(2));
         assert_eq!((later.open.get(), duplicate.open.get()), (0, 0));
     }
 }

@@ -7,13 +7,14 @@ use ringlog_storage::answer::{
     EpochEnd, MinOneBatch, PartitionId, PartitionOffsets, ReadBatches, ReadEnd, ReadError, ReadLimits,
     ReadOutcome as StoreRead, ReadUpTo,
 };
-use ringlog_storage::types::{LeaderEpoch, Offset};
+use ringlog_storage::types::{LeaderEpoch, Nanos, Offset};
 
 use super::lookup::locate;
 use super::read_error::code;
 use super::table::PartitionKey;
 use super::watch::{WatchId, Watcher};
 use crate::metrics::counters::Traffic;
+use crate::recorder::Span;
 use crate::shard::Shard;
 use crate::state::State;
 
@@ -103,6 +104,22 @@ impl ReadOutcome {
             (ReadEnd::Limit, Limit::OfFetch) | (ReadEnd::More, _) => (bytes, true),
         };
         Self { records, bytes, counted_bytes, has_more, ..self }
+    }
+}
+
+/// When the reads of a request reached each part of their way through the shard that owns their partitions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadTimes {
+    /// They were taken up.
+    pub taken_at: Nanos,
+    /// While they waited for the disk.
+    pub disk: Option<Span>,
+}
+
+impl ReadTimes {
+    /// When all was read.
+    pub(crate) fn ended_at(&self) -> Nanos {
+        self.disk.map_or(self.taken_at, |disk| disk.to)
     }
 }
 
@@ -268,9 +285,13 @@ fn failed(error: &ReadError, outcome: ReadOutcome) -> ReadOutcome {
 }
 
 impl Begun {
-    /// The outcomes, in the order of the items, once the disk has brought what was asked of it.
-    pub(crate) async fn outcomes(self) -> Vec<ReadOutcome> {
+    /// The outcomes, in the order of the items, once the disk has brought what was asked of it; and how long it took that.
+    pub(crate) async fn outcomes(self) -> (Vec<ReadOutcome>, Option<Span>) {
         let Self { shard, watcher, mut outcomes, from_disk } = self;
+        if from_disk.is_empty() {
+            return (outcomes, None);
+        }
+        let from = shard.now();
         for DiskRead { index, id, limit, receiver } in from_disk {
             let outcome = outcomes[index].clone();
             outcomes[index] = match receiver.await.expect("the state keeps who waits for a read until it has ended") {
@@ -284,6 +305,6 @@ impl Begun {
                 Err(error) => failed(&error, outcome),
             };
         }
-        outcomes
+        (outcomes, Some(Span { from, to: shard.now() }))
     }
 }

@@ -46,7 +46,8 @@ pub(crate) async fn replay_log(
         let turn = shard.with(|state| state.watches.open());
         let watch = turn.as_ref().map(|(watch, _)| *watch);
         let call = ReadCall { items: vec![item], bytes_max: READ_BYTES, watch, look: Look::Again };
-        let outcome = read::begin(shard, &call, shard.index()).outcomes().await.pop().expect("one item, one outcome");
+        let (mut outcomes, _) = read::begin(shard, &call, shard.index()).outcomes().await;
+        let outcome = outcomes.pop().expect("one item, one outcome");
         // It must never be taken for shorter than it is: nothing was read because clients' reads have all turns.
         let is_crowded_out = outcome.bytes == 0 && outcome.code == ErrorCode::None && offset < outcome.high_watermark;
         let mut had_turn = false;

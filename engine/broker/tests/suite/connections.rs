@@ -35,7 +35,7 @@ async fn open(reactor: &Reactor, address: SocketAddr, count: usize) -> Vec<Socke
 }
 
 /// Changes a setting of all brokers; `None` takes it away.
-async fn alter(socket: &Socket, key: &str, value: Option<&str>) {
+pub(crate) async fn alter(socket: &Socket, key: &str, value: Option<&str>) {
     let config_operation = if value.is_some() { SET } else { DELETE };
     let config = AlterableConfig { name: key.to_owned(), config_operation, value: value.map(str::to_owned) };
     let resource = AlterConfigsResource { resource_type: BROKER, resource_name: String::new(), configs: vec![config] };

@@ -13,15 +13,15 @@ use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Trigger};
 
 use crate::{Broker, TOPIC, ask, connect, create_topic};
 
-const GROUP: &str = "readers";
+pub(crate) const GROUP: &str = "readers";
 const COMMITS: i64 = 20;
 
-async fn find_coordinator(socket: &Socket) {
+pub(crate) async fn find_coordinator(socket: &Socket) {
     let request = FindCoordinatorRequest { key: GROUP.to_owned(), ..FindCoordinatorRequest::default() };
     assert_eq!(ask(socket, &request, 3).await.error_code, 0);
 }
 
-async fn commit(socket: &Socket, offset: i64) -> ErrorCode {
+pub(crate) async fn commit(socket: &Socket, offset: i64) -> ErrorCode {
     let partition =
         OffsetCommitRequestPartition { committed_offset: offset, ..OffsetCommitRequestPartition::default() };
     let topic = OffsetCommitRequestTopic {
@@ -34,7 +34,7 @@ async fn commit(socket: &Socket, offset: i64) -> ErrorCode {
     ErrorCode::from_wire(ask(socket, &request, 7).await.topics[0].partitions[0].error_code)
 }
 
-async fn committed(socket: &Socket) -> Result<i64, ErrorCode> {
+pub(crate) async fn committed(socket: &Socket) -> Result<i64, ErrorCode> {
     let topic = OffsetFetchRequestTopic { name: TOPIC.to_owned(), partition_indexes: vec![0] };
     let request =
         OffsetFetchRequest { group_id: GROUP.to_owned(), topics: Some(vec![topic]), ..OffsetFetchRequest::default() };

@@ -15,6 +15,7 @@ mod long_texts;
 mod memory;
 mod metrics;
 mod quotas;
+mod recording;
 mod resizing;
 mod telemetry;
 mod timeouts;

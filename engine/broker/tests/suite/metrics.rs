@@ -25,7 +25,8 @@ async fn read_all(socket: &Socket) -> String {
     String::from_utf8(text).expect("text")
 }
 
-async fn get(reactor: &Reactor, address: SocketAddr, path: &str) -> (u16, String) {
+/// The status and the body of a page.
+pub(crate) async fn get(reactor: &Reactor, address: SocketAddr, path: &str) -> (u16, String) {
     let answer = exchange(reactor, address, &format!("GET {path} HTTP/1.0\r\nHost: b\r\n\r\n")).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {answer}"));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -46,7 +47,7 @@ fn expect(metrics: &str, name: &str, value: f64) {
     assert!(found.is_some_and(|found| (found - value).abs() < 1e-9), "{name} is {found:?}, and not {value}");
 }
 
-fn admin_address(broker: &Broker) -> SocketAddr {
+pub(crate) fn admin_address(broker: &Broker) -> SocketAddr {
     broker.sim.address(broker.node, ADMIN_PORT)
 }
 
@@ -117,7 +118,7 @@ fn counts_after_known_traffic_are_exact() {
     let phase = |phase: &str| {
         sample(&metrics, &format!("ringlog_request_phase_seconds_total{{api=\"Produce\",phase=\"{phase}\"}}"))
     };
-    let parts: f64 = ["queued", "local", "remote"].into_iter().filter_map(phase).sum();
+    let parts: f64 = ["queued", "local", "remote", "send"].into_iter().filter_map(phase).sum();
     let total = sample(&metrics, "ringlog_request_duration_seconds_sum{api=\"Produce\"}").expect("it is there");
     assert!(total > 0.0 && (parts - total).abs() < 1e-9, "{parts} of {total}");
 }

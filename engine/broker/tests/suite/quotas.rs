@@ -11,12 +11,12 @@ use ringlog_reactor::{Reactor, Socket};
 
 use crate::{Broker, ask, connect, create_topic, fetch, frame_of, produce, produce_to, receive};
 
-const LIMITED: &str = "limited";
+pub(crate) const LIMITED: &str = "limited";
 const RATE: f64 = 100_000.0;
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 12;
 
-async fn set_quota(socket: &Socket, kind: &str, name: Option<&str>, key: &str, value: Option<f64>) {
+pub(crate) async fn set_quota(socket: &Socket, kind: &str, name: Option<&str>, key: &str, value: Option<f64>) {
     let entity = vec![EntityData { entity_type: kind.to_owned(), entity_name: name.map(str::to_owned) }];
     let ops = vec![OpData { key: key.to_owned(), value: value.unwrap_or(0.0), remove: value.is_none() }];
     let request = AlterClientQuotasRequest { entries: vec![RequestEntryData { entity, ops }], validate_only: false };

@@ -1,5 +1,6 @@
 //! A broker's configuration as its parts want it: parsed once at the start, and again when it is changed at run time.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +101,28 @@ pub enum Numa {
 pub fn log_dir_move_bytes_per_second(layers: &ConfigLayers<'_>) -> Option<u64> {
     let rate = layers.integer("replica.alter.log.dirs.io.max.bytes.per.second");
     u64::try_from(rate).ok().filter(|_| rate != i64::MAX)
+}
+
+/// Which requests are kept with where their time went; may change while the broker runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecorderConfig {
+    /// `ringlog.perf.slow.us`: those that take longer; `None` keeps none for that.
+    pub slow: Option<Duration>,
+    /// `ringlog.perf.sample`: one of so many; `None` keeps none for that.
+    pub sample_every: Option<NonZeroU32>,
+}
+
+impl RecorderConfig {
+    /// The values in force.
+    pub fn new(layers: &ConfigLayers<'_>) -> Self {
+        let number =
+            |key| u32::try_from(layers.integer(key)).expect("the key's range begins at 0 and ends with an int");
+        let slow = NonZeroU32::new(number("ringlog.perf.slow.us"));
+        Self {
+            slow: slow.map(|micros| Duration::from_micros(micros.get().into())),
+            sample_every: NonZeroU32::new(number("ringlog.perf.sample")),
+        }
+    }
 }
 
 /// How many shards are to be in use; may change while the broker runs.

@@ -10,7 +10,8 @@ use ringlog_kit::folder::Folder;
 
 use crate::{printed, refusal, ringlog, ringlog_reading};
 
-fn get(address: SocketAddr, path: &str) -> (String, String) {
+/// Head and body of a page.
+pub(crate) fn get(address: SocketAddr, path: &str) -> (String, String) {
     let mut socket = TcpStream::connect(address).expect("it listens");
     write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it reads");
     let mut answer = String::new();

@@ -338,7 +338,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "kafka_network_requestmetrics_totaltimems",
         Kind::Summary,
         REQUEST,
-        "kafka.network:type=RequestMetrics,name=TotalTimeMs: milliseconds from a request's arrival to its answer, since the start.",
+        "kafka.network:type=RequestMetrics,name=TotalTimeMs: milliseconds from a request's arrival until the socket has its answer, since the start.",
         Source::Broker(|all, samples| {
             for (api, counts) in &all.apis {
                 samples.put_summary(&[api.name().into()], &counts.total_time, NANOS_PER_MILLI);
@@ -365,6 +365,13 @@ pub(super) const FAMILIES: &[Family] = &[
         REQUEST,
         "kafka.network:type=RequestMetrics,name=RemoteTimeMs: milliseconds of waiting for other shards, the disk, members of a group, or data to come.",
         Source::Broker(|all, samples| phase(all, samples, |counts| counts.remote_nanos)),
+    ),
+    family(
+        "kafka_network_requestmetrics_responsesendtimems",
+        Kind::Summary,
+        REQUEST,
+        "kafka.network:type=RequestMetrics,name=ResponseSendTimeMs: milliseconds until the socket has the answer.",
+        Source::Broker(|all, samples| phase(all, samples, |counts| counts.sent_nanos)),
     ),
     family(
         "kafka_network_requestmetrics_throttletimems",

@@ -65,7 +65,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "ringlog_request_duration_seconds",
         Kind::Histogram,
         API,
-        "Time from a request's arrival to its answer.",
+        "Time from a request's arrival until the socket has its answer.",
         |all, samples| {
             for (api, counts) in &all.apis {
                 samples.put_histogram(&[api.name().into()], &counts.total_time, NANOS_PER_SECOND);
@@ -76,12 +76,15 @@ pub(super) const FAMILIES: &[Family] = &[
         "ringlog_request_phase_seconds_total",
         Kind::Counter,
         &["api", "phase"],
-        "Where the time of requests went: queued until they are taken up, local with their handler, remote for other shards, the disk, members of a group, or data to come.",
+        "Where the time of requests went: queued until they are taken up, local with their handler, remote for other shards, the disk, members of a group, or data to come, send until the socket has the answer.",
         |all, samples| {
             for (api, counts) in &all.apis {
-                for (phase, nanos) in
-                    [("queued", counts.queued_nanos), ("local", counts.local_nanos), ("remote", counts.remote_nanos)]
-                {
+                for (phase, nanos) in [
+                    ("queued", counts.queued_nanos),
+                    ("local", counts.local_nanos),
+                    ("remote", counts.remote_nanos),
+                    ("send", counts.sent_nanos),
+                ] {
                     samples.put(&[api.name().into(), phase.into()], decimal(nanos) / NANOS_PER_SECOND);
                 }
             }

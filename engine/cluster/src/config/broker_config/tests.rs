@@ -23,6 +23,19 @@ fn nothing_configured_is_a_single_node() {
 }
 
 #[test]
+fn the_recorder_keeps_what_is_slow_and_a_sample() {
+    let parse = |file: &str| {
+        let file = Some(PropertiesFile { name: "test", text: file });
+        let (config, _) = StaticConfig::load(&Sources { file, ..Sources::default() }).expect("every value is valid");
+        RecorderConfig::new(&ConfigLayers::of_start(&config))
+    };
+    let config = parse("");
+    assert_eq!((config.slow, config.sample_every), (Some(Duration::from_millis(100)), NonZeroU32::new(128)));
+    let config = parse("ringlog.perf.slow.us=0\nringlog.perf.sample=0");
+    assert_eq!((config.slow, config.sample_every), (None, None));
+}
+
+#[test]
 fn older_names_count_where_the_newer_ones_are_silent() {
     assert_eq!(parse("broker.id=7").expect("fits").node_id, BrokerId::new(7));
     assert_eq!(parse("broker.id=7\nnode.id=7").expect("fits").node_id, BrokerId::new(7));

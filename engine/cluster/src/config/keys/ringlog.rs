@@ -30,6 +30,10 @@ keys! {
     "ringlog.metrics.topics.max": Int = "10000", AtLeast(0), ReadOnly, Acts;
     /// Which NUMA nodes come first when not all cores run a shard: one node's (`fill`), or those of all in turn (`spread`).
     "ringlog.numa": String = "fill", OneOf(&["fill", "spread"]), ReadOnly, Acts;
+    /// One request of so many is kept, whatever it took, and told at `/perf/requests`; 0: none.
+    "ringlog.perf.sample": Int = "128", AtLeast(0), ClusterWide, Acts;
+    /// Microseconds above which a request is slow, and kept; what it waits for by its own wish does not count; 0: none.
+    "ringlog.perf.slow.us": Int = "100000", AtLeast(0), ClusterWide, Acts;
     /// How many of the shards own partitions and take connections, those of the first of `ringlog.cores`; 0: all.
     "ringlog.shards": Int = "0", AtLeast(0), PerBroker, Acts;
     /// Where metrics go that clients push: `log`; with `off` clients are not told that they could.
