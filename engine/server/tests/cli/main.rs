@@ -5,6 +5,7 @@ mod groups;
 mod logs;
 mod members;
 mod metrics;
+mod perf;
 mod records;
 mod refusals;
 mod settings;
