@@ -321,19 +321,21 @@ impl Connection {
                 break;
             };
             self.client_id.get_or_init(|| Arc::clone(&request.header.client_id));
-            let course = self.shard.recorder().begin(&request, self.shard.now());
+            let course = self.shard.recorder().begin(&request, self.shard.seen_at());
             if let Some(meter) = self.meter(&request) {
                 self.serve_metered(request, course, meter).await;
                 continue;
             }
             match dispatch(self, &request, course, None).await {
-                Handled::Now(response) => self.respond(request, response, course),
+                Handled::Now(response) => self.respond(request, response, course, self.shard.now()),
                 Handled::Later(response) => {
                     let connection = Rc::clone(self);
                     self.shard.recorder().handled(course, self.shard.now());
-                    self.shard
-                        .reactor()
-                        .spawn_detached(async move { connection.respond(request, response.await, course) });
+                    self.shard.reactor().spawn_detached(async move {
+                        let response = response.await;
+                        // What has brought the answer has read the clock.
+                        connection.respond(request, response, course, connection.shard.seen_at());
+                    });
                 }
             }
         }
@@ -375,11 +377,10 @@ impl Connection {
             self.note_mute(Mute::Muted);
             self.shard.with_counters(|counters| counters.throttled(request.header.api_key, mute));
         }
-        self.respond(request, response, course);
+        self.respond(request, response, course, self.shard.now());
     }
 
-    fn respond(&self, request: Request, response: Response, course: CourseId) {
-        let now = self.shard.now();
+    fn respond(&self, request: Request, response: Response, course: CourseId, now: Nanos) {
         let took = self.shard.recorder().answered(course, now, &response);
         request_log::completed(self, took, &request.header, request.frame_bytes, &response);
         let Request { seq, header, body, frame_bytes, granted_bytes, .. } = request;

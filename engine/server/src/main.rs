@@ -10,6 +10,7 @@ mod group;
 mod log;
 mod offsets;
 mod output;
+mod perf;
 mod printable;
 mod produce;
 mod resource;
@@ -44,6 +45,8 @@ enum Command {
     Cores(cores::Arguments),
     /// List and describe groups, tell how far they are behind, reset their offsets, delete them.
     Group(group::Arguments),
+    /// Tell which requests were slow, who uses the broker most, and where the time of requests goes.
+    Perf(perf::Arguments),
     /// Write lines as records to a topic.
     Produce(produce::Arguments),
     /// Run a broker; without arguments a single node on 127.0.0.1:9092, on all cores, with its data in ./ringlog-data.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Consume(arguments) => consume::run(arguments),
         Command::Cores(arguments) => cores::run(arguments),
         Command::Group(arguments) => group::run(arguments),
+        Command::Perf(arguments) => perf::run(&arguments),
         Command::Produce(arguments) => produce::run(arguments),
         Command::Start(arguments) => start::run(arguments, logging),
         Command::Topic(arguments) => topic::run(arguments),

@@ -82,6 +82,11 @@ pub(crate) fn or_dash(text: &str) -> String {
 /// themselves may hold anything: control characters, which terminals obey, are not printed, and what is too long for the
 /// screen, or for any cell, ends with `…`. Programs ask for a form in which everything is whole.
 pub(crate) fn table<const COLUMNS: usize>(headings: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
+    aligned(&headings, rows, screen_width())
+}
+
+/// As [`table`], where the columns depend on what there is to tell.
+pub(crate) fn table_of(headings: &[&str], rows: &[Vec<String>]) -> String {
     aligned(headings, rows, screen_width())
 }
 
@@ -91,14 +96,11 @@ fn screen_width() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
-fn aligned<const COLUMNS: usize>(
-    headings: [&str; COLUMNS],
-    rows: &[[String; COLUMNS]],
-    screen_width: Option<usize>,
-) -> String {
-    let mut widths = headings.map(|heading| heading.chars().count());
+/// As [`table`], for a screen that is so wide, or for none.
+pub(crate) fn aligned<Row: AsRef<[String]>>(headings: &[&str], rows: &[Row], screen_width: Option<usize>) -> String {
+    let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+        for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
             // Not counted further than it is shown.
             *width = (*width).max(cell.chars().take(CELL_WIDTH_MAX).count());
         }
@@ -107,17 +109,17 @@ fn aligned<const COLUMNS: usize>(
         narrow(&mut widths, screen_width);
     }
     let mut text = String::new();
-    let mut line = |cells: [&str; COLUMNS]| {
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
         let mut line = String::new();
-        for (cell, width) in cells.iter().zip(widths) {
+        for (cell, &width) in cells.zip(&widths) {
             write!(line, "{:width$}{GAP}", shown(cell, width)).expect("a String takes everything");
         }
         text.push_str(line.trim_end());
         text.push('\n');
     };
-    line(headings);
+    line(&mut headings.iter().copied());
     for row in rows {
-        line(row.each_ref().map(String::as_str));
+        line(&mut row.as_ref().iter().map(String::as_str));
     }
     text
 }
@@ -134,7 +136,7 @@ fn narrow(widths: &mut [usize], screen_width: usize) {
 }
 
 /// What is printed of a cell of this width.
-fn shown(cell: &str, width: usize) -> String {
+pub(crate) fn shown(cell: &str, width: usize) -> String {
     let printable = |character: char| if is_unsafe(character) { '\u{fffd}' } else { character };
     if cell.chars().nth(width).is_none() {
         return cell.chars().map(printable).collect();
@@ -149,9 +151,9 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["a".to_owned(), "12".to_owned()], ["schön".to_owned(), String::new()]];
-        assert_eq!(aligned(["NAME", "COUNT"], &rows, None), "NAME   COUNT\na      12\nschön\n");
-        assert_eq!(aligned(["NAME"], &[], None), "NAME\n");
-        assert_eq!(aligned(["NAME"], &[["a\x1b[2Jb\n".to_owned()]], None), "NAME\na\u{fffd}[2Jb\u{fffd}\n");
+        assert_eq!(aligned(&["NAME", "COUNT"], &rows, None), "NAME   COUNT\na      12\nschön\n");
+        assert_eq!(aligned::<[String; 1]>(&["NAME"], &[], None), "NAME\n");
+        assert_eq!(aligned(&["NAME"], &[["a\x1b[2Jb\n".to_owned()]], None), "NAME\na\u{fffd}[2Jb\u{fffd}\n");
     }
 
     #[test]
@@ -165,7 +167,7 @@ mod tests {
     #[test]
     fn what_is_too_long_for_a_cell_is_cut() {
         let of = |length: usize| ["ö".repeat(length), "end".to_owned()];
-        let told = aligned(["KEY", "VALUE"], &[of(32_000), of(CELL_WIDTH_MAX)], None);
+        let told = aligned(&["KEY", "VALUE"], &[of(32_000), of(CELL_WIDTH_MAX)], None);
         let lines: Vec<&str> = told.lines().collect();
         assert_eq!(lines[1], format!("{}…  end", "ö".repeat(CELL_WIDTH_MAX - 1)));
         assert_eq!(lines[2], format!("{}  end", "ö".repeat(CELL_WIDTH_MAX)));
@@ -175,7 +177,7 @@ mod tests {
     fn a_narrow_screen_takes_from_the_widest_columns() {
         let row = [["short".to_owned(), "0123456789".repeat(3), "abcdefghij".repeat(2)]];
         let check = |screen, expected: &str| {
-            let told = aligned(["A", "B", "C"], &row, Some(screen));
+            let told = aligned(&["A", "B", "C"], &row, Some(screen));
             assert_eq!(told.lines().nth(1), Some(expected), "{screen}");
         };
         check(59, "short  012345678901234567890123456789  abcdefghijabcdefghij");

@@ -30,7 +30,8 @@ pub(crate) struct ClusterArguments {
     bootstrap_server: Vec<Address>,
 }
 
-fn parse_address(text: &str) -> Result<Address, String> {
+/// Reads `host:port`.
+pub(crate) fn parse_address(text: &str) -> Result<Address, String> {
     let (host, port) = text.trim().rsplit_once(':').ok_or("expected host:port")?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let port = port.parse().ok().filter(|port| *port > 0).ok_or("expected a port from 1 to 65535 behind the colon")?;

@@ -12,6 +12,7 @@ pub const FOLDERS: &[&str] = &[
     "net/src/",
     "engine/cluster/src/",
     "engine/measure/src/",
+    "engine/server/src/perf/digest",
     "tuning/src/check",
     "tuning/src/cpu_set",
     "tuning/src/knob",

@@ -5,6 +5,7 @@ mod groups;
 mod logs;
 mod members;
 mod metrics;
+mod perf;
 mod recording;
 mod records;
 mod refusals;
