@@ -12,10 +12,12 @@
 //! - calls [`handle_timeout`](Conn::handle_timeout) when [`next_deadline`](Conn::next_deadline) has come.
 //! - mutes it ([`mute`](Conn::mute)) while its client is over a quota, asks [`muted_until`](Conn::muted_until) when that ends,
 //!   and may end it before ([`unmute`](Conn::unmute)).
+//! - may give it to another shard between two requests ([`hold`](Conn::hold), [`carry`](Conn::carry)).
 //! - ends the connection once [`finished`](Conn::finished) tells a reason.
 //!
 //! Whatever goes wrong, requests that were taken before are still answered; the connection ends behind them.
 
+mod carry;
 mod close;
 mod receive;
 mod spare;
@@ -23,6 +25,7 @@ mod spare;
 mod tests;
 mod transmit;
 
+pub use carry::Carried;
 pub use close::CloseReason;
 pub use receive::{
     DIRECT_BYTES_MAX, DIRECT_BYTES_MIN, FRAME_GROWTH_FACTOR, FRAME_PROOF_BYTES, INPUT_CHUNK_BYTES_MAX,
@@ -174,7 +177,7 @@ impl Arrived {
 }
 
 /// The time in which nothing is taken up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Muted {
     from: Nanos,
     until: Nanos,
@@ -207,6 +210,10 @@ pub struct Conn {
     answered_bytes: usize,
     /// Bytes that the last call of `transmit` gave out: they are being sent until the next one.
     sending_bytes: usize,
+    /// The last call of `transmit` gave something out.
+    is_sending: bool,
+    /// It is to begin nothing new.
+    is_held: bool,
     /// The client id of the last request: nearly always that of the next one.
     client_id: Arc<str>,
     /// Memory granted and neither given back nor passed on with a request.
@@ -231,6 +238,8 @@ impl Conn {
             outbox: Outbox::new(spares),
             answered_bytes: 0,
             sending_bytes: 0,
+            is_sending: false,
+            is_held: false,
             client_id: Arc::from(""),
             granted_bytes: 0,
             pace: Pace::Pipelined,
@@ -248,7 +257,7 @@ impl Conn {
             || self.bytes_in_flight >= self.limits.request_bytes_in_flight_max
             || self.response_bytes() >= self.limits.response_bytes_in_flight_max
             || (self.pace == Pace::OneByOne && self.in_flight() > 0);
-        if full || self.muted.is_some() || self.closing.is_some() {
+        if full || self.muted.is_some() || self.closing.is_some() || self.is_held() {
             return Want::Nothing;
         }
         match self.receiver.want() {
@@ -484,6 +493,7 @@ impl Conn {
     pub fn transmit(&mut self, now: Nanos) -> Option<Vec<Slice>> {
         let before = self.outbox.bytes();
         self.sending_bytes = 0;
+        self.is_sending = !self.outbox.is_empty();
         let Some(pieces) = self.outbox.transmit() else {
             if self.in_flight() == 0 {
                 self.receiver.rest();

@@ -1,24 +1,21 @@
-//! Listens, and starts connections. Every shard has a socket of its own on every port; the kernel spreads clients.
+//! Listens, and starts connections. Every shard has a socket of its own on every port, whether it is in use or not; the kernel
+//! spreads clients.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use ringlog_cluster::config::BrokerConfig;
-use ringlog_net::conn::CloseReason;
-use ringlog_net::header::ServedApis;
-use ringlog_reactor::{ListenOptions, Listener, Reactor};
+use ringlog_reactor::{ListenOptions, Listener, Reactor, Socket};
 
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::connection_limits::{Admission, admit};
-use crate::dispatch::served_apis;
+use crate::connection_moves::{destination, hand_over};
+use crate::entrant::Entrant;
 use crate::lines::repeated;
 use crate::shard::Shard;
 
@@ -33,10 +30,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// `EMFILE` and `ENFILE`: this process, or the whole machine, has too many open files.
 pub(crate) const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 
-/// Connections of a shard that is taken out of use which end at a time, and the time from some to the next.
-const LEFT_AT_ONCE_MAX: usize = 64;
-const LEAVE_PAUSE: Duration = Duration::from_millis(5);
-
 /// The connections of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct OpenConnections {
@@ -45,7 +38,7 @@ pub(crate) struct OpenConnections {
 }
 
 impl OpenConnections {
-    fn insert(&self, connection: &Rc<Connection>) {
+    pub(crate) fn insert(&self, connection: &Rc<Connection>) {
         let mut next = self.next.borrow_mut();
         self.open.borrow_mut().insert(*next, Rc::downgrade(connection));
         *next += 1;
@@ -77,60 +70,33 @@ pub(crate) async fn listen(reactor: &Reactor, config: &BrokerConfig, address: So
     reactor.listen(address, ListenOptions { reuse_port: true, backlog }).await
 }
 
-/// Accepts while the shard is in use, until it stops. Other shards listen on the port, so it is not lost meanwhile.
+/// Accepts until the shard stops. Who comes to a shard that is not in use is handed over to another: closing the socket would
+/// reset those that wait in its queue, and those that are about to.
 pub(crate) async fn accept(shard: Shard, listener: Listener, index: usize) {
-    let (apis, address) = (Arc::new(served_apis()), listener.local_addr());
-    let mut listener = Some(listener);
     loop {
-        match listener {
-            Some(open) => accept_while_in_use(&shard, &open, index, &apis).await,
-            None => shard.reactor().sleep(ACCEPT_PAUSE).await,
-        }
-        shard.until_used(true).await;
-        if shard.with(|state| state.stopping) {
-            return;
-        }
-        listener = match listen(shard.reactor(), &shard.settings().broker, address).await {
-            Ok(listener) => Some(listener),
-            Err(error) => {
-                repeated!(
-                    shard.lines(),
-                    AcceptFailed,
-                    "ports that could not be listened on",
-                    ERROR,
-                    "listening on {address} again failed and is tried again: {error}"
-                );
-                None
-            }
-        };
-    }
-}
-
-async fn accept_while_in_use(shard: &Shard, listener: &Listener, index: usize, apis: &Arc<ServedApis>) {
-    // One wait for all connections: each would leave something behind with whoever changes the shards in use.
-    let mut unused = pin!(shard.until_used(false));
-    loop {
-        let Either::Left((accepted, _)) = select(pin!(listener.accept()), unused.as_mut()).await else { return };
-        match accepted {
+        match listener.accept().await {
             Ok((socket, peer)) => {
-                let admission = admit(shard, socket, peer, index).await;
+                let admission = admit(&shard, socket, peer, index).await;
                 if shard.with(|state| state.stopping) {
                     return;
                 }
-                let Admission::Served(socket, counts) = admission else { continue };
-                if shard.is_used() {
-                    let connection = Connection::start(shard, socket, peer, index, Arc::clone(apis), counts);
-                    shard.connections().insert(&connection);
-                } else if let Some(origin) = counts {
-                    // The shard was taken out of use while the connection waited to be let in: its client comes again.
-                    shard.connection_gate().ended(origin);
+                if let Admission::Served(socket, counts) = admission {
+                    enter(&shard, socket, Entrant::accepted(peer, index, counts, shard.now())).await;
                 }
             }
             Err(error) => {
-                accept_failed(shard, &error);
+                accept_failed(&shard, &error);
                 shard.reactor().sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Starts to serve a connection, on another shard if this one is not in use. Ends when it is served.
+async fn enter(shard: &Shard, socket: Socket, entrant: Entrant) {
+    match destination(shard, None) {
+        Some(to) => hand_over(shard, to, &socket, entrant).await,
+        None => shard.connections().insert(&Connection::start(shard, socket, entrant)),
     }
 }
 
@@ -149,23 +115,6 @@ fn accept_failed(shard: &Shard, error: &io::Error) {
         ERROR,
         "accepting a connection failed and is tried again: {error}{remedy}"
     );
-}
-
-/// Ends the connections of a shard that is taken out of use, some at a time, each when its requests are answered: their
-/// clients come back to other shards.
-pub(crate) async fn leave(shard: Shard) {
-    loop {
-        shard.until_used(false).await;
-        let live = shard.connections().live();
-        if live.is_empty() {
-            shard.until_used(true).await;
-            continue;
-        }
-        for connection in live.iter().take(LEFT_AT_ONCE_MAX) {
-            connection.close(CloseReason::ShardUnused);
-        }
-        shard.reactor().sleep(LEAVE_PAUSE).await;
-    }
 }
 
 /// Looks at everything that time changes: closes connections whose time has come, tells what the log has left out, and whether

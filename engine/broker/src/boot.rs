@@ -35,7 +35,7 @@ use crate::random::random_id;
 use crate::settings::{Settings, StoreSizes};
 use crate::shard::Shard;
 use crate::state::State;
-use crate::{connection_limits, group, jobs, mesh_loop, resize};
+use crate::{connection_limits, connection_moves, group, jobs, mesh_loop, resize};
 
 /// Where a broker is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -309,7 +309,7 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
         reactor.spawn(connection_limits::answer(shard.clone()));
     }
     reactor.spawn(acceptor::watch(shard.clone(), listener_count));
-    reactor.spawn(acceptor::leave(shard.clone()));
+    reactor.spawn(connection_moves::give(shard.clone()));
     reactor.spawn(group::run_timers(shard.clone()));
     reactor.spawn(jobs::maintain(shard.clone()));
     reactor.spawn(jobs::expire_appends(shard.clone()));

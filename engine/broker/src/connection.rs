@@ -13,11 +13,11 @@ use futures_util::future::{Either, select};
 use ringlog_buffer::Slice;
 use ringlog_cluster::connections::Origin;
 use ringlog_net::conn::{CloseReason, Conn, Pace, Request, RequestSeq, Response, Want};
-use ringlog_net::header::ServedApis;
 use ringlog_reactor::Socket;
 use ringlog_storage::types::Nanos;
 
 use crate::dispatch::{Handled, dispatch};
+use crate::entrant::{Entrant, Way};
 use crate::event::Event;
 use crate::lines::repeated;
 use crate::partition::table::PartitionKey;
@@ -27,6 +27,10 @@ use crate::recorder::{CourseId, Unsent, Whose};
 use crate::request_log;
 use crate::shard::Shard;
 use crate::telemetry::Software;
+
+mod departure;
+
+use departure::Presence;
 
 /// How long a connection waits for memory for a frame before it is closed.
 const MEMORY_WAIT: Duration = Duration::from_secs(30);
@@ -85,6 +89,8 @@ pub(crate) struct Connection {
     has_sent_all: Cell<bool>,
     /// What its fetches wait for. They are answered with what there is when the connection ends.
     waits: RefCell<BTreeMap<WatchId, Rc<Event>>>,
+    /// Whether this shard serves it.
+    presence: Cell<Presence>,
 }
 
 /// Whether a client is listened to.
@@ -97,26 +103,20 @@ enum Mute {
 
 impl Connection {
     /// Starts to serve a connection. The answer is kept by the shard's registry, for idle deadlines and shutdown.
-    pub(crate) fn start(
-        shard: &Shard,
-        socket: Socket,
-        peer: SocketAddr,
-        listener: usize,
-        apis: Arc<ServedApis>,
-        counts: Option<Origin>,
-    ) -> Rc<Self> {
-        let limits = shard.settings().connection;
-        let conn = RefCell::new(Conn::new(limits, apis, shard.spare_chunks(), shard.now()));
+    pub(crate) fn start(shard: &Shard, socket: Socket, entrant: Entrant) -> Rc<Self> {
+        let Entrant { way, conn, peer, listener, client_id, software, counts } = entrant;
+        let (limits, apis) = (shard.settings().connection, Arc::clone(shard.apis()));
+        let conn = RefCell::new(Conn::carried(conn, limits, apis, shard.spare_chunks(), shard.now()));
         let connection = Rc::new(Self {
             shard: shard.clone(),
             socket,
             conn,
             answer_bytes: Cell::new(0),
             peer,
-            client_id: OnceCell::new(),
+            client_id: client_id.map_or_else(OnceCell::new, OnceCell::from),
             listener,
             counts: Cell::new(counts),
-            software: RefCell::default(),
+            software: RefCell::new(software),
             writer_bell: Event::default(),
             room_bell: Event::default(),
             closing_bell: Event::default(),
@@ -126,11 +126,18 @@ impl Connection {
             unsent: Unsent::default(),
             has_sent_all: Cell::default(),
             waits: RefCell::default(),
+            presence: Cell::new(Presence::Here),
         });
+        if connection.conn.borrow().muted_until().is_some() {
+            connection.note_mute(Mute::Muted);
+        }
         let (reader, writer) = (Rc::clone(&connection), Rc::clone(&connection));
         connection.shard.reactor().spawn_detached(async move { reader.read().await });
         connection.shard.reactor().spawn_detached(async move { writer.write().await });
-        connection.shard.with_counters(|counters| counters.connections.accepted += 1);
+        connection.shard.with_counters(|counters| match way {
+            Way::Accepted => counters.connections.accepted += 1,
+            Way::Moved => counters.connections.taken_over += 1,
+        });
         connection
     }
 
@@ -178,6 +185,7 @@ impl Connection {
     pub(crate) fn handle_timeout(&self, now: Nanos) {
         self.conn.borrow_mut().handle_timeout(now);
         self.note_unmuted();
+        self.give_up_going(now);
         if self.is_closing() {
             self.ring_closing();
         }
@@ -188,7 +196,12 @@ impl Connection {
         self.conn.borrow().closing().is_some()
     }
 
-    /// Has `event` ring when the connection ends.
+    /// Whether fetches are to be answered with what there is: it ends, or is to go to another shard.
+    pub(crate) fn waits_no_more(&self) -> bool {
+        self.is_closing() || self.is_going()
+    }
+
+    /// Has `event` ring when nothing should wait any more.
     pub(crate) fn begin_wait(&self, watch: WatchId, event: Rc<Event>) {
         self.waits.borrow_mut().insert(watch, event);
     }
@@ -202,13 +215,22 @@ impl Connection {
         for bell in [&self.writer_bell, &self.room_bell, &self.closing_bell, &self.sending_bell] {
             bell.ring();
         }
+        self.ring_waits();
+    }
+
+    fn ring_waits(&self) {
         for event in self.waits.borrow().values() {
             event.ring();
         }
     }
 
     async fn read(self: Rc<Self>) {
+        // What another shard has received comes first.
+        self.serve().await;
         while !self.is_closing() {
+            if self.try_to_go().await {
+                return;
+            }
             let want = self.conn.borrow_mut().want();
             match want {
                 Want::Pool => self.receive().await,
@@ -266,7 +288,7 @@ impl Connection {
 
     async fn receive(&self) {
         let receive = pin!(self.socket.recv());
-        let Either::Left((result, _)) = select(receive, pin!(self.closing())).await else { return };
+        let Either::Left((result, _)) = select(receive, pin!(self.nothing_to_read())).await else { return };
         match result {
             Ok(received) => self.received(Ok(received.is_empty()), |conn, now| conn.received(&received, now)),
             Err(error) => self.received(Err(error), |_, _| {}),
@@ -288,6 +310,13 @@ impl Connection {
         }
     }
 
+    /// Waits until the connection ends, or is not to be read for another reason.
+    async fn nothing_to_read(&self) {
+        while !self.is_closing() && !self.conn.borrow().is_held() {
+            self.closing_bell.wait().await;
+        }
+    }
+
     /// Waits until the connection ends.
     async fn closing(&self) {
         while !self.is_closing() {
@@ -296,7 +325,7 @@ impl Connection {
     }
 
     async fn grant(&self, bytes: usize, held_bytes: usize) {
-        let (take, closing) = (pin!(self.shard.frames().take(bytes, held_bytes)), pin!(self.closing()));
+        let (take, closing) = (pin!(self.shard.frames().take(bytes, held_bytes)), pin!(self.nothing_to_read()));
         let taken = match self.shard.reactor().timeout(select(take, closing), MEMORY_WAIT).await {
             Ok(Either::Left((taken, _))) => taken,
             Ok(Either::Right(_)) => return,
@@ -436,8 +465,8 @@ impl Connection {
 
     async fn write(self: Rc<Self>) {
         let mut sending = None;
-        loop {
-            let now = self.shard.now();
+        while !self.is_gone() {
+            let (now, has_sent) = (self.shard.now(), sending.is_some());
             if let Some((from, first_unsent)) = sending.take() {
                 self.shard.with_counters(|counters| counters.transmitted(now.since(from)));
                 self.sent(Some(first_unsent), now);
@@ -460,11 +489,17 @@ impl Connection {
             if self.conn.borrow().finished().is_some() {
                 break;
             }
+            if has_sent && self.is_going() {
+                // It may go now.
+                self.room_bell.ring();
+            }
             self.writer_bell.wait().await;
         }
-        self.has_sent_all.set(true);
-        self.sent(None, self.shard.now());
-        self.ended().await;
+        if !self.is_gone() {
+            self.has_sent_all.set(true);
+            self.sent(None, self.shard.now());
+            self.ended().await;
+        }
     }
 
     async fn send(&self, slices: Vec<Slice>) -> io::Result<()> {
@@ -529,7 +564,10 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.note_mute(Mute::Heard);
-        self.shard.with_counters(|counters| counters.connections.closed += 1);
+        self.shard.with_counters(|counters| match self.presence.get() {
+            Presence::Gone => counters.connections.given += 1,
+            Presence::Here | Presence::Going { .. } => counters.connections.closed += 1,
+        });
         self.shard.answers().recount(self.answer_bytes.get(), 0);
         if let Some(origin) = self.counts.get() {
             self.shard.connection_gate().ended(origin);

@@ -15,6 +15,7 @@ use ringlog_cluster::image::{ConfigResource, Image};
 use ringlog_net::conn::CloseReason;
 use ringlog_reactor::Socket;
 
+use crate::entrant::Entrant;
 use crate::event::Event;
 use crate::message::{Call, Message, Reply};
 use crate::settings::Settings;
@@ -34,6 +35,8 @@ pub(crate) enum Note {
     Counts(Origin),
     /// It counted, and has ended.
     Ended(Origin),
+    /// It counted, and this shard serves it now.
+    Moved(Origin, usize),
 }
 
 /// What a shard knows of the limits.
@@ -43,7 +46,7 @@ pub(crate) struct ConnectionGate {
     are_set: Cell<bool>,
     /// Connections that were accepted without asking are to be counted.
     uncounted: Cell<bool>,
-    /// For shard 0, of which each of this shard's connections causes two at most.
+    /// For shard 0, of which each of this shard's connections causes three at most.
     notes: RefCell<Vec<Note>>,
     notes_bell: Event,
     closed_later: Cell<usize>,
@@ -67,6 +70,17 @@ impl ConnectionGate {
     /// The connection, which counted, has ended.
     pub(crate) fn ended(&self, origin: Origin) {
         self.note(Note::Ended(origin));
+    }
+
+    /// A connection has come from another shard. Answers how it counts from now on.
+    pub(crate) fn arrived(&self, shard: &Shard, entrant: &Entrant) -> Option<Origin> {
+        let here = Origin { shard: shard.index(), listener: entrant.listener, ip: entrant.peer.ip().to_canonical() };
+        match entrant.counts {
+            Some(before) => self.note(Note::Moved(before, here.shard)),
+            None if self.are_set.get() => self.note(Note::Counts(here)),
+            None => return None,
+        }
+        Some(here)
     }
 
     fn note(&self, note: Note) {
@@ -201,6 +215,7 @@ pub(crate) fn take(shard: &Shard, notes: Vec<Note>) {
             match note {
                 Note::Counts(origin) => connections.count(origin),
                 Note::Ended(origin) => connections.ended(origin),
+                Note::Moved(origin, to) => connections.moved(origin, to),
             }
         }
     });

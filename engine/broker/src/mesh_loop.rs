@@ -1,6 +1,7 @@
 //! Serves what other shards ask for.
 
 use crate::connection_limits;
+use crate::connection_moves;
 use crate::controller;
 use crate::group;
 use crate::message::{Call, CallId, Message, Reply};
@@ -111,6 +112,14 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             let waiting = shard.clone();
             later(shard, from, id, async move {
                 resize::settled(&waiting).await;
+                Reply::Done
+            });
+            return;
+        }
+        Call::TakeUp(moving) => {
+            let taken = connection_moves::take_up(shard.clone(), moving);
+            later(shard, from, id, async move {
+                taken.await;
                 Reply::Done
             });
             return;

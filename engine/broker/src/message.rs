@@ -12,6 +12,7 @@ use ringlog_storage::answer::PartitionOffsets;
 
 use crate::boot::Boot;
 use crate::connection_limits::Note;
+use crate::connection_moves::Moving;
 use crate::controller::{Command, CommandReply};
 use crate::first::{Errand, Found};
 use crate::group::{GroupCall, Told};
@@ -117,6 +118,8 @@ pub(crate) enum Call {
     Adopt(usize, Vec<Moved>),
     /// Answer when as many shards are in use as the configuration says. Only shard 0 takes it.
     Resized,
+    /// Go on with a connection of a client; the reply comes when it is served, or has ended.
+    TakeUp(Box<Moving>),
     /// Stop serving clients; the reply comes when their connections have ended.
     Drain,
     /// Close the store. Every shard has drained, so nobody asks it for anything any more.

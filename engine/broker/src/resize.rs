@@ -15,6 +15,7 @@ use ringlog_cluster::placement::Placement;
 use ringlog_storage::types::{PartitionIndex, ShardId};
 
 use crate::calls::PendingCall;
+use crate::connection_moves;
 use crate::controller::{everywhere, publications};
 use crate::handover::{self, Moved};
 use crate::message::{Call, Reply};
@@ -40,6 +41,7 @@ pub(crate) async fn follow(shard: Shard) {
         let wanted = wanted(&shard);
         if wanted != shard.routes().placement().in_use() {
             resize(&shard, wanted).await;
+            connection_moves::spread(&shard).await;
         }
         for waiting in waiting {
             // Who asked may have given up.

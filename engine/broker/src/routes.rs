@@ -17,7 +17,7 @@ use crate::partition::table::PartitionKey;
 #[derive(Debug)]
 pub(crate) struct Routes {
     placement: RefCell<Arc<Placement>>,
-    /// Who waits for the next placement: requests, and what runs on a shard only while it is in use.
+    /// Requests that wait for the next placement.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
     /// Requests that are being sent by the placement in force, and those by the one before.
     senders: RefCell<Rc<Senders>>,
@@ -76,16 +76,6 @@ impl Routes {
                 senders.count.set(senders.count.get() + 1);
                 return Sending(senders);
             }
-            let (sender, changed) = oneshot::channel();
-            self.waiting.borrow_mut().push(sender);
-            // Either way it looks again.
-            let _ = changed.await;
-        }
-    }
-
-    /// Waits until the placement in force is like this.
-    pub(crate) async fn until(&self, is_so: impl Fn(&Placement) -> bool) {
-        while !is_so(&self.placement.borrow()) {
             let (sender, changed) = oneshot::channel();
             self.waiting.borrow_mut().push(sender);
             // Either way it looks again.

@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ringlog_cluster::group::Now;
 use ringlog_cluster::placement::Placement;
 use ringlog_net::conn::SpareChunks;
+use ringlog_net::header::ServedApis;
 use ringlog_reactor::{Mesh, MeshCounts, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
 
@@ -15,6 +17,8 @@ use crate::acceptor::OpenConnections;
 use crate::answers::Answers;
 use crate::calls::{Calls, PendingCall};
 use crate::connection_limits::{self, ConnectionGate};
+use crate::connection_moves::ConnectionMoves;
+use crate::dispatch::served_apis;
 use crate::event::Event;
 use crate::group::Waits;
 use crate::limits::ShardLimits;
@@ -51,6 +55,8 @@ struct Inner {
     routes: Routes,
     connections: OpenConnections,
     connection_gate: ConnectionGate,
+    connection_moves: ConnectionMoves,
+    apis: Arc<ServedApis>,
     counters: RefCell<Counters>,
     recorder: Recorder,
     /// What there was no room for in the mesh, by destination.
@@ -106,6 +112,8 @@ impl Shard {
             routes: Routes::new(shards),
             connections: OpenConnections::default(),
             connection_gate,
+            connection_moves: ConnectionMoves::default(),
+            apis: Arc::new(served_apis()),
             counters: RefCell::default(),
             recorder,
             unsent,
@@ -221,6 +229,16 @@ impl Shard {
         &self.0.connection_gate
     }
 
+    /// The connections that it is to give to other shards.
+    pub(crate) fn connection_moves(&self) -> &ConnectionMoves {
+        &self.0.connection_moves
+    }
+
+    /// The requests that it serves.
+    pub(crate) fn apis(&self) -> &Arc<ServedApis> {
+        &self.0.apis
+    }
+
     /// Requests of its clients that group coordinators have.
     pub(crate) fn group_waits(&self) -> &Waits {
         &self.0.group_waits
@@ -304,11 +322,6 @@ impl Shard {
     /// The same for partitions that are told only if somebody wants to know.
     pub(crate) async fn begin_sending_any(&self, waits: impl Fn(&Placement) -> bool) -> Sending {
         self.0.routes.begin(waits).await
-    }
-
-    /// Waits until the shard is one of those in use, or is not any more.
-    pub(crate) async fn until_used(&self, used: bool) {
-        self.0.routes.until(|placement| (self.index() < usize::from(placement.in_use())) == used).await;
     }
 
     /// Whether the shard is one of those in use.

@@ -6,6 +6,7 @@
 //! stay.
 
 mod limits;
+mod spread;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use crate::quota::{QuotaWindows, Rate};
 
 pub use limits::ConnectionLimits;
 pub(crate) use limits::parse_overrides;
+pub use spread::{Gift, Held, spread};
 
 /// How many addresses are remembered for their rates. Where there are more, those that came longest ago are forgotten.
 pub const ADDRESSES_TRACKED_MAX: usize = 32_768;
@@ -60,12 +62,15 @@ pub struct Answer<T> {
 }
 
 /// The connections of all shards of a broker. Those that ask bring a token of type `T` along.
+///
+/// A connection that has moved is told of by several shards, whose words come in any order: numbers may be too small for a
+/// moment, and below zero.
 #[derive(Debug)]
 pub struct Connections<T> {
     limits: ConnectionLimits,
     windows: QuotaWindows,
-    open: u32,
-    by_ip: BTreeMap<IpAddr, u32>,
+    open: i64,
+    by_ip: BTreeMap<IpAddr, i64>,
     shards: Vec<ShardConnections>,
     listeners: Vec<Line<T>>,
     rate: Rate,
@@ -75,15 +80,15 @@ pub struct Connections<T> {
 /// The connections of one shard that may have to make room.
 #[derive(Clone, Copy, Default, Debug)]
 struct ShardConnections {
-    open: u32,
+    open: i64,
     /// It was told to close so many, and has not yet.
-    leaving: u32,
+    leaving: i64,
 }
 
 /// Those that want to come in through one listener, which are one for each shard at most.
 #[derive(Debug)]
 struct Line<T> {
-    open: u32,
+    open: i64,
     waiting: VecDeque<(Origin, T)>,
     /// The first of them counts already, and is throttled until then.
     first_until: Option<Nanos>,
@@ -108,7 +113,7 @@ impl<T> Connections<T> {
 
     /// How many are counted.
     pub fn open(&self) -> u32 {
-        self.open
+        u32::try_from(self.open.max(0)).unwrap_or(u32::MAX)
     }
 
     /// These limits hold from now on. Those that wait are looked at again at the next poll.
@@ -126,27 +131,40 @@ impl<T> Connections<T> {
 
     /// Counts a connection that was accepted when nobody had to ask.
     pub fn count(&mut self, origin: Origin) {
-        self.open += 1;
-        *self.by_ip.entry(origin.ip).or_default() += 1;
-        self.listeners[origin.listener].open += 1;
+        self.add(origin, 1);
         if !self.limits.is_protected(origin.listener) {
             self.shards[origin.shard].open += 1;
         }
     }
 
-    /// A connection that counts has ended.
-    pub fn ended(&mut self, origin: Origin) {
-        let of_ip = self.by_ip.get_mut(&origin.ip).expect("it was counted");
-        *of_ip -= 1;
+    fn add(&mut self, origin: Origin, count: i64) {
+        self.open += count;
+        self.listeners[origin.listener].open += count;
+        let of_ip = self.by_ip.entry(origin.ip).or_default();
+        *of_ip += count;
         if *of_ip == 0 {
             self.by_ip.remove(&origin.ip);
         }
-        self.open -= 1;
-        self.listeners[origin.listener].open -= 1;
+    }
+
+    /// A connection that counts has ended.
+    pub fn ended(&mut self, origin: Origin) {
+        self.add(origin, -1);
         if !self.limits.is_protected(origin.listener) {
             let shard = &mut self.shards[origin.shard];
             shard.open -= 1;
-            shard.leaving = shard.leaving.saturating_sub(1);
+            shard.leaving = (shard.leaving - 1).max(0);
+        }
+    }
+
+    /// A connection that counts is served by another shard from now on.
+    pub fn moved(&mut self, origin: Origin, to: usize) {
+        if !self.limits.is_protected(origin.listener) {
+            let from = &mut self.shards[origin.shard];
+            from.open -= 1;
+            // It cannot end any more there.
+            from.leaving = from.leaving.min(from.open.max(0));
+            self.shards[to].open += 1;
         }
     }
 
@@ -164,11 +182,11 @@ impl<T> Connections<T> {
     /// How many connections each shard has to close, the longest unused first: connections that could not be kept out, or
     /// a limit that was lowered, have made them too many.
     pub fn surplus(&mut self) -> Vec<(usize, u32)> {
-        let leaving: u32 = self.shards.iter().map(|shard| shard.leaving).sum();
-        let surplus = self.open.saturating_sub(self.limits.connections_max).saturating_sub(leaving);
+        let leaving: i64 = self.shards.iter().map(|shard| shard.leaving).sum();
+        let surplus = self.open - i64::from(self.limits.connections_max) - leaving;
         let mut closing = vec![0; self.shards.len()];
         for _ in 0..surplus {
-            let staying = |shard: &ShardConnections| shard.open.saturating_sub(shard.leaving);
+            let staying = |shard: &ShardConnections| shard.open - shard.leaving;
             let Some((at, shard)) = self
                 .shards
                 .iter_mut()
@@ -215,8 +233,8 @@ impl<T> Connections<T> {
 
     fn has_room(&self, listener: usize) -> bool {
         let limits = &self.limits.listeners[listener];
-        self.listeners[listener].open < limits.connections_max
-            && (limits.is_protected || self.open < self.limits.connections_max)
+        self.listeners[listener].open < i64::from(limits.connections_max)
+            && (limits.is_protected || self.open < i64::from(self.limits.connections_max))
     }
 
     fn judge(&mut self, origin: Origin, now: Nanos) -> Verdict {
@@ -230,7 +248,7 @@ impl<T> Connections<T> {
             }
         }
         let max = self.limits.per_ip_max(origin.ip);
-        if self.by_ip.get(&origin.ip).copied().unwrap_or(0) >= max {
+        if self.by_ip.get(&origin.ip).copied().unwrap_or(0) >= i64::from(max) {
             return Verdict::TooMany { max };
         }
         self.count(origin);

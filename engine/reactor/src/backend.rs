@@ -29,6 +29,8 @@ pub(crate) enum Wait {
 /// - `abandon` says that nobody waits any more. The outcome is still reported once. File operations run to their end;
 ///   a waiting socket operation is cancelled (`Interrupted` kind errors are fine, nobody reads them). An abandoned
 ///   `Receive` or `Accept` leaves bytes and connections to the next one.
+/// - `LetGo` comes once per id, while nobody waits for an operation on the socket; no other begins on it after that, and
+///   no `close_socket` comes.
 /// - `close_*` comes once per id, after which no operation on it begins. Operations in flight end first (a socket's are
 ///   cancelled); the descriptor is closed after the last of them.
 pub(crate) trait Backend: fmt::Debug {

@@ -291,6 +291,12 @@ impl Core {
                 self.count_socket();
                 self.close_socket(*socket);
             }
+            Outcome::TakenUp(Ok(socket)) => {
+                self.count_socket();
+                self.close_socket(*socket);
+            }
+            // It closes when the outcome is dropped.
+            Outcome::Loose(_) => self.uncount_socket(),
             _ => {}
         }
     }
@@ -306,6 +312,11 @@ impl Core {
 
     pub(crate) fn close_socket(&self, socket: SocketId) {
         self.backend.borrow_mut().close_socket(socket);
+        self.uncount_socket();
+    }
+
+    /// A socket is this shard's no more.
+    pub(crate) fn uncount_socket(&self) {
         self.sockets.set(self.sockets.get() - 1);
         self.wake_waiter(Full::Sockets);
     }
@@ -383,7 +394,7 @@ impl Pending {
         }
         if core.sockets.get() >= core.limits.sockets {
             match op {
-                Op::Accept { .. } => return self.queue(op, Full::Sockets, context),
+                Op::Accept { .. } | Op::TakeUp { .. } => return self.queue(op, Full::Sockets, context),
                 Op::Connect { .. } | Op::Listen { .. } => {
                     let error = io::Error::new(io::ErrorKind::QuotaExceeded, "the shard's limit of sockets is reached");
                     return Poll::Ready(failed(op, error));
@@ -452,6 +463,9 @@ impl Drop for Pending {
                 // The room that it was called for is the next one's.
                 self.core.wake_waiter(full);
             }
+        }
+        if let PendingState::New(Op::LetGo { socket }) = self.state {
+            self.core.close_socket(socket);
         }
         let PendingState::Begun(id) = self.state else { return };
         let index = usize::try_from(id.0).expect("32 bits fit");

@@ -69,6 +69,8 @@ pub(crate) fn perform(op: Op, fd: Option<BorrowedFd<'_>>) -> Performed {
         | Op::Send { .. }
         | Op::Shutdown { .. }
         | Op::HangUp { .. }
+        | Op::LetGo { .. }
+        | Op::TakeUp { .. }
         | Op::Signal => unreachable!("not a file operation: {op:?}"),
     }
 }

@@ -8,7 +8,7 @@ pub(crate) const COMPLETIONS_PER_SUBMISSION: u32 = 4;
 pub struct Limits {
     /// File operations in flight.
     pub file_operations: usize,
-    /// Sockets and listeners open. Accepting waits; connecting and listening fail with `QuotaExceeded`.
+    /// Sockets and listeners open. Accepting and taking up wait; connecting and listening fail with `QuotaExceeded`.
     pub sockets: usize,
     /// Tasks alive. Spawning more is a broken invariant and panics: whoever spawns has limits that add up to less.
     pub tasks: usize,

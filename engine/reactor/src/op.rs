@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use ringlog_buffer::{Chunk, Slice};
 
+use crate::loose::LooseSocket;
 use crate::received::Received;
 use crate::usage::ProcessUsage;
 
@@ -163,6 +164,11 @@ pub(crate) enum Op {
     /// Waits until the peer will send nothing more, or the connection has failed, and leaves what has arrived. Answers
     /// [`Outcome::Done`], with the error of a connection that has failed.
     HangUp { socket: SocketId },
+    /// Ends what is left of operations on a connected socket, which nobody waits for, and takes it from this shard. Answers
+    /// [`Outcome::Loose`], with what had arrived. Abandoned, it goes on, and the socket closes.
+    LetGo { socket: SocketId },
+    /// Gives a socket to this shard that none has. Answers [`Outcome::TakenUp`].
+    TakeUp { loose: LooseSocket },
     /// Waits for SIGTERM or SIGINT. Answers [`Outcome::Signal`].
     Signal,
 }
@@ -194,6 +200,8 @@ impl Op {
                 | Self::Send { .. }
                 | Self::Shutdown { .. }
                 | Self::HangUp { .. }
+                | Self::LetGo { .. }
+                | Self::TakeUp { .. }
                 | Self::Signal
         )
     }
@@ -221,6 +229,8 @@ pub(crate) enum Outcome {
     /// The socket and its peer's address.
     Connection(io::Result<(SocketId, SocketAddr)>),
     Received(io::Result<Received>),
+    Loose(io::Result<LooseSocket>),
+    TakenUp(io::Result<SocketId>),
     Signal(io::Result<Signal>),
 }
 
@@ -235,6 +245,8 @@ pub(crate) fn failed(op: Op, error: io::Error) -> Outcome {
         Op::Listen { .. } => Outcome::Listening(Err(error)),
         Op::Accept { .. } | Op::Connect { .. } => Outcome::Connection(Err(error)),
         Op::Receive { .. } => Outcome::Received(Err(error)),
+        Op::LetGo { .. } => Outcome::Loose(Err(error)),
+        Op::TakeUp { .. } => Outcome::TakenUp(Err(error)),
         Op::Signal => Outcome::Signal(Err(error)),
         Op::Write { .. }
         | Op::Allocate { .. }

@@ -17,6 +17,7 @@ use crate::backend::{Backend, Bell, Wait};
 use crate::clock;
 use crate::disk::Performed;
 use crate::limits::Limits;
+use crate::loose::{Hold, LooseSocket};
 use crate::network;
 use crate::op::{FileId, Op, OpId, Opened, Outcome, SocketId, failed};
 use crate::posix::stream::{Attempt, Stream};
@@ -150,6 +151,22 @@ impl Posix {
         }
     }
 
+    fn let_go(&mut self, socket: SocketId) -> io::Result<LooseSocket> {
+        let key = index(socket.0);
+        self.starved.retain(|starved| *starved != key);
+        let fd = self.streams.remove(key).into_fd();
+        epoll::delete(&self.epoll, &fd)?;
+        Ok(LooseSocket { hold: Hold::Descriptor(fd), unread: Vec::new() })
+    }
+
+    /// What has arrived meanwhile, or has happened, is an edge to an epoll that it is new to.
+    fn take_up(&mut self, loose: LooseSocket) -> io::Result<SocketId> {
+        match loose.hold {
+            Hold::Descriptor(fd) => self.add_stream(fd),
+            Hold::Simulated { .. } => unreachable!("a process has one kind of backend"),
+        }
+    }
+
     fn wait_for_signal(&mut self, id: OpId) -> Option<Outcome> {
         let pipe = match signal::pipe() {
             Ok(pipe) => pipe,
@@ -255,6 +272,8 @@ impl Backend for Posix {
             }
             Op::Connect { address } => self.connect(id, address),
             Op::Signal => self.wait_for_signal(id),
+            Op::LetGo { socket } => Some(Outcome::Loose(self.let_go(socket))),
+            Op::TakeUp { loose } => Some(Outcome::TakenUp(self.take_up(loose))),
             Op::Accept { listener: socket }
             | Op::Receive { socket }
             | Op::ReceiveInto { socket, .. }

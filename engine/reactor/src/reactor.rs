@@ -14,6 +14,7 @@ use crate::core::Core;
 use crate::counts::ReactorCounts;
 use crate::file::File;
 use crate::limits::Limits;
+use crate::loose::LooseSocket;
 use crate::op::{DirEntry, ListenOptions, Op, OpenOptions, Outcome, Signal};
 use crate::socket::{Listener, Socket};
 use crate::task::Task;
@@ -203,6 +204,16 @@ impl Reactor {
     pub async fn connect(&self, address: SocketAddr) -> io::Result<Socket> {
         match self.core.operate(Op::Connect { address }).await {
             Outcome::Connection(connection) => connection.map(|(id, _)| Socket::new(&self.core, id)),
+            other => mismatch(&other),
+        }
+    }
+
+    /// Makes a socket of this shard of one that another shard has let go of; what had arrived there is received first. Waits
+    /// while the shard's sockets are at their limit. The socket closes where this fails, or is dropped.
+    pub async fn take_up(&self, mut loose: LooseSocket) -> io::Result<Socket> {
+        let unread = std::mem::take(&mut loose.unread);
+        match self.core.operate(Op::TakeUp { loose }).await {
+            Outcome::TakenUp(taken) => taken.map(|id| Socket::with_unread(&self.core, id, unread)),
             other => mismatch(&other),
         }
     }

@@ -117,6 +117,8 @@ enum Buffer {
     Pool(Rc<ReceivePool>, u16),
     /// In memory of their own, because the pool ran empty while nobody waited for them.
     Own(Rc<ReceivePool>, Box<[u8]>),
+    /// Another shard has received them.
+    Elsewhere(Box<[u8]>),
 }
 
 impl Received {
@@ -129,6 +131,12 @@ impl Received {
     /// What says that the peer has closed its side.
     pub(crate) fn end() -> Self {
         Self { buffer: Buffer::None, start: 0, len: 0 }
+    }
+
+    /// What another shard has received.
+    pub(crate) fn elsewhere(bytes: Vec<u8>) -> Self {
+        let len = bytes.len();
+        Self { buffer: Buffer::Elsewhere(bytes.into()), start: 0, len }
     }
 
     /// Moves the bytes out of the pool, unless as many bytes as the pool has are outside of it already.
@@ -158,7 +166,7 @@ impl Deref for Received {
     fn deref(&self) -> &[u8] {
         let (pool, index) = match &self.buffer {
             Buffer::None => return &[],
-            Buffer::Own(_, bytes) => return &bytes[self.start..self.start + self.len],
+            Buffer::Own(_, bytes) | Buffer::Elsewhere(bytes) => return &bytes[self.start..self.start + self.len],
             Buffer::Pool(pool, index) => (pool, index),
         };
         // SAFETY: the pool's memory is initialised from the start, this holder alone has the buffer, and nothing
@@ -170,7 +178,7 @@ impl Deref for Received {
 impl Drop for Received {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.buffer, Buffer::None) {
-            Buffer::None => {}
+            Buffer::None | Buffer::Elsewhere(_) => {}
             Buffer::Pool(pool, index) => pool.give_back(index),
             Buffer::Own(pool, bytes) => pool.spilled_bytes.set(pool.spilled_bytes.get() - bytes.len()),
         }

@@ -55,6 +55,7 @@ mod disk;
 mod errno;
 mod events;
 mod files;
+mod loose;
 mod network;
 mod process;
 mod random;
@@ -152,8 +153,15 @@ impl Sim {
     pub fn new(seed: u64, options: SimOptions) -> Self {
         let mut random = Random::new(seed);
         let network = Network::new(options.network.clone(), random.fork());
-        let world =
-            World { now: 0, events: Events::default(), trace: Trace::new(seed), hosts: Vec::new(), network, random };
+        let world = World {
+            now: 0,
+            events: Events::default(),
+            trace: Trace::new(seed),
+            hosts: Vec::new(),
+            network,
+            random,
+            loose: Vec::new(),
+        };
         let world = Rc::new(RefCell::new(world));
         Self { seed, options, world, processes: Vec::new(), steps: 0, runnable: Vec::new() }
     }

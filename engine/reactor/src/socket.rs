@@ -9,6 +9,7 @@ use std::rc::Rc;
 use ringlog_buffer::{Chunk, Slice};
 
 use crate::core::{Core, Stash};
+use crate::loose::LooseSocket;
 use crate::op::{Op, Outcome, SocketId};
 use crate::reactor::{done, mismatch};
 use crate::received::Received;
@@ -21,6 +22,8 @@ struct Handle {
     receiving: Cell<bool>,
     sending: Cell<bool>,
     watching: Cell<bool>,
+    /// The shard has let go of it, or is about to.
+    is_gone: Cell<bool>,
 }
 
 impl Handle {
@@ -33,6 +36,7 @@ impl Handle {
             receiving: Cell::new(false),
             sending: Cell::new(false),
             watching: Cell::new(false),
+            is_gone: Cell::new(false),
         })
     }
 }
@@ -46,7 +50,9 @@ impl Drop for Handle {
                 self.core.close_socket(socket);
             }
         }
-        self.core.close_socket(self.id);
+        if !self.is_gone.get() {
+            self.core.close_socket(self.id);
+        }
     }
 }
 
@@ -114,6 +120,14 @@ impl Socket {
         Self { handle: Handle::new(core, id) }
     }
 
+    pub(crate) fn with_unread(core: &Rc<Core>, id: SocketId, unread: Vec<u8>) -> Self {
+        let socket = Self::new(core, id);
+        if !unread.is_empty() {
+            socket.handle.stash.borrow_mut().push_back(Outcome::Received(Ok(Received::elsewhere(unread))));
+        }
+        socket
+    }
+
     /// What arrives next, in a buffer of the shard's pool; empty when the peer has closed its side. For small frames:
     /// the kernel fills buffers ahead of the call. Dropping the future loses no bytes.
     pub async fn recv(&self) -> io::Result<Received> {
@@ -175,6 +189,34 @@ impl Socket {
     pub async fn shutdown(&self) -> io::Result<()> {
         let _busy = Busy::new(&self.handle.sending, "send");
         done(self.handle.core.operate(Op::Shutdown { socket: self.handle.id }).await)
+    }
+
+    /// Takes the connection from this shard, for another one. What has arrived and was not received goes along, so that not a
+    /// byte is lost or comes twice. To be called once, while no task uses the socket; what does so afterwards panics. Dropping
+    /// the future closes the connection.
+    pub async fn let_go(&self) -> io::Result<LooseSocket> {
+        let Handle { core, id, stash, receiving, sending, watching, is_gone } = &*self.handle;
+        // For ever: nobody may use it any more.
+        for (direction, what) in [(receiving, "receive"), (sending, "send"), (watching, "wait for the end")] {
+            std::mem::forget(Busy::new(direction, what));
+        }
+        is_gone.set(true);
+        let mut unread = Vec::new();
+        for outcome in stash.take() {
+            // The end, or an error, is told again to who receives next.
+            let Outcome::Received(Ok(received)) = outcome else { break };
+            unread.extend_from_slice(&received);
+        }
+        match core.operate(Op::LetGo { socket: *id }).await {
+            Outcome::Loose(loose) => {
+                core.uncount_socket();
+                loose.map(|mut loose| {
+                    unread.append(&mut loose.unread);
+                    LooseSocket { unread, ..loose }
+                })
+            }
+            other => mismatch(&other),
+        }
     }
 }
 

@@ -396,6 +396,8 @@ impl Backend for Uring {
                 self.watch_hang_up(id, index(socket.0));
                 None
             }
+            Op::LetGo { socket } => self.let_go(id, index(socket.0)),
+            Op::TakeUp { loose } => Some(self.take_up(loose)),
             Op::Signal => self.wait_for_signal(id),
             _ => self.begin_file(id, op),
         }
@@ -463,8 +465,7 @@ impl Backend for Uring {
         if self.streams[key].flights == 0 {
             self.streams.remove(key);
         } else {
-            let all = CancelBuilder::fd(Fd(self.raw_fd(key))).all();
-            self.request_ignored(opcode::AsyncCancel2::new(all).build());
+            self.cancel_all(key);
         }
     }
 

@@ -118,7 +118,9 @@ pub enum CloseReason {
     /// The broker stops.
     #[error("the broker is shutting down")]
     ShuttingDown,
-    /// The connection's shard is one of those that are not used any more: the client comes back to another.
-    #[error("the shard of the connection is taken out of use (ringlog.shards)")]
+    /// The connection's shard is not used any more, and something of it was always under way, so that it could not go to another.
+    #[error(
+        "the shard of the connection is taken out of use (ringlog.shards), and its requests were not answered in time"
+    )]
     ShardUnused,
 }

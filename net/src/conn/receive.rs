@@ -220,6 +220,32 @@ impl Receiver {
         }
     }
 
+    /// Whether the frame in progress has nothing of the shell's.
+    pub(super) fn is_free(&self) -> bool {
+        !matches!(&self.state, State::Large(large) if large.granted_bytes > 0 || large.chunk.is_none())
+    }
+
+    /// Puts what has arrived of the frame in progress behind `bytes`, size field included, and forgets it. Panics unless it
+    /// [is free](Self::is_free).
+    pub(super) fn take_unfinished(&mut self, bytes: &mut Vec<u8>) {
+        let announced =
+            |announced: usize| u32::try_from(announced).expect("a size field has announced it").to_be_bytes();
+        match std::mem::replace(&mut self.state, BETWEEN_FRAMES) {
+            State::Size { field, filled } => bytes.extend_from_slice(&field[..filled]),
+            State::Small { from, announced: size } => {
+                bytes.extend_from_slice(&announced(size));
+                let input = self.input.as_ref().expect("a small frame has begun in it");
+                bytes.extend_from_slice(&input[from..]);
+            }
+            State::Large(large) => {
+                assert_eq!(large.granted_bytes, 0, "memory of a shard stays with it");
+                bytes.extend_from_slice(&announced(large.announced));
+                bytes.extend_from_slice(&large.chunk.expect("a chunk that is lent comes back first"));
+            }
+        }
+        self.rest();
+    }
+
     /// Memory that the connection allocated by itself.
     #[cfg(test)]
     pub(super) fn own_bytes(&self) -> usize {

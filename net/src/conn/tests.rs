@@ -1,5 +1,6 @@
 //! The connection as a whole: single rules first, then sessions of a seed against what must come out.
 
+mod carry;
 mod mute;
 
 use super::*;

@@ -81,7 +81,7 @@ impl Fetch {
         let mut look = Look::First;
         // What was read is counted until the connection counts it.
         let (outcomes, _reserved) = loop {
-            let is_over = self.shard.now() >= self.deadline || self.connection.is_closing();
+            let is_over = self.shard.now() >= self.deadline || self.connection.waits_no_more();
             let last = plan.is_empty() || self.bytes_min == 0 || is_over;
             if !last {
                 wait.open(&self.connection);

@@ -106,8 +106,19 @@ impl Sent {
 pub(crate) struct ConnectionCounts {
     pub(crate) accepted: u64,
     pub(crate) closed: u64,
+    /// From other shards.
+    pub(crate) taken_over: u64,
+    /// To other shards.
+    pub(crate) given: u64,
     /// Of those that are open: not read, because their client is over a quota.
     pub(crate) muted: u64,
+}
+
+impl ConnectionCounts {
+    /// Those that the shard has.
+    pub(crate) fn open(&self) -> u64 {
+        self.accepted + self.taken_over - self.closed - self.given
+    }
 }
 
 /// What one shard counts.

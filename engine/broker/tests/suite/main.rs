@@ -14,6 +14,7 @@ mod logs;
 mod long_texts;
 mod memory;
 mod metrics;
+mod moving;
 mod quotas;
 mod recording;
 mod resizing;

@@ -34,7 +34,7 @@ pub(crate) async fn get(reactor: &Reactor, address: SocketAddr, path: &str) -> (
 }
 
 /// The value of a sample; `None` if it is not there.
-fn sample(metrics: &str, name: &str) -> Option<f64> {
+pub(crate) fn sample(metrics: &str, name: &str) -> Option<f64> {
     let mut values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     let value = values.next().map(|value| value.parse().expect("a number"));
     assert_eq!(values.next(), None, "{name} is there twice");

@@ -1,4 +1,4 @@
-//! What clients see while partitions go from shard to shard: nothing but waits, and connections that end between requests.
+//! What clients see while partitions go from shard to shard: nothing but waits.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ enum Fate {
 type Fates = Rc<RefCell<BTreeMap<(u32, u32), Fate>>>;
 
 /// Has so many shards in use. Ends when the broker says that they are, and never if it does not.
-async fn set_shards(reactor: &Reactor, address: SocketAddr, shards: usize) {
+pub(crate) async fn set_shards(reactor: &Reactor, address: SocketAddr, shards: usize) {
     let config = AlterableConfig {
         name: "ringlog.shards".to_owned(),
         value: Some(shards.to_string()),

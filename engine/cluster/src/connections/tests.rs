@@ -225,3 +225,44 @@ fn addresses_that_came_long_ago_are_forgotten() {
     rates.of(IpAddr::from([9, 9, 9, 9]), windows, at(22_001));
     assert!(rates.recent.len() + rates.other.len() <= 2);
 }
+
+#[test]
+fn a_connection_that_moves_counts_once_and_for_the_shard_that_has_it() {
+    let mut connections = connections("max.connections=2", &[]);
+    let first = origin(CLIENTS, "1.1.1.1");
+    connections.count(first);
+    connections.count(first);
+    connections.moved(first, 3);
+    assert_eq!(connections.open(), 2);
+    assert_eq!(connections.surplus(), [], "there are no more than there may be");
+    connections.count(origin(CLIENTS, "1.1.1.2"));
+    connections.count(origin(CLIENTS, "1.1.1.2"));
+    assert_eq!(connections.surplus(), [(0, 2)]);
+    // One of those that were to end has moved, and so another has to.
+    connections.moved(first, 3);
+    connections.moved(origin(CLIENTS, "1.1.1.2"), 3);
+    assert_eq!(connections.surplus(), [(3, 1)]);
+    connections.ended(Origin { shard: 3, ..first });
+    connections.ended(origin(CLIENTS, "1.1.1.2"));
+    assert_eq!((connections.open(), connections.surplus()), (2, Vec::new()));
+    // Those of a protected listener never make room.
+    let protected = origin(BROKERS, "1.1.1.3");
+    connections.count(protected);
+    connections.moved(protected, 1);
+    connections.ended(Origin { shard: 1, ..protected });
+    assert_eq!(connections.open(), 2);
+}
+
+#[test]
+fn what_shards_tell_of_a_connection_that_has_moved_may_come_in_any_order() {
+    let mut connections = connections("max.connections.per.ip=1", &[]);
+    let first = origin(CLIENTS, "1.1.1.1");
+    connections.moved(Origin { shard: 2, ..first }, 1);
+    connections.ended(Origin { shard: 1, ..first });
+    assert_eq!((connections.open(), connections.surplus()), (0, Vec::new()));
+    connections.moved(first, 2);
+    connections.count(first);
+    assert_eq!(connections.open(), 0);
+    assert_eq!(ask(&mut connections, CLIENTS, "1.1.1.1", 0), ACCEPTED);
+    assert_eq!(ask(&mut connections, CLIENTS, "1.1.1.1", 0), Some(Verdict::TooMany { max: 1 }));
+}

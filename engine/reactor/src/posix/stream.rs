@@ -268,6 +268,13 @@ impl Stream {
         (canceled_writing(&writing), unconnected)
     }
 
+    /// The descriptor alone. Panics if an operation waits.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        let waits = self.watcher.is_some() || !self.readers.is_empty() || !self.writers.is_empty();
+        assert!(!waits, "nobody uses a socket that leaves");
+        self.fd
+    }
+
     /// Takes every operation out.
     pub(crate) fn cancel_all(&mut self) -> Vec<(OpId, Outcome)> {
         let readers = self.readers.drain(..).map(|(id, reading)| (id, canceled_reading(reading)));

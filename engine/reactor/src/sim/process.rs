@@ -225,6 +225,9 @@ impl World {
             self.interrupt_disk(ShardKey { host, shard, life });
         }
         let farewell = if death == Death::PowerCut { Farewell::None } else { Farewell::Polite };
+        for end in self.loose.extract_if(.., |end| end.host == host).collect::<Vec<_>>() {
+            self.close_end(end.connection, end.side, farewell);
+        }
         for connection in self.network.connections.keys().copied().collect::<Vec<_>>() {
             for side in [Side::Caller, Side::Callee] {
                 self.end_connection_of(host, connection, side, farewell);

@@ -79,6 +79,15 @@ impl World {
                 self.tell_watcher(connection, side);
                 None
             }
+            Op::LetGo { socket: number } => {
+                let number = *number;
+                Some(match socket(self, &number) {
+                    Some(Socket::End(connection, side)) => {
+                        Outcome::Loose(Ok(self.let_go(key, number, connection, side)))
+                    }
+                    _ => failed(op, Errno::NOT_CONNECTED.into()),
+                })
+            }
             _ => unreachable!("disk operations go to the disk"),
         }
     }
@@ -534,7 +543,7 @@ impl World {
         }
     }
 
-    fn add_socket(&mut self, key: ShardKey, socket: Socket) -> SocketId {
+    pub(super) fn add_socket(&mut self, key: ShardKey, socket: Socket) -> SocketId {
         self.hosts[key.host].descriptors += 1;
         let shard = self.shard(key).expect("only a running process opens sockets");
         let id = SocketId(shard.next_descriptor());
@@ -542,7 +551,7 @@ impl World {
         id
     }
 
-    fn end_of(&mut self, connection: ConnectionId, side: Side) -> &mut End {
+    pub(super) fn end_of(&mut self, connection: ConnectionId, side: Side) -> &mut End {
         self.network.connections.get_mut(&connection).expect("a connection lives while one end is open").end_mut(side)
     }
 }

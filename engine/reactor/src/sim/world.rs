@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::disk::{Covered, Disk, DiskEffect, NodeId};
 use super::errno::Errno;
 use super::events::{Events, Happening, ShardKey};
+use super::loose::LooseEnd;
 use super::network::{ConnectionId, ListenerId, Network, Side};
 use super::random::Random;
 use super::trace::{Event, Trace};
@@ -145,6 +146,8 @@ pub(super) struct World {
     pub(super) hosts: Vec<Host>,
     pub(super) network: Network,
     pub(super) random: Random,
+    /// Ends of connections that no shard of their process has.
+    pub(super) loose: Vec<LooseEnd>,
 }
 
 impl World {
@@ -237,7 +240,9 @@ impl World {
             | Op::ReceiveInto { .. }
             | Op::Send { .. }
             | Op::Shutdown { .. }
-            | Op::HangUp { .. } => self.begin_socket(key, id, op),
+            | Op::HangUp { .. }
+            | Op::LetGo { .. } => self.begin_socket(key, id, op),
+            Op::TakeUp { loose } => Some(Outcome::TakenUp(Ok(self.take_up(key, &loose)))),
             Op::Signal => {
                 self.keep(key, id, op);
                 if let Some(shard) = self.shard(key) {
@@ -307,6 +312,7 @@ impl World {
     }
 
     fn turn(&mut self, key: ShardKey, ended: &mut Vec<(OpId, Outcome)>) {
+        self.close_dropped();
         let Some(shard) = self.shard(key) else { return };
         shard.bell.store(false, Ordering::Release);
         if shard.pool.take_returned() > 0 {
@@ -354,6 +360,8 @@ fn name_of(op: &Op) -> &'static str {
         Op::Send { .. } => "send",
         Op::Shutdown { .. } => "shut down",
         Op::HangUp { .. } => "hang up",
+        Op::LetGo { .. } => "let go",
+        Op::TakeUp { .. } => "take up",
         Op::Signal => "signal",
     }
 }
@@ -372,6 +380,8 @@ fn value_of(outcome: &Outcome) -> u64 {
         Outcome::Listening(result) | Outcome::Connection(result) => {
             result.as_ref().map_or_else(error, |(_, address)| address.port().into())
         }
+        Outcome::Loose(result) => result.as_ref().map_or_else(error, |_| 0),
+        Outcome::TakenUp(result) => result.as_ref().map_or_else(error, |socket| socket.0.into()),
         Outcome::Received(result) => result.as_ref().map_or_else(error, |received| count(received.len())),
         Outcome::Signal(result) => result.as_ref().map_or_else(error, |_| 1),
     }

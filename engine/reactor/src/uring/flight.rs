@@ -78,6 +78,8 @@ pub(crate) struct Stream {
     pub(crate) side: Side,
     pub(crate) flights: usize,
     pub(crate) closing: bool,
+    /// The operation that takes it from this shard once nothing flies.
+    pub(crate) leaving: Option<OpId>,
 }
 
 /// What comes in through a socket.

@@ -91,6 +91,17 @@ impl Receiving {
         self.readers.drain(..).collect()
     }
 
+    /// Takes out the bytes that have arrived. Panics if somebody waits for them.
+    pub(crate) fn take_arrived(&mut self) -> Vec<u8> {
+        assert!(self.readers.is_empty() && self.direct.is_none(), "nobody receives on a socket that leaves");
+        let mut bytes = Vec::new();
+        // The end, or an error, is told again to who receives next.
+        for received in self.arrived.drain(..).map_while(Result::ok) {
+            bytes.extend_from_slice(&received);
+        }
+        bytes
+    }
+
     pub(crate) fn arrive(&mut self, received: io::Result<Received>) {
         self.arrived.push_back(received);
     }

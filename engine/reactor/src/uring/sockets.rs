@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
-use io_uring::types::Fd;
+use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{cqueue, opcode, squeue};
 use ringlog_buffer::{Chunk, Slice};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
+use crate::loose::{Hold, LooseSocket};
 use crate::network;
 use crate::op::{OpId, Outcome, SocketId};
 use crate::received::Received;
@@ -27,14 +28,52 @@ impl Uring {
     }
 
     pub(super) fn land_stream(&mut self, stream: usize) {
-        self.streams[stream].flights -= 1;
-        if self.streams[stream].closing && self.streams[stream].flights == 0 {
+        let landed = &mut self.streams[stream];
+        landed.flights -= 1;
+        if landed.flights > 0 {
+            return;
+        }
+        if landed.closing {
             self.streams.remove(stream);
+        } else if let Some(id) = landed.leaving {
+            let outcome = self.loosen(stream);
+            self.end(id, outcome);
         }
     }
 
+    /// Takes a connection away as soon as the kernel has ended what it was asked for on it.
+    pub(super) fn let_go(&mut self, id: OpId, stream: usize) -> Option<Outcome> {
+        if self.streams[stream].flights == 0 {
+            return Some(self.loosen(stream));
+        }
+        // A receive that has brought bytes before it ends has brought them to this socket.
+        self.streams[stream].leaving = Some(id);
+        self.cancel_all(stream);
+        self.place(id, Place::Nowhere);
+        None
+    }
+
+    fn loosen(&mut self, key: usize) -> Outcome {
+        self.starved.retain(|starved| *starved != key);
+        let mut stream = self.streams.remove(key);
+        let unread = stream.receiving().take_arrived();
+        Outcome::Loose(Ok(LooseSocket { hold: Hold::Descriptor(stream.fd), unread }))
+    }
+
+    pub(super) fn take_up(&mut self, loose: LooseSocket) -> Outcome {
+        match loose.hold {
+            Hold::Descriptor(fd) => Outcome::TakenUp(Ok(self.add_connection(fd))),
+            Hold::Simulated { .. } => unreachable!("a process has one kind of backend"),
+        }
+    }
+
+    pub(super) fn cancel_all(&mut self, stream: usize) {
+        let all = CancelBuilder::fd(Fd(self.raw_fd(stream))).all();
+        self.request_ignored(opcode::AsyncCancel2::new(all).build());
+    }
+
     pub(super) fn add_stream(&mut self, fd: OwnedFd, side: Side) -> SocketId {
-        SocketId(id_of(self.streams.insert(Stream { fd, side, flights: 0, closing: false })))
+        SocketId(id_of(self.streams.insert(Stream { fd, side, flights: 0, closing: false, leaving: None })))
     }
 
     pub(super) fn add_connection(&mut self, fd: OwnedFd) -> SocketId {

@@ -4,6 +4,7 @@
 
 mod files;
 mod limits;
+mod loose;
 mod mesh;
 mod sockets;
 mod soundness;
@@ -42,16 +43,16 @@ impl Setup {
 
 /// One shard of a case.
 #[derive(Clone)]
-pub(crate) struct Here {
+pub(crate) struct Here<M = Box<u64>> {
     pub(crate) reactor: Reactor,
     /// Messages are boxed, so that a lost or doubled one is a leak or a crash.
-    pub(crate) mesh: Mesh<Box<u64>>,
+    pub(crate) mesh: Mesh<M>,
     /// Empty, on a real disk where the backend is a real one.
     pub(crate) directory: PathBuf,
     pub(crate) backend: Backend,
 }
 
-impl Here {
+impl<M> Here<M> {
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -61,10 +62,11 @@ impl Here {
 const SEEDS: std::ops::Range<u64> = 0..8;
 
 /// Runs a case on every shard, and gives the shards' results.
-pub(crate) fn run<T, F, Fut>(backend: Backend, setup: Setup, case: F) -> Vec<T>
+pub(crate) fn run<M, T, F, Fut>(backend: Backend, setup: Setup, case: F) -> Vec<T>
 where
+    M: Send + 'static,
     T: Send + 'static,
-    F: Fn(Here) -> Fut + Clone + Send + 'static,
+    F: Fn(Here<M>) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = T> + 'static,
 {
     let choice = match backend {
@@ -96,17 +98,18 @@ where
 }
 
 /// The results of a case in the order of shards, and the hash of its run.
-fn simulate<T, F, Fut>(seed: u64, setup: Setup, case: F) -> (Vec<T>, u64)
+fn simulate<M, T, F, Fut>(seed: u64, setup: Setup, case: F) -> (Vec<T>, u64)
 where
+    M: Send + 'static,
     T: 'static,
-    F: Fn(Here) -> Fut + Clone + 'static,
+    F: Fn(Here<M>) -> Fut + Clone + 'static,
     Fut: Future<Output = T> + 'static,
 {
     let options = SimOptions { limits: setup.limits, ..SimOptions::default() };
     let mut sim = Sim::new(seed, options);
     let results: Rc<RefCell<Vec<(usize, T)>>> = Rc::default();
     let sink = Rc::clone(&results);
-    sim.start_node("suite", setup.shards, move |reactor: Reactor, mesh: Mesh<Box<u64>>| {
+    sim.start_node("suite", setup.shards, move |reactor: Reactor, mesh: Mesh<M>| {
         let (case, sink) = (case.clone(), Rc::clone(&sink));
         async move {
             let directory = PathBuf::from("/suite");

@@ -208,7 +208,7 @@ fn a_waker_works_from_another_thread_on_posix() {
 
 #[test]
 fn a_waker_may_outlive_its_reactor() {
-    let wakers = run(Backend::Uring, Setup::shards(1), |_| {
+    let wakers = run(Backend::Uring, Setup::shards(1), |_: Here| {
         let mut waker = None;
         poll_fn(move |context| Poll::Ready(waker.get_or_insert_with(|| context.waker().clone()).clone()))
     });

@@ -393,7 +393,7 @@ pub(super) const FAMILIES: &[Family] = &[
         &[],
         "kafka.server:type=socket-server-metrics connection-count: connections that are open.",
         Source::Broker(|all, samples| {
-            samples.put(&[], all.sum(|shard| shard.connections.accepted - shard.connections.closed));
+            samples.put(&[], all.sum(|shard| shard.connections.open()));
         }),
     ),
     gauge(

@@ -134,11 +134,18 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     ),
     family("ringlog_connections", Kind::Gauge, SHARD, "Connections that are open.", |all, samples| {
-        shards(all, samples, |shard| shard.connections.accepted - shard.connections.closed);
+        shards(all, samples, |shard| shard.connections.open());
     }),
     family("ringlog_connections_accepted_total", Kind::Counter, SHARD, "Connections accepted.", |all, samples| {
         shards(all, samples, |shard| shard.connections.accepted);
     }),
+    family(
+        "ringlog_connections_moved_total",
+        Kind::Counter,
+        SHARD,
+        "Connections that a shard has taken over from others, because another number of shards is in use.",
+        |all, samples| shards(all, samples, |shard| shard.connections.taken_over),
+    ),
     family(
         "ringlog_connections_muted",
         Kind::Gauge,
