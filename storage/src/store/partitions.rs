@@ -12,7 +12,6 @@ use crate::config::LogConfig;
 use crate::directory::{LogDir, delete_of, folder_of};
 use crate::io::{IoErrorKind, IoOp};
 use crate::journal::format::{Entry, EntryKind, PartitionKey};
-use crate::limits::PARTITIONS_MAX;
 use crate::log::partition::{Busy, Flush, Hold, Partition};
 use crate::log::segment::{Seal, Segment, file_name};
 use crate::log::tail::Tail;
@@ -21,8 +20,8 @@ use crate::types::{LeaderEpoch, Millis, Offset, TopicPartition, Uuid};
 
 impl Store {
     /// Opens a partition: the one that recovery found under this topic id, or a new, empty one, which will lie in
-    /// `log_dir`. Files come into being when the first batch is written to them. `None` when the shard has
-    /// [`PARTITIONS_MAX`] already. A partition that is open keeps its id.
+    /// `log_dir`. Files come into being when the first batch is written to them. `None` when the store has no
+    /// [`room`](Self::room). A partition that is open keeps its id.
     pub fn create_partition(
         &mut self,
         name: TopicPartition,
@@ -34,15 +33,29 @@ impl Store {
         if let Some(open) = self.by_key.get(&key) {
             return Some(*open);
         }
-        let id = match self.free.pop() {
-            Some(id) => id,
-            None if self.partitions.len() < PARTITIONS_MAX => {
-                let id = PartitionId::new(u32::try_from(self.partitions.len()).expect("at most PARTITIONS_MAX"));
-                self.partitions.push(None);
-                id
-            }
-            None => return None,
-        };
+        (self.room() > 0).then(|| self.add_partition(name, key, config, log_dir))
+    }
+
+    /// How many more partitions can be opened. One that is removed, or has gone to another store, takes its room until its id
+    /// is free.
+    pub fn room(&self) -> usize {
+        let taken = self.partitions.len() - self.free.len();
+        self.config.partitions_max.saturating_sub(taken)
+    }
+
+    /// Opens a partition, whether there is room or not.
+    fn add_partition(
+        &mut self,
+        name: TopicPartition,
+        key: PartitionKey,
+        config: LogConfig,
+        log_dir: LogDir,
+    ) -> PartitionId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            let id = u32::try_from(self.partitions.len()).expect("recovery finds fewer partitions than 32 bits count");
+            self.partitions.push(None);
+            PartitionId::new(id)
+        });
         self.stirred = true;
         let state = self.recovered.remove(&key);
         let partition = self.open(name, key, config, state, log_dir);
@@ -193,8 +206,9 @@ impl Store {
         self.recovered.values().map(|state| (state.key, TopicPartition::new(state.topic.clone(), state.key.partition)))
     }
 
-    /// Removes a partition that recovery found and the cluster does not know. Answers under which id, for
-    /// [`StoreEvent::Removed`]; `None` if there is nothing to wait for.
+    /// Removes a partition that recovery found and the cluster does not know, be there room for it or not. Answers under which
+    /// id, for [`StoreEvent::Removed`]; `None` if there is nothing to wait for: recovery has not found it, or its folder is
+    /// that of a newer one of its name.
     pub fn remove_unclaimed(&mut self, key: PartitionKey) -> Option<PartitionId> {
         let state = self.recovered.get(&key)?;
         let name = TopicPartition::new(state.topic.clone(), key.partition);
@@ -206,7 +220,7 @@ impl Store {
             self.removed_keys.insert(key);
             return None;
         }
-        let id = self.create_partition(name, key.topic_id, LogConfig::default(), log_dir)?;
+        let id = self.add_partition(name, key, LogConfig::default(), log_dir);
         self.remove_partition(id);
         Some(id)
     }
