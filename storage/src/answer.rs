@@ -392,7 +392,7 @@ pub enum StoreEvent {
         /// The first offset that is left.
         log_start: Offset,
     },
-    /// A deleted partition's files are gone.
+    /// A removed partition's folder does not have the name of a partition any more, unless the disk has refused that.
     Removed {
         /// Which it was; the id may be given to another partition now.
         partition: PartitionId,

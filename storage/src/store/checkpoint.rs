@@ -48,6 +48,11 @@ impl Checkpointing {
         self.state == State::Idle
     }
 
+    /// Whether one is on its way to the disk.
+    pub(crate) fn is_writing(&self) -> bool {
+        matches!(self.state, State::Writing(_))
+    }
+
     pub(crate) fn is_clean(&self) -> bool {
         self.clean
     }

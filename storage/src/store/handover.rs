@@ -6,10 +6,12 @@
 //! it recovery believes the one that reaches further.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Purpose, Store, index};
 use crate::answer::{PartitionId, StoreEvent};
 use crate::checkpoint::PartitionState;
+use crate::directory::folder_of;
 use crate::io::IoOp;
 use crate::journal::format::PartitionKey;
 use crate::log::partition::{Busy, Flush, Partition};
@@ -17,12 +19,17 @@ use crate::log::segment::Seal;
 
 /// All that a store knew of a partition when it let go of it.
 #[derive(Debug)]
-pub struct Handover(PartitionState);
+pub struct Handover {
+    state: PartitionState,
+    has_orphan: bool,
+    /// What a process before has left in its folder is still to be removed.
+    is_unseen: bool,
+}
 
 impl Handover {
     /// Which partition it is.
     pub fn key(&self) -> PartitionKey {
-        self.0.key
+        self.state.key
     }
 }
 
@@ -72,12 +79,19 @@ impl Store {
 
     /// Takes a partition over from another store, to be opened with [`create_partition`](Self::create_partition).
     /// [`StoreEvent::Adopted`] tells when a checkpoint has it.
-    pub fn adopt_partition(&mut self, Handover(state): Handover) {
+    pub fn adopt_partition(&mut self, Handover { state, has_orphan, is_unseen }: Handover) {
         let key = state.key;
         assert!(!self.by_key.contains_key(&key), "a partition is in one store at a time");
         // From an earlier time here, which the store that gives it has taken over.
         self.forget_released(key);
         self.handovers.adopted.insert(key);
+        if has_orphan {
+            let dir = self.dirs.find(state.directory).expect("all stores have the same directories");
+            Arc::make_mut(&mut self.orphans).insert(folder_of(&state.topic, key.partition), dir);
+        }
+        if is_unseen {
+            self.leftovers.look_at(key);
+        }
         self.recovered.insert(key, state);
         self.stirred = true;
     }
@@ -127,7 +141,8 @@ impl Store {
             self.writeback.forget_unwritten(id);
         }
         self.handovers.released.insert(state.key, (id, state.clone()));
-        self.end_release(id, Some(Handover(state)));
+        let is_unseen = self.leftovers.leave(state.key);
+        self.end_release(id, Some(Handover { state, has_orphan: partition.has_orphan, is_unseen }));
     }
 
     fn end_release(&mut self, id: PartitionId, handover: Option<Handover>) {

@@ -58,6 +58,9 @@ impl Store {
         });
         self.stirred = true;
         let state = self.recovered.remove(&key);
+        if state.as_ref().is_some_and(|state| state.dir_exists) && !self.handovers.is_untold(key) {
+            self.leftovers.look_at(key);
+        }
         let partition = self.open(name, key, config, state, log_dir);
         let unsealed = partition.unsealed > 0;
         let rot = partition.rot.clone();
@@ -74,7 +77,7 @@ impl Store {
             // A store that has failed already moves nothing.
             let _ = self.move_partition(id, to);
         }
-        Some(id)
+        id
     }
 
     fn open(
@@ -88,7 +91,7 @@ impl Store {
         let found = state.as_ref().map(|state| self.dirs.find(state.directory).expect("recovery has found it"));
         let folder = folder_of(&name.topic, name.partition);
         // One that ended before its first batch was durable goes on in the folder that it has.
-        let orphan = self.orphans.get(&folder).copied().filter(|_| found.is_none());
+        let orphan = self.take_orphan(&folder);
         let log_dir = found.or(orphan).unwrap_or(log_dir);
         let dir = log_dir.path(&folder);
         let interval = config.index_interval_bytes;
@@ -121,6 +124,7 @@ impl Store {
             hold: Hold::None,
             dir,
             dir_exists: state.dir_exists,
+            has_orphan: orphan == Some(log_dir),
             config,
             log_start: state.log_start,
             segments,
@@ -153,6 +157,21 @@ impl Store {
             unsealed,
             rot: state.rot,
             last_append: Millis::NONE,
+        }
+    }
+
+    fn take_orphan(&mut self, folder: &str) -> Option<LogDir> {
+        if !self.orphans.contains_key(folder) {
+            return None;
+        }
+        Arc::make_mut(&mut self.orphans).remove(folder)
+    }
+
+    /// Another store opens the partition of this name, and takes the folder for its own that was found without anything being
+    /// known of it. To be told for every partition that other shards open.
+    pub fn forget_orphan(&mut self, name: &TopicPartition) {
+        if !self.orphans.is_empty() {
+            self.take_orphan(&folder_of(&name.topic, name.partition));
         }
     }
 
@@ -225,10 +244,12 @@ impl Store {
         Some(id)
     }
 
-    /// Removes a partition and, after `file.delete.delay.ms`, its files. It is gone at once; its id is given to another
-    /// one only after [`StoreEvent::Removed`]. A partition of the same name may be created in this store at once; in
-    /// another shard's store it must wait for that event, because until then the folder is the old one's. A store that
-    /// [is fenced](Self::is_fenced) may never tell it: the next start finds the partition again, with its folder.
+    /// Removes a partition: it is gone at once. When a crash cannot bring it back any more its folder is renamed, and then
+    /// [`StoreEvent::Removed`] tells that its id and its folder's name are free; the files go when `file.delete.delay.ms` is
+    /// over, or with the next start. A partition of the same name may be created in this store at once, and waits for the
+    /// folder by itself; in another shard's store it must not be created before that event. A store that
+    /// [is fenced](Self::is_fenced) may never tell it: then the next start finds either the partition again, or that it was
+    /// removed, and removes its folder.
     pub fn remove_partition(&mut self, id: PartitionId) {
         if self.get(id).is_none_or(|partition| partition.removing) {
             return;
@@ -265,7 +286,7 @@ impl Store {
         if !partition.removing || partition.operations > 0 {
             return;
         }
-        let (from, topic_id, exists) = (partition.dir.clone(), partition.key.topic_id, partition.dir_exists);
+        let (from, topic_id, exists) = (partition.dir.clone(), partition.key.topic_id, partition.may_have_folder());
         if !exists {
             return self.removed_renamed(id, Ok(()));
         }
@@ -296,7 +317,7 @@ impl Store {
         }
         self.free.push(id);
         self.events.push_back(StoreEvent::Removed { partition: id });
-        if partition.dir_exists && result.is_ok() {
+        if partition.may_have_folder() && result.is_ok() {
             let delay = std::time::Duration::from_millis(partition.config.file_delete_delay_ms);
             let path = deleted(&partition.dir, partition.key.topic_id);
             self.deletions.insert((self.clock.saturating_add(delay), Doomed::Directory(path.to_string())));

@@ -220,7 +220,7 @@ impl Store {
             return Flow::Wait;
         }
         let (from, exists, root) =
-            (Arc::clone(&partition.dir), self.may_have_folder(partition), partition.log_dir.path(""));
+            (Arc::clone(&partition.dir), partition.may_have_folder(), partition.log_dir.path(""));
         one.stage = Stage::Switching;
         if !exists {
             return Flow::Again;
@@ -239,7 +239,7 @@ impl Store {
         }
         self.change_dir(one.id, one.to);
         let partition = self.known(one.id);
-        partition.dir_exists = true;
+        (partition.dir_exists, partition.has_orphan) = (true, false);
         for segment in &mut partition.segments {
             let copy = one.copies.get(segment.base);
             segment.allocated = match segment.seal {
