@@ -397,6 +397,11 @@ pub enum StoreEvent {
         /// Which it was; the id may be given to another partition now.
         partition: PartitionId,
     },
+    /// What was committed of a partition when it was to be prepared for leaving is in its segments, or cannot be brought there.
+    Prepared {
+        /// Which.
+        partition: PartitionId,
+    },
     /// A partition has left this store, or stays: its disk has failed, or it is on its way to another directory.
     Released {
         /// Which it is, or was.

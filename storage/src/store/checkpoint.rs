@@ -71,7 +71,7 @@ impl Store {
                 self.begin_checkpoint(everything);
             } else if let Some(cut) = self.journal.cut_wanted() {
                 self.begin_checkpoint(cut.min(everything));
-            } else if self.handovers.want_checkpoint() {
+            } else if self.handovers.checkpoint_due().is_some_and(|due| self.clock >= due) {
                 self.begin_checkpoint(0);
             }
         }
@@ -88,9 +88,10 @@ impl Store {
 
     /// When a checkpoint that is wanted may be tried again.
     pub(super) fn checkpoint_deadline(&self) -> Option<Nanos> {
-        let wanted = self.commit.is_blocked() || self.phase == Phase::Closing || self.handovers.want_checkpoint();
-        let later = self.checkpointing.not_before > self.clock;
-        (wanted && later && self.checkpointing.is_idle()).then_some(self.checkpointing.not_before)
+        let is_wanted = self.commit.is_blocked() || self.phase == Phase::Closing;
+        let wanted = if is_wanted { Some(Nanos::default()) } else { self.handovers.checkpoint_due() };
+        let at = wanted?.max(self.checkpointing.not_before);
+        (at > self.clock && self.checkpointing.is_idle()).then_some(at)
     }
 
     /// The last one, with nothing left to the journal.

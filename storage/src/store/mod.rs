@@ -247,6 +247,7 @@ impl Store {
             self.queue_lazy();
             self.start_commit();
             self.probe_space();
+            self.advance_preparations();
             self.advance_handovers();
             self.advance_moves();
             self.advance_closing();
