@@ -392,9 +392,14 @@ pub enum StoreEvent {
         /// The first offset that is left.
         log_start: Offset,
     },
-    /// A deleted partition's files are gone.
+    /// A removed partition's folder does not have the name of a partition any more, unless the disk has refused that.
     Removed {
         /// Which it was; the id may be given to another partition now.
+        partition: PartitionId,
+    },
+    /// What was committed of a partition when it was to be prepared for leaving is in its segments, or cannot be brought there.
+    Prepared {
+        /// Which.
         partition: PartitionId,
     },
     /// A partition has left this store, or stays: its disk has failed, or it is on its way to another directory.

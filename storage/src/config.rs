@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::limits::PARTITIONS_MAX;
 use crate::types::ShardId;
 
 /// When an append counts as committed: `ringlog.durability` of its topic.
@@ -21,6 +22,8 @@ pub enum Durability {
 pub struct StoreConfig {
     /// Whose store it is; names its journal folder.
     pub shard: ShardId,
+    /// Partitions that it can have open.
+    pub partitions_max: usize,
     /// Bound of the shard's journal, a multiple of `journal_file_bytes` and at least three times that.
     pub journal_bytes_max: u64,
     /// Length of one journal file, a multiple of 4096, at least 64 KiB.
@@ -48,6 +51,7 @@ impl StoreConfig {
     pub fn new(shard: ShardId) -> Self {
         Self {
             shard,
+            partitions_max: PARTITIONS_MAX,
             journal_bytes_max: 256 << 20,
             journal_file_bytes: 16 << 20,
             direct_bytes_min: 256 << 10,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::checkpoint::is_topic_name;
 use crate::journal::format::PartitionKey;
 use crate::limits::LOG_DIRS_MAX;
 use crate::types::{PartitionIndex, Uuid};
@@ -135,15 +136,17 @@ pub(crate) fn stray_of(folder: &str, unique: u128) -> String {
 /// What the folder of this name is for, and of which partition the copy in it is. `None` for other names.
 pub(crate) fn understand(name: &str) -> Option<(Folder, Option<PartitionKey>)> {
     let partition_of = |name: &str| {
-        let number = name.rsplit_once('-')?.1;
-        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        number.parse::<i32>().ok().filter(|_| is_number).map(PartitionIndex::new)
+        let (topic, number) = name.rsplit_once('-')?;
+        let index = number.parse::<i32>().ok().filter(|index| *index >= 0 && index.to_string() == number)?;
+        is_topic_name(topic).then_some(PartitionIndex::new(index))
     };
     let Some((folder, rest)) = KINDS.iter().find_map(|(folder, suffix)| Some((*folder, name.strip_suffix(suffix)?)))
     else {
         return partition_of(name).map(|_| (Folder::Log, None));
     };
-    let (of, unique) = rest.rsplit_once('.').filter(|(_, unique)| unique.len() == UNIQUE_DIGITS)?;
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let is_unique = |unique: &str| unique.len() == UNIQUE_DIGITS && unique.bytes().all(is_digit);
+    let (of, unique) = rest.rsplit_once('.').filter(|(_, unique)| is_unique(unique))?;
     let topic_id = Uuid::from_u128(u128::from_str_radix(unique, 16).ok()?);
     Some((folder, Some(PartitionKey { topic_id, partition: partition_of(of)? })))
 }
@@ -181,6 +184,29 @@ mod tests {
             assert_eq!(understand(name), expected, "{name}");
         }
         assert_eq!(understand(&stray_of("topic-0", 3)), None);
+    }
+
+    /// What is removed has exactly such a name.
+    #[test]
+    fn names_that_are_almost_those_of_deleted_folders_are_not_understood() {
+        let unique = "0123456789abcdef0123456789abcdef";
+        assert!(understand(&format!("topic-3.{unique}-delete")).is_some());
+        for name in [
+            format!("topic-3.{}-delete", unique.to_uppercase()),
+            format!("topic-3.+{}-delete", &unique[1..]),
+            format!("topic-3.{}-delete", &unique[1..]),
+            format!("topic-3.0{unique}-delete"),
+            format!("topic-03.{unique}-delete"),
+            format!("topic-+3.{unique}-delete"),
+            format!("topic.{unique}-delete"),
+            format!("-3.{unique}-delete"),
+            format!("to pic-3.{unique}-delete"),
+            format!("topic-3.{unique}-deleted"),
+            format!("topic-3.{unique}-delete "),
+            format!("{unique}-delete"),
+        ] {
+            assert_eq!(understand(&name), None, "{name}");
+        }
     }
 
     #[test]

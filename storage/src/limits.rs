@@ -90,6 +90,12 @@ pub const MOVE_HOLD_MS_MAX: u64 = 2000;
 /// Milliseconds until a move holds commits again.
 pub const MOVE_RETRY_MS: u64 = 1000;
 
+/// Milliseconds for which a checkpoint that tells of a partition taken over waits for others.
+pub const ADOPTION_GATHER_MS: u64 = 100;
+
+/// Folders and files that are removed at the same time of those that a process before has left.
+pub const LEFTOVERS_AT_ONCE_MAX: usize = 4;
+
 /// The smallest record batch: its fixed header.
 pub const BATCH_HEADER_BYTES: usize = 61;
 

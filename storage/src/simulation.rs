@@ -5,6 +5,7 @@
 
 mod faults;
 mod handovers;
+mod leftovers;
 mod model;
 mod moves;
 mod removals;

@@ -86,6 +86,9 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, plan: &Plan) {
             has_deletions |= change.before.is_some_and(|before| change.now.is_none_or(|now| now.id != before.id));
             if let Some(now) = change.now {
                 open(shard, state, &image, now, plan);
+                for (key, _) in partitions(now).filter(|(key, _)| shard.owner(*key) != shard.index()) {
+                    state.store.forget_orphan(&TopicPartition::new(Arc::clone(&now.name), key.partition));
+                }
             }
         }
         // Those that are gone were closed before.

@@ -84,6 +84,8 @@ pub(crate) struct Partition {
     /// Its folder, as a path.
     pub(crate) dir: Arc<str>,
     pub(crate) dir_exists: bool,
+    /// A folder of its name was there when nothing was known of it.
+    pub(crate) has_orphan: bool,
     pub(crate) config: LogConfig,
     pub(crate) log_start: Offset,
     /// At least one; the last takes the appends.
@@ -143,6 +145,11 @@ impl Partition {
     /// Whether an append to it waits for durable storage. `flush.messages=1` asks for that too.
     pub(crate) fn is_sync(&self) -> bool {
         self.config.durability == Durability::Sync || self.config.flush_messages == Some(1)
+    }
+
+    /// Whether something may have the name of its folder: it was made, or there was one of its name before.
+    pub(crate) fn may_have_folder(&self) -> bool {
+        self.dir_exists || self.has_orphan
     }
 
     pub(crate) fn offsets(&self) -> PartitionOffsets {

@@ -7,6 +7,11 @@ use crate::log::mark::Mark;
 use crate::log::tail::Tail;
 use crate::types::{Millis, Offset};
 
+/// Digits of the base offset in the name of a file.
+const BASE_DIGITS: usize = 20;
+/// What is behind the name of a file that is to be removed.
+const DELETED_SUFFIX: &str = ".deleted";
+
 /// Whether more may come, and what has been done about it if not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Seal {
@@ -99,7 +104,19 @@ impl Segment {
 
 /// Name of a segment's file, as Kafka writes it: the base offset in twenty digits.
 pub(crate) fn file_name(base: Offset, extension: &str) -> String {
-    format!("{:020}.{extension}", base.get())
+    format!("{:0BASE_DIGITS$}.{extension}", base.get())
+}
+
+/// What a file of a deleted segment is called until it is removed (Kafka's name).
+pub(crate) fn deleted_name(name: &str) -> String {
+    format!("{name}{DELETED_SUFFIX}")
+}
+
+/// Whether a file of this name is one of a deleted segment.
+pub(crate) fn is_deleted_name(name: &str) -> bool {
+    let stem =
+        name.strip_suffix(DELETED_SUFFIX).and_then(|name| name.strip_suffix(".log").or(name.strip_suffix(".index")));
+    stem.is_some_and(|base| base.len() == BASE_DIGITS && base.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// How much to reserve so that `needed` bytes fit: doubling, in bounded steps, up to the largest size it may reach.

@@ -27,7 +27,7 @@ pub struct RecoveredShard {
     pub(crate) dirs: LogDirs,
     /// Partitions that were being moved to another directory.
     pub(crate) moves: BTreeMap<PartitionKey, LogDir>,
-    /// Folders that nobody needs any more.
+    /// Folders that nobody needs any more, of all shards.
     pub(crate) leftovers: Vec<Arc<str>>,
     /// Folders of partitions of which nothing is known: they ended before their first batch was durable.
     pub(crate) orphans: Arc<BTreeMap<String, LogDir>>,

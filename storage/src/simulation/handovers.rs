@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{Shape, World, for_seeds, key, work_on};
 use crate::answer::StoreEvent;
 use crate::directory::LogDir;
+use crate::io::{IoOp, IoOutput};
 use crate::store::Handover;
 use crate::types::{Offset, TopicPartition};
 
@@ -46,6 +47,9 @@ impl Moves {
         let to = world.dice.index(world.stores.len());
         // As the broker does it: one move of a partition is over before the next begins.
         if to != from && self.is_open(partition) && !self.taken.contains_key(&partition) {
+            if world.dice.one_in(2) {
+                world.stores[from].prepare_release(id);
+            }
             world.stores[from].release_partition(id);
             self.leaving.insert(partition, to);
         }
@@ -161,6 +165,30 @@ fn what_is_committed_survives_while_partitions_move() {
 fn partitions_do_move_in_these_worlds() {
     let done: u64 = (700_000..700_020).map(|seed| live(seed, Shape::default())).sum();
     assert!(done > 100, "{done} moves ended");
+}
+
+/// So that requests for it wait for a short time.
+#[test]
+fn a_partition_that_was_prepared_leaves_without_the_disk() {
+    let mut world = World::new(2, Shape { partitions: 1, ..Shape::default() });
+    world.start(2);
+    let (from, id) = world.ids[&0];
+    assert!(world.append(0, 100));
+    world.settle(20);
+    world.stores[from].prepare_release(id);
+    let is_prepared = (0..300).any(|_| {
+        world.settle(1);
+        world.events.iter().any(|(_, event)| matches!(event, StoreEvent::Prepared { .. }))
+    });
+    assert!(is_prepared, "it comes to that");
+    world.stores[from].release_partition(id);
+    while let Some(io) = world.stores[from].poll_io(world.now) {
+        assert!(matches!(io.op, IoOp::Close { .. }), "{:?}", io.op);
+        world.stores[from].io_done(io.id, Ok(IoOutput::Done), world.now);
+    }
+    world.take_events(from);
+    let has_left = |(_, event): &(usize, StoreEvent)| matches!(event, StoreEvent::Released { handover: Some(_), .. });
+    assert!(world.events.iter().any(has_left));
 }
 
 /// A partition that was deleted by the store that took it over is gone, although the journal of the other tells of it: its

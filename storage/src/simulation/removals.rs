@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Shape, World, for_seeds};
 use crate::answer::StoreEvent;
+use crate::config::StoreConfig;
 use crate::directory::LogDir;
 use crate::io::IoOp;
 use crate::journal::format::PartitionKey;
@@ -178,6 +179,37 @@ fn topics_that_come_and_go_leave_no_trace() {
     // This one stands in the checkpoint of the start.
     topics.remove(&mut world, 0);
     assert_eq!(world.stores[0].removed_keys.iter().copied().collect::<Vec<_>>(), [key(20)]);
+}
+
+/// Removing takes no room: else the folder would stay, and be taken for that of the next partition of its name.
+#[test]
+fn what_nobody_wants_is_removed_although_there_is_no_room() {
+    let mut world = World::new(1, Shape::default());
+    let mut topics = Topics::default();
+    topics.start(&mut world, 1);
+    topics.make(&mut world, 0, 0);
+    topics.make(&mut world, 0, 1);
+    assert!(world.append(0, 100) && world.append(1, 100));
+    world.shut_down();
+    let recovered = world.recover(None).expect("nothing interrupts it");
+    let config = StoreConfig { partitions_max: 1, ..world.config(ShardId::new(0)) };
+    let boots = recovered.into_shards(1, |_| ShardId::new(0));
+    world.stores = boots.into_iter().map(|boot| Store::new(config.clone(), boot)).collect();
+    world.out = vec![Vec::new()];
+    assert_eq!(world.stores[0].room(), 1);
+    topics.open(&mut world, 0, 1);
+    assert_eq!(world.stores[0].room(), 0);
+    let log_config = world.log_config();
+    let another = TopicPartition::new("another", PartitionIndex::new(0));
+    let refused = world.stores[0].create_partition(another, Uuid::from_u128(9), log_config, LogDir::HOME);
+    assert_eq!(refused, None, "there is no room");
+    let id = world.stores[0].remove_unclaimed(key(0)).expect("there is something to wait for");
+    world.go_on();
+    let is_removed =
+        |(_, event): &(usize, StoreEvent)| matches!(event, StoreEvent::Removed { partition } if *partition == id);
+    assert!(world.events.iter().any(is_removed), "{:?}", world.events);
+    assert!(!world.disk.names("").contains(&"topic0-0".to_owned()), "its folder's name is free");
+    assert_eq!(world.stores[0].room(), 0, "its id was one too many");
 }
 
 /// A process that is killed when the journal tells that a partition is removed, and its folder is not renamed yet, leaves the

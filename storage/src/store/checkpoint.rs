@@ -48,6 +48,11 @@ impl Checkpointing {
         self.state == State::Idle
     }
 
+    /// Whether one is on its way to the disk.
+    pub(crate) fn is_writing(&self) -> bool {
+        matches!(self.state, State::Writing(_))
+    }
+
     pub(crate) fn is_clean(&self) -> bool {
         self.clean
     }
@@ -66,7 +71,7 @@ impl Store {
                 self.begin_checkpoint(everything);
             } else if let Some(cut) = self.journal.cut_wanted() {
                 self.begin_checkpoint(cut.min(everything));
-            } else if self.handovers.want_checkpoint() {
+            } else if self.handovers.checkpoint_due().is_some_and(|due| self.clock >= due) {
                 self.begin_checkpoint(0);
             }
         }
@@ -83,9 +88,10 @@ impl Store {
 
     /// When a checkpoint that is wanted may be tried again.
     pub(super) fn checkpoint_deadline(&self) -> Option<Nanos> {
-        let wanted = self.commit.is_blocked() || self.phase == Phase::Closing || self.handovers.want_checkpoint();
-        let later = self.checkpointing.not_before > self.clock;
-        (wanted && later && self.checkpointing.is_idle()).then_some(self.checkpointing.not_before)
+        let is_wanted = self.commit.is_blocked() || self.phase == Phase::Closing;
+        let wanted = if is_wanted { Some(Nanos::default()) } else { self.handovers.checkpoint_due() };
+        let at = wanted?.max(self.checkpointing.not_before);
+        (at > self.clock && self.checkpointing.is_idle()).then_some(at)
     }
 
     /// The last one, with nothing left to the journal.

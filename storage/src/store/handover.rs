@@ -6,41 +6,55 @@
 //! it recovery believes the one that reaches further.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Purpose, Store, index};
 use crate::answer::{PartitionId, StoreEvent};
 use crate::checkpoint::PartitionState;
+use crate::directory::folder_of;
 use crate::io::IoOp;
 use crate::journal::format::PartitionKey;
+use crate::limits::ADOPTION_GATHER_MS;
 use crate::log::partition::{Busy, Flush, Partition};
 use crate::log::segment::Seal;
+use crate::types::{Nanos, Offset};
 
 /// All that a store knew of a partition when it let go of it.
 #[derive(Debug)]
-pub struct Handover(PartitionState);
+pub struct Handover {
+    state: PartitionState,
+    has_orphan: bool,
+    /// What a process before has left in its folder is still to be removed.
+    is_unseen: bool,
+}
 
 impl Handover {
     /// Which partition it is.
     pub fn key(&self) -> PartitionKey {
-        self.0.key
+        self.state.key
     }
 }
 
 /// Partitions that are given and taken.
 #[derive(Debug, Default)]
 pub(crate) struct Handovers {
+    /// To be brought into their segments up to these offsets, before they leave.
+    preparing: BTreeMap<PartitionId, Offset>,
     /// On their way out of this store.
     leaving: BTreeSet<PartitionId>,
     /// Let go of, and told by the checkpoints of this store as long as no other one's does.
     released: BTreeMap<PartitionKey, (PartitionId, PartitionState)>,
     /// Taken over, and not in a checkpoint of this store yet.
     adopted: BTreeSet<PartitionKey>,
+    /// No checkpoint is written for the sake of those before this time.
+    checkpoint_at: Nanos,
 }
 
 impl Handovers {
-    /// Whether a checkpoint is to be written for their sake.
-    pub(super) fn want_checkpoint(&self) -> bool {
-        !self.adopted.is_empty()
+    /// When a checkpoint is to be written for their sake, if one is.
+    pub(super) fn checkpoint_due(&self) -> Option<Nanos> {
+        (!self.adopted.is_empty()).then_some(self.checkpoint_at)
     }
 
     /// What the checkpoints of this store tell although it has let go of it.
@@ -55,6 +69,34 @@ impl Handovers {
 }
 
 impl Store {
+    /// Brings what is committed of a partition into its segments while it is used, so that letting go of it takes little time
+    /// behind that. [`StoreEvent::Prepared`] tells that there is no more to be done before.
+    pub fn prepare_release(&mut self, id: PartitionId) {
+        let Some(partition) = self.get(id).filter(|partition| !partition.removing) else { return };
+        let committed = partition.committed.offset;
+        if is_unsynced(partition) {
+            self.request_sync(id);
+        }
+        self.stirred = true;
+        self.handovers.preparing.insert(id, committed);
+    }
+
+    /// Tells which partitions are prepared. Who waits for one waits for all, so that the order does not matter.
+    pub(super) fn advance_preparations(&mut self) {
+        while let Some((id, committed)) = self.handovers.preparing.first_key_value().map(|(id, to)| (*id, *to)) {
+            let has_failed = self.fenced.is_some();
+            let waits = |partition: &Partition| {
+                let can_be_synced = !has_failed && partition.fenced.is_none() && !partition.removing;
+                can_be_synced && partition.durable.offset < committed
+            };
+            if self.get(id).is_some_and(waits) {
+                return;
+            }
+            self.handovers.preparing.pop_first();
+            self.events.push_back(StoreEvent::Prepared { partition: id });
+        }
+    }
+
     /// Begins to let go of a partition: commits what was appended, brings it into the segments, and then tells
     /// [`StoreEvent::Released`]. Nothing more is to be appended or read meanwhile. What is told may be waited for without
     /// end while the device is full; [`keep_partition`](Self::keep_partition) ends that.
@@ -72,12 +114,24 @@ impl Store {
 
     /// Takes a partition over from another store, to be opened with [`create_partition`](Self::create_partition).
     /// [`StoreEvent::Adopted`] tells when a checkpoint has it.
-    pub fn adopt_partition(&mut self, Handover(state): Handover) {
+    pub fn adopt_partition(&mut self, Handover { state, has_orphan, is_unseen }: Handover) {
         let key = state.key;
         assert!(!self.by_key.contains_key(&key), "a partition is in one store at a time");
         // From an earlier time here, which the store that gives it has taken over.
         self.forget_released(key);
+        if self.handovers.adopted.is_empty() {
+            // Others follow, as a rule.
+            let gathering = Duration::from_millis(ADOPTION_GATHER_MS);
+            self.handovers.checkpoint_at = self.clock.saturating_add(gathering);
+        }
         self.handovers.adopted.insert(key);
+        if has_orphan {
+            let dir = self.dirs.find(state.directory).expect("all stores have the same directories");
+            Arc::make_mut(&mut self.orphans).insert(folder_of(&state.topic, key.partition), dir);
+        }
+        if is_unseen {
+            self.leftovers.look_at(key);
+        }
         self.recovered.insert(key, state);
         self.stirred = true;
     }
@@ -127,7 +181,8 @@ impl Store {
             self.writeback.forget_unwritten(id);
         }
         self.handovers.released.insert(state.key, (id, state.clone()));
-        self.end_release(id, Some(Handover(state)));
+        let is_unseen = self.leftovers.leave(state.key);
+        self.end_release(id, Some(Handover { state, has_orphan: partition.has_orphan, is_unseen }));
     }
 
     fn end_release(&mut self, id: PartitionId, handover: Option<Handover>) {

@@ -10,7 +10,7 @@ use crate::io::{FileRef, IoOp};
 use crate::journal::format::{Entry, EntryKind};
 use crate::log::mark::Mark;
 use crate::log::partition::{Busy, Hold, Partition};
-use crate::log::segment::Seal;
+use crate::log::segment::{Seal, deleted_name};
 use crate::types::{Millis, Offset};
 
 /// A partition that was not appended to for so long gives its memory back.
@@ -114,7 +114,7 @@ impl Store {
             let stem = file.path.strip_suffix(".log").expect("a segment's file ends so");
             for path in [file.path.to_string(), format!("{stem}.index")] {
                 // Renamed at once, so that a restart does not take it for a segment.
-                let gone = format!("{path}.deleted");
+                let gone = deleted_name(&path);
                 let (from, to): (Arc<str>, Arc<str>) = (path.into(), gone.as_str().into());
                 self.known(id).operations += 1;
                 self.queue.start(IoOp::Rename { from, to }, Purpose::RenameRetired(id));

@@ -9,12 +9,14 @@
 //! - `checkpoint` notes how far the segments are durable, and thereby frees the journal;
 //! - `handover` lets a partition go to the store of another shard;
 //! - `moves` takes partitions to other data directories;
+//! - `leftovers` removes what a process before was to remove;
 //! - `read` and `lookup` answer from memory, or plan reads of the disk.
 
 mod append;
 mod checkpoint;
 mod commit;
 mod handover;
+mod leftovers;
 mod lookup;
 mod maintenance;
 mod moves;
@@ -34,6 +36,7 @@ pub(crate) use self::checkpoint::Checkpointing;
 pub(crate) use self::commit::Commit;
 pub use self::handover::Handover;
 pub(crate) use self::handover::Handovers;
+use self::leftovers::Leftovers;
 pub use self::maintenance::Maintained;
 use self::moves::{MoveStep, Moves};
 pub(crate) use self::read::Reads;
@@ -84,6 +87,10 @@ pub(crate) enum Purpose {
     Delete,
     /// Takes a move to another directory further.
     Move(MoveStep),
+    /// Looks for files of deleted segments in this folder.
+    ListLeftovers(Arc<str>),
+    /// Removes what a process before has left.
+    RemoveLeftover,
     /// Reads for a fetch or a lookup.
     Read(crate::answer::ReadId),
     /// Reads this index file of a segment for one.
@@ -156,6 +163,7 @@ pub struct Store {
     lazy: BTreeSet<(Nanos, PartitionId)>,
     /// Removed files and folders, by the time when they are deleted.
     deletions: BTreeSet<(Nanos, maintenance::Doomed)>,
+    leftovers: Leftovers,
     handovers: Handovers,
     statistics: StoreStatistics,
 }
@@ -184,10 +192,6 @@ impl Store {
         let dirs = boot.dirs.count();
         let recovered = boot.partitions.into_iter().map(|partition| (partition.key, partition)).collect();
         let moves = Moves::new(boot.moves);
-        // At once: what they held is not needed since the process before.
-        let due = Nanos::default();
-        let leftovers = boot.leftovers.iter().map(|path| (due, maintenance::Doomed::Directory(path.to_string())));
-        let deletions = leftovers.collect();
         Self {
             generation: boot.generation,
             clock: Nanos::default(),
@@ -221,7 +225,8 @@ impl Store {
             removing: BTreeMap::new(),
             removed_keys: BTreeSet::new(),
             lazy: BTreeSet::new(),
-            deletions,
+            deletions: BTreeSet::new(),
+            leftovers: Leftovers::new(boot.leftovers),
             handovers: Handovers::default(),
             statistics: StoreStatistics::default(),
             config,
@@ -242,12 +247,14 @@ impl Store {
             self.queue_lazy();
             self.start_commit();
             self.probe_space();
+            self.advance_preparations();
             self.advance_handovers();
             self.advance_moves();
             self.advance_closing();
             self.advance_checkpoint();
             self.advance_writeback();
             self.delete_due();
+            self.advance_leftovers();
         }
         let io = self.queue.poll();
         self.stirred = io.is_some();
@@ -281,6 +288,8 @@ impl Store {
             // What could not be renamed stays, and no later file has its name.
             Purpose::RenameRetired(partition) => self.operation_ended(partition),
             Purpose::Move(step) => self.move_step_done(step, result),
+            Purpose::ListLeftovers(dir) => self.leftovers_listed(&dir, result),
+            Purpose::RemoveLeftover => self.leftovers.removed(),
             // What could not be deleted is tried again after a restart; to close a file always succeeds.
             Purpose::Delete => {}
             Purpose::Read(read) => self.read_done(read, result.map(bytes_read)),

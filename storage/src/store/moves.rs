@@ -276,7 +276,11 @@ impl Store {
                 return;
             }
             let folder = to.path(&future_of(&partition.name.topic, partition.key));
-            let is_untouched = is_untouched(partition) && !self.may_have_folder(partition);
+            let is_untouched = is_untouched(partition);
+            if is_untouched && self.checkpointing.is_writing() {
+                // What is being written may tell where it lies now.
+                return;
+            }
             self.moves.queue.pop_front();
             if is_untouched {
                 self.place_untouched(id, to);
@@ -298,12 +302,6 @@ impl Store {
             });
             return;
         }
-    }
-
-    /// Whether the partition has a folder: it was made, or there was one of its name at the start.
-    fn may_have_folder(&self, partition: &Partition) -> bool {
-        let name = LogDir::of_path(&partition.dir).1;
-        partition.dir_exists || self.orphans.get(name).is_some_and(|dir| *dir == partition.log_dir)
     }
 
     /// Nothing of it was ever written anywhere: it will be, elsewhere.
@@ -366,5 +364,5 @@ impl Store {
 fn is_untouched(partition: &Partition) -> bool {
     let first = partition.segments.front().expect("a partition has a segment").base;
     let is_empty = partition.end == Mark::at_segment(first);
-    is_empty && !partition.journal_knows_name && partition.operations == 0
+    is_empty && !partition.journal_knows_name && !partition.may_have_folder() && partition.operations == 0
 }

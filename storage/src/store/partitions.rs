@@ -12,7 +12,6 @@ use crate::config::LogConfig;
 use crate::directory::{LogDir, delete_of, folder_of};
 use crate::io::{IoErrorKind, IoOp};
 use crate::journal::format::{Entry, EntryKind, PartitionKey};
-use crate::limits::PARTITIONS_MAX;
 use crate::log::partition::{Busy, Flush, Hold, Partition};
 use crate::log::segment::{Seal, Segment, file_name};
 use crate::log::tail::Tail;
@@ -21,8 +20,8 @@ use crate::types::{LeaderEpoch, Millis, Offset, TopicPartition, Uuid};
 
 impl Store {
     /// Opens a partition: the one that recovery found under this topic id, or a new, empty one, which will lie in
-    /// `log_dir`. Files come into being when the first batch is written to them. `None` when the shard has
-    /// [`PARTITIONS_MAX`] already. A partition that is open keeps its id.
+    /// `log_dir`. Files come into being when the first batch is written to them. `None` when the store has no
+    /// [`room`](Self::room). A partition that is open keeps its id.
     pub fn create_partition(
         &mut self,
         name: TopicPartition,
@@ -34,17 +33,34 @@ impl Store {
         if let Some(open) = self.by_key.get(&key) {
             return Some(*open);
         }
-        let id = match self.free.pop() {
-            Some(id) => id,
-            None if self.partitions.len() < PARTITIONS_MAX => {
-                let id = PartitionId::new(u32::try_from(self.partitions.len()).expect("at most PARTITIONS_MAX"));
-                self.partitions.push(None);
-                id
-            }
-            None => return None,
-        };
+        (self.room() > 0).then(|| self.add_partition(name, key, config, log_dir))
+    }
+
+    /// How many more partitions can be opened. One that is removed, or has gone to another store, takes its room until its id
+    /// is free.
+    pub fn room(&self) -> usize {
+        let taken = self.partitions.len() - self.free.len();
+        self.config.partitions_max.saturating_sub(taken)
+    }
+
+    /// Opens a partition, whether there is room or not.
+    fn add_partition(
+        &mut self,
+        name: TopicPartition,
+        key: PartitionKey,
+        config: LogConfig,
+        log_dir: LogDir,
+    ) -> PartitionId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            let id = u32::try_from(self.partitions.len()).expect("recovery finds fewer partitions than 32 bits count");
+            self.partitions.push(None);
+            PartitionId::new(id)
+        });
         self.stirred = true;
         let state = self.recovered.remove(&key);
+        if state.as_ref().is_some_and(|state| state.dir_exists) && !self.handovers.is_untold(key) {
+            self.leftovers.look_at(key);
+        }
         let partition = self.open(name, key, config, state, log_dir);
         let unsealed = partition.unsealed > 0;
         let rot = partition.rot.clone();
@@ -61,7 +77,7 @@ impl Store {
             // A store that has failed already moves nothing.
             let _ = self.move_partition(id, to);
         }
-        Some(id)
+        id
     }
 
     fn open(
@@ -75,7 +91,7 @@ impl Store {
         let found = state.as_ref().map(|state| self.dirs.find(state.directory).expect("recovery has found it"));
         let folder = folder_of(&name.topic, name.partition);
         // One that ended before its first batch was durable goes on in the folder that it has.
-        let orphan = self.orphans.get(&folder).copied().filter(|_| found.is_none());
+        let orphan = self.take_orphan(&folder);
         let log_dir = found.or(orphan).unwrap_or(log_dir);
         let dir = log_dir.path(&folder);
         let interval = config.index_interval_bytes;
@@ -108,6 +124,7 @@ impl Store {
             hold: Hold::None,
             dir,
             dir_exists: state.dir_exists,
+            has_orphan: orphan == Some(log_dir),
             config,
             log_start: state.log_start,
             segments,
@@ -140,6 +157,21 @@ impl Store {
             unsealed,
             rot: state.rot,
             last_append: Millis::NONE,
+        }
+    }
+
+    fn take_orphan(&mut self, folder: &str) -> Option<LogDir> {
+        if !self.orphans.contains_key(folder) {
+            return None;
+        }
+        Arc::make_mut(&mut self.orphans).remove(folder)
+    }
+
+    /// Another store opens the partition of this name, and takes the folder for its own that was found without anything being
+    /// known of it. To be told for every partition that other shards open.
+    pub fn forget_orphan(&mut self, name: &TopicPartition) {
+        if !self.orphans.is_empty() {
+            self.take_orphan(&folder_of(&name.topic, name.partition));
         }
     }
 
@@ -193,8 +225,9 @@ impl Store {
         self.recovered.values().map(|state| (state.key, TopicPartition::new(state.topic.clone(), state.key.partition)))
     }
 
-    /// Removes a partition that recovery found and the cluster does not know. Answers under which id, for
-    /// [`StoreEvent::Removed`]; `None` if there is nothing to wait for.
+    /// Removes a partition that recovery found and the cluster does not know, be there room for it or not. Answers under which
+    /// id, for [`StoreEvent::Removed`]; `None` if there is nothing to wait for: recovery has not found it, or its folder is
+    /// that of a newer one of its name.
     pub fn remove_unclaimed(&mut self, key: PartitionKey) -> Option<PartitionId> {
         let state = self.recovered.get(&key)?;
         let name = TopicPartition::new(state.topic.clone(), key.partition);
@@ -206,15 +239,17 @@ impl Store {
             self.removed_keys.insert(key);
             return None;
         }
-        let id = self.create_partition(name, key.topic_id, LogConfig::default(), log_dir)?;
+        let id = self.add_partition(name, key, LogConfig::default(), log_dir);
         self.remove_partition(id);
         Some(id)
     }
 
-    /// Removes a partition and, after `file.delete.delay.ms`, its files. It is gone at once; its id is given to another
-    /// one only after [`StoreEvent::Removed`]. A partition of the same name may be created in this store at once; in
-    /// another shard's store it must wait for that event, because until then the folder is the old one's. A store that
-    /// [is fenced](Self::is_fenced) may never tell it: the next start finds the partition again, with its folder.
+    /// Removes a partition: it is gone at once. When a crash cannot bring it back any more its folder is renamed, and then
+    /// [`StoreEvent::Removed`] tells that its id and its folder's name are free; the files go when `file.delete.delay.ms` is
+    /// over, or with the next start. A partition of the same name may be created in this store at once, and waits for the
+    /// folder by itself; in another shard's store it must not be created before that event. A store that
+    /// [is fenced](Self::is_fenced) may never tell it: then the next start finds either the partition again, or that it was
+    /// removed, and removes its folder.
     pub fn remove_partition(&mut self, id: PartitionId) {
         if self.get(id).is_none_or(|partition| partition.removing) {
             return;
@@ -251,7 +286,7 @@ impl Store {
         if !partition.removing || partition.operations > 0 {
             return;
         }
-        let (from, topic_id, exists) = (partition.dir.clone(), partition.key.topic_id, partition.dir_exists);
+        let (from, topic_id, exists) = (partition.dir.clone(), partition.key.topic_id, partition.may_have_folder());
         if !exists {
             return self.removed_renamed(id, Ok(()));
         }
@@ -282,7 +317,7 @@ impl Store {
         }
         self.free.push(id);
         self.events.push_back(StoreEvent::Removed { partition: id });
-        if partition.dir_exists && result.is_ok() {
+        if partition.may_have_folder() && result.is_ok() {
             let delay = std::time::Duration::from_millis(partition.config.file_delete_delay_ms);
             let path = deleted(&partition.dir, partition.key.topic_id);
             self.deletions.insert((self.clock.saturating_add(delay), Doomed::Directory(path.to_string())));

@@ -4,6 +4,7 @@ mod deletions;
 mod fences;
 mod lookups;
 mod memory;
+mod places;
 mod reads;
 mod stalls;
 

@@ -220,7 +220,7 @@ impl Store {
             return Flow::Wait;
         }
         let (from, exists, root) =
-            (Arc::clone(&partition.dir), self.may_have_folder(partition), partition.log_dir.path(""));
+            (Arc::clone(&partition.dir), partition.may_have_folder(), partition.log_dir.path(""));
         one.stage = Stage::Switching;
         if !exists {
             return Flow::Again;
@@ -239,7 +239,7 @@ impl Store {
         }
         self.change_dir(one.id, one.to);
         let partition = self.known(one.id);
-        partition.dir_exists = true;
+        (partition.dir_exists, partition.has_orphan) = (true, false);
         for segment in &mut partition.segments {
             let copy = one.copies.get(segment.base);
             segment.allocated = match segment.seal {
@@ -359,12 +359,13 @@ impl Store {
         if let Some(content) = index.filter(|content| !content.is_empty()) {
             let stem = file.path.strip_suffix(".log").expect("a segment's file ends so");
             let index_file = self.queue.file(format!("{stem}.index"));
-            let bytes = to_u64(content.len());
-            script.push(IoOp::Create { file: index_file.clone(), allocate_bytes: bytes });
+            // A crash may have left more in the file than its blocks.
+            let content = padded(&content);
+            script.push(IoOp::Create { file: index_file.clone(), allocate_bytes: to_u64(content.len()) });
             script.push(IoOp::Write {
                 file: index_file.clone(),
                 offset: 0,
-                data: vec![padded(&content)],
+                data: vec![content],
                 durability: WriteDurability::Buffered,
             });
             script.extend([IoOp::Sync { file: index_file.clone() }, IoOp::Close { file: index_file }]);
