@@ -101,6 +101,7 @@ async fn enter(shard: &Shard, socket: Socket, entrant: Entrant) {
 }
 
 fn accept_failed(shard: &Shard, error: &io::Error) {
+    shard.connection_gate().accept_failed();
     let is_out = error.raw_os_error().is_some_and(|errno| OUT_OF_DESCRIPTORS.contains(&errno));
     let remedy = if is_out {
         "; clients wait until others leave: raise the limit of open files (ulimit -n, LimitNOFILE=), which a line of the start \
