@@ -2,10 +2,12 @@
 
 use ringlog_cluster::config::{Alteration, SHARDS_KEY};
 use ringlog_cluster::metadata::{AlterConfigs, AlterMode, Intent};
+use ringlog_cluster::placement::Placement;
 use ringlog_net::error::ErrorCode;
+use std::sync::Arc;
 
 use crate::config_resource::{Named, ResourceError, named};
-use crate::controller::decide;
+use crate::controller::{METADATA_LOG, decide};
 use crate::shard::Shard;
 use crate::{logging, resize};
 
@@ -91,14 +93,44 @@ pub(crate) fn asked(
     }
 }
 
-/// A broker cannot have more shards in use than it has.
+/// A broker cannot have more shards in use than it has, nor so few that one of them has more partitions than it can have.
 fn check_shards(shard: &Shard, alterations: &[Alteration]) -> Result<(), Failure> {
-    let asked = alterations.iter().filter(|alteration| alteration.key == SHARDS_KEY);
-    let asked = asked.filter_map(|alteration| alteration.value.as_deref()?.trim().parse::<usize>().ok());
-    let Some(asked) = asked.max().filter(|asked| *asked > shard.count()) else { return Ok(()) };
     let there = shard.count();
-    Err((
-        ErrorCode::InvalidConfig,
-        format!("{SHARDS_KEY}={asked}: expected 0 to {there}; this broker has {there} shards (ringlog.cores)"),
-    ))
+    let asked = alterations.iter().filter(|alteration| alteration.key == SHARDS_KEY);
+    for asked in asked.filter_map(|alteration| alteration.value.as_deref()?.trim().parse::<usize>().ok()) {
+        if asked > there {
+            return Err(refused(
+                asked,
+                format!("expected 0 to {there}; this broker has {there} shards (ringlog.cores)"),
+            ));
+        }
+        if asked > 0 {
+            check_room(shard, asked)?;
+        }
+    }
+    Ok(())
+}
+
+fn refused(asked: usize, why: String) -> Failure {
+    (ErrorCode::InvalidConfig, format!("{SHARDS_KEY}={asked}: {why}"))
+}
+
+fn check_room(shard: &Shard, asked: usize) -> Result<(), Failure> {
+    let partitions_max = shard.settings().store(shard.index()).partitions_max;
+    let image = shard.with(|state| Arc::clone(&state.image));
+    let most = |shards: usize| {
+        let shards = u16::try_from(shards).expect("there are fewer shards than cores can be numbered");
+        Placement::most(shards, resize::partitions(&image).chain([METADATA_LOG]))
+    };
+    let wanted = most(asked);
+    if wanted <= partitions_max {
+        return Ok(());
+    }
+    let there = shard.count();
+    let least = (asked + 1..=there).find(|shards| most(*shards) <= partitions_max);
+    let remedy = match least {
+        Some(least) => format!("expected 0, or {least} to {there}; or delete topics first"),
+        None => "delete topics first".to_owned(),
+    };
+    Err(refused(asked, format!("one shard would have {wanted} partitions, and can have {partitions_max}; {remedy}")))
 }

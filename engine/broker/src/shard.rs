@@ -25,6 +25,7 @@ use crate::metrics::counters::Counters;
 use crate::partition::table::PartitionKey;
 use crate::quota::Quotas;
 use crate::requests::Requests;
+use crate::resize;
 use crate::routes::{Routes, Sending};
 use crate::settings::Settings;
 use crate::state::State;
@@ -122,7 +123,7 @@ impl Shard {
         let result = act(&mut state);
         let store_has_work = state.settle(|| self.both_clocks());
         let wakes = state.take_wakes();
-        let adopted = state.handovers.take_adopted();
+        let notes = state.handovers.take_notes();
         let (answers, group_timers_moved) = state.groups.take_output();
         drop(state);
         if store_has_work {
@@ -134,8 +135,8 @@ impl Shard {
         for watcher in wakes {
             self.post(watcher.shard, Message::Wake(watcher.watch));
         }
-        for (from, key) in adopted {
-            self.post(from, Message::Adopted(key));
+        for (to, note) in notes {
+            self.post(to, note);
         }
         for answer in answers {
             self.post(answer.ticket.shard, Message::GroupAnswer(Box::new(answer)));
@@ -327,6 +328,7 @@ impl Shard {
                 Message::Wake(watch) => self.0.state.borrow().watches.wake(watch),
                 Message::GroupAnswer(answer) => self.0.group_waits.answered(*answer),
                 Message::Adopted(key) => self.0.state.borrow_mut().store.forget_released(key),
+                Message::Settled(key) => resize::note_settled(self, key),
                 other => unreachable!("a shard posts nothing else to itself: {other:?}"),
             }
             return;

@@ -25,7 +25,7 @@ async fn read_all(socket: &Socket) -> String {
     String::from_utf8(text).expect("text")
 }
 
-async fn get(reactor: &Reactor, address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) async fn get(reactor: &Reactor, address: SocketAddr, path: &str) -> (u16, String) {
     let answer = exchange(reactor, address, &format!("GET {path} HTTP/1.0\r\nHost: b\r\n\r\n")).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {answer}"));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -33,7 +33,7 @@ async fn get(reactor: &Reactor, address: SocketAddr, path: &str) -> (u16, String
 }
 
 /// The value of a sample; `None` if it is not there.
-fn sample(metrics: &str, name: &str) -> Option<f64> {
+pub(crate) fn sample(metrics: &str, name: &str) -> Option<f64> {
     let mut values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     let value = values.next().map(|value| value.parse().expect("a number"));
     assert_eq!(values.next(), None, "{name} is there twice");
@@ -46,7 +46,7 @@ fn expect(metrics: &str, name: &str, value: f64) {
     assert!(found.is_some_and(|found| (found - value).abs() < 1e-9), "{name} is {found:?}, and not {value}");
 }
 
-fn admin_address(broker: &Broker) -> SocketAddr {
+pub(crate) fn admin_address(broker: &Broker) -> SocketAddr {
     broker.sim.address(broker.node, ADMIN_PORT)
 }
 
