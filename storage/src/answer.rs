@@ -430,6 +430,12 @@ pub enum StoreEvent {
         /// What went wrong.
         reason: IoErrorKind,
     },
+    /// Nothing more is to be done for a move of the partition, however it ended or if it was given up: it may go to another
+    /// store.
+    MoveEnded {
+        /// Which.
+        partition: PartitionId,
+    },
     /// `shutdown` is complete. On a sound disk everything is in its segment, the journal is empty, the checkpoint is clean;
     /// on one that has failed or is full nothing is under way any more, and the next start recovers.
     Closed,

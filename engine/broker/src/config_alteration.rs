@@ -2,10 +2,12 @@
 
 use ringlog_cluster::config::{Alteration, SHARDS_KEY, shards_beyond};
 use ringlog_cluster::metadata::{AlterConfigs, AlterMode, Intent};
+use ringlog_cluster::placement::Placement;
 use ringlog_net::error::ErrorCode;
+use std::sync::Arc;
 
 use crate::config_resource::{Named, ResourceError, named};
-use crate::controller::decide;
+use crate::controller::{METADATA_LOG, decide};
 use crate::shard::Shard;
 use crate::{logging, resize};
 
@@ -91,11 +93,34 @@ pub(crate) fn asked(
     }
 }
 
-/// A broker cannot have more shards in use than it has.
+/// A broker cannot have more shards in use than it has, nor so few that one of them has more partitions than it can have.
 fn check_shards(shard: &Shard, alterations: &[Alteration]) -> Result<(), Failure> {
-    let asked = alterations.iter().filter(|alteration| alteration.key == SHARDS_KEY);
-    let asked = asked.filter_map(|alteration| alteration.value.as_deref()?.trim().parse().ok());
     let there = u16::try_from(shard.count()).expect("there are fewer shards than cores can be numbered");
-    let beyond = asked.max().and_then(|asked| shards_beyond(asked, there));
-    beyond.map_or(Ok(()), |beyond| Err((ErrorCode::InvalidConfig, beyond)))
+    let asked = alterations.iter().filter(|alteration| alteration.key == SHARDS_KEY);
+    for asked in asked.filter_map(|alteration| alteration.value.as_deref()?.trim().parse().ok()) {
+        if let Some(beyond) = shards_beyond(asked, there) {
+            return Err((ErrorCode::InvalidConfig, beyond));
+        }
+        if let Ok(asked @ 1..) = u16::try_from(asked) {
+            check_room(shard, asked, there)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_room(shard: &Shard, asked: u16, there: u16) -> Result<(), Failure> {
+    let partitions_max = shard.settings().store(shard.index()).partitions_max;
+    let image = shard.with(|state| Arc::clone(&state.image));
+    let most = |shards| Placement::most(shards, resize::partitions(&image).chain([METADATA_LOG]));
+    let wanted = most(asked);
+    if wanted <= partitions_max {
+        return Ok(());
+    }
+    let least = (asked + 1..=there).find(|shards| most(*shards) <= partitions_max);
+    let remedy = match least {
+        Some(least) => format!("expected 0, or {least} to {there}; or delete topics first"),
+        None => "delete topics first".to_owned(),
+    };
+    let why = format!("one shard would have {wanted} partitions, and can have {partitions_max}; {remedy}");
+    Err((ErrorCode::InvalidConfig, format!("{SHARDS_KEY}={asked}: {why}")))
 }

@@ -8,13 +8,14 @@ use ringlog_storage::Handover;
 use ringlog_storage::answer::PartitionId;
 
 use crate::group;
+use crate::message::Message;
 use crate::metrics::counters::Traffic;
 use crate::partition::append::{note_gone, refuse_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 use crate::state::State;
-use crate::topology;
+use crate::topology::{self, TopicConfigs};
 
 /// A partition between two shards: what the store knew of it, and what has passed through it.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ impl Moved {
 /// What this shard knows of partitions on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Handovers {
+    /// Those that are prepared, and who waits for that.
+    preparing: BTreeMap<PartitionId, Rc<CommitCount>>,
     /// Those that are to leave, and have not.
     leaving: BTreeSet<PartitionId>,
     /// Those that have.
@@ -43,20 +46,48 @@ pub(crate) struct Handovers {
     count: Rc<CommitCount>,
     /// Those that were taken over, from these shards, which keep what they know of them until a checkpoint of this one does.
     taken: BTreeMap<PartitionKey, usize>,
-    /// What those shards may forget.
-    adopted: Vec<(usize, PartitionKey)>,
+    /// What those shards may forget, and what the first one may move.
+    notes: Vec<(usize, Message)>,
 }
 
 impl Handovers {
-    /// Partitions that shards may forget.
-    pub(crate) fn take_adopted(&mut self) -> Vec<(usize, PartitionKey)> {
-        std::mem::take(&mut self.adopted)
+    /// What shards are to be told.
+    pub(crate) fn take_notes(&mut self) -> Vec<(usize, Message)> {
+        std::mem::take(&mut self.notes)
     }
 
     /// A checkpoint of this shard tells of the partition.
     pub(crate) fn adopted(&mut self, key: PartitionKey) {
-        self.adopted.extend(self.taken.remove(&key).map(|from| (from, key)));
+        self.notes.extend(self.taken.remove(&key).map(|from| (from, Message::Adopted(key))));
     }
+
+    /// The store has done what it can before the partition leaves.
+    pub(crate) fn prepared(&mut self, id: PartitionId) {
+        if let Some(count) = self.preparing.remove(&id) {
+            count.settle_one();
+        }
+    }
+
+    /// The partition is not on its way to another data directory any more.
+    pub(crate) fn settled(&mut self, key: PartitionKey) {
+        self.notes.push((0, Message::Settled(key)));
+    }
+}
+
+/// Has the store bring partitions of this shard into their segments while they are served, so that requests wait for a short
+/// time when they leave. Ends when it has, or when `time_max` is over.
+pub(crate) async fn prepare(shard: Shard, keys: Vec<PartitionKey>, time_max: Duration) {
+    let count = Rc::new(CommitCount::default());
+    shard.with(|state| {
+        for id in keys.iter().filter_map(|key| state.table.id(*key)).collect::<Vec<_>>() {
+            count.begin();
+            state.handovers.preparing.insert(id, Rc::clone(&count));
+            state.store.prepare_release(id);
+        }
+    });
+    // What is not prepared by then takes longer to leave.
+    let _ = shard.reactor().timeout(count.settled(), time_max).await;
+    shard.with(|state| state.handovers.preparing.clear());
 }
 
 /// Lets partitions of this shard go, and answers those that have left when all have, or when `time_max` is over. From now on
@@ -124,11 +155,12 @@ pub(crate) fn released(state: &mut State, id: PartitionId, handover: Option<Hand
 /// Takes over what the shard `from` has let go of.
 pub(crate) fn adopt(shard: &Shard, from: usize, moved: Vec<Moved>) {
     shard.with(|state| {
+        let mut configs = TopicConfigs::default();
         for Moved { storage, traffic } in moved {
             let key = storage.key();
             state.handovers.taken.insert(key, from);
             state.store.adopt_partition(storage);
-            topology::open_adopted(shard, state, key);
+            topology::open_adopted(shard, state, key, &mut configs);
             if let Some(id) = state.table.id(key)
                 && let Some(slot) = state.table.get_mut(id)
             {

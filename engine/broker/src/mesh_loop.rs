@@ -25,6 +25,7 @@ pub(crate) async fn serve(shard: Shard) {
             Message::GroupAnswer(told) => shard.group_waits().answered(*told),
             Message::Wake(watch) => shard.with(|state| state.watches.wake(watch)),
             Message::Adopted(key) => shard.with(|state| state.store.forget_released(key)),
+            Message::Settled(key) => resize::note_settled(&shard, key),
             Message::Connections(notes) => connection_limits::take(&shard, notes),
             Message::MakeRoom(count) => connection_limits::make_room(&shard, count),
             Message::Unwatch(watch) => shard.with(|state| state.watched.remove(Watcher { shard: from, watch })),
@@ -99,6 +100,15 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             return;
         }
         Call::Fence => Reply::Done,
+        Call::Room => Reply::Room(shard.with(|state| state.store.room())),
+        Call::Prepare(keys, time_max) => {
+            let prepared = handover::prepare(shard.clone(), keys, time_max);
+            later(shard, from, id, async move {
+                prepared.await;
+                Reply::Done
+            });
+            return;
+        }
         Call::Release(keys, time_max) => {
             let released = handover::release(shard.clone(), keys, time_max);
             later(shard, from, id, async move { Reply::Released(released.await) });

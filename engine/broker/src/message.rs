@@ -63,6 +63,9 @@ pub(crate) enum Message {
     Unwatch(WatchId),
     /// A checkpoint of the sender tells of a partition that the receiver has let go of.
     Adopted(PartitionKey),
+    /// A partition of the sender is not on its way to another data directory any more, so it may go to another shard. Only
+    /// shard 0 takes it.
+    Settled(PartitionKey),
     /// Connections of the sender that begin to count, or have ended. Only shard 0 takes it.
     Connections(Vec<Note>),
     /// End so many connections: there are more than there may be.
@@ -112,6 +115,10 @@ pub(crate) enum Call {
     Place(Arc<Placement>, Arc<[usize]>),
     /// Answer when everything has been taken up that was sent before.
     Fence,
+    /// Tell how many more partitions the receiver can have.
+    Room,
+    /// Prepare to let go of partitions; the reply comes when that is done as far as it can be, or when this time is over.
+    Prepare(Vec<PartitionKey>, Duration),
     /// Let go of partitions; the reply comes when all of them have left, or when this time is over.
     Release(Vec<PartitionKey>, Duration),
     /// Take partitions over from this shard.
@@ -157,6 +164,8 @@ pub(crate) enum Reply {
     First(Found),
     /// Of [`Call::Close`].
     Closed(Ground),
+    /// Of [`Call::Room`].
+    Room(usize),
     /// Of [`Call::Release`]: those that have left.
     Released(Vec<Moved>),
     /// Of calls that are answered when it is done.

@@ -1,10 +1,13 @@
 //! Changes how many shards own partitions while the broker runs (`ringlog.shards`). On shard 0.
 //!
-//! Partitions move some at a time. Requests for them wait until those that were sent before are where they were sent, the
+//! Partitions move some at a time, many of which have been brought into their segments before. Requests for them wait until those that were sent before are where they were sent, the
 //! shard that had them has brought them into their segments and let go of them, and the other has taken them over. No other
 //! change of the metadata is put in force meanwhile, so that every shard opens and closes what all of them think that it owns.
+//!
+//! A partition stays where it is, and is served there, while its shard cannot let go of it or the other has no room. One that is
+//! on its way to another data directory follows when it has arrived there, or does not go there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,13 +26,17 @@ use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 use crate::topology;
 
+/// Partitions that are brought into their segments together, and then move.
+const PREPARED_AT_ONCE_MAX: usize = 512;
+/// How long that may take.
+const PREPARATION_TIME_MAX: Duration = Duration::from_secs(10);
 /// Partitions that move at a time.
 const MOVED_AT_ONCE_MAX: usize = 64;
 /// How long requests for them may wait: a disk that brings nothing to its end in this time keeps its partitions where they
 /// are.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Has as many shards in use as the configuration says, whenever that changes.
+/// Has as many shards in use as the configuration says, whenever that changes, and partitions where they should be.
 pub(crate) async fn follow(shard: Shard) {
     // It was good when it was set: there were more cores then.
     if let Some(beyond) = with_layers(&shard, |layers, there| shards_beyond(layers.integer(SHARDS_KEY), there)) {
@@ -37,11 +44,14 @@ pub(crate) async fn follow(shard: Shard) {
     }
     loop {
         // Whoever asks from here on may want another number.
-        let waiting = shard.with(|state| std::mem::take(&mut state.resize_waits));
+        let (waiting, settled) =
+            shard.with(|state| (std::mem::take(&mut state.resize_waits), std::mem::take(&mut state.settled)));
         let wanted = wanted(&shard);
         if wanted != shard.routes().placement().in_use() {
             resize(&shard, wanted).await;
             connection_moves::spread(&shard).await;
+        } else {
+            catch_up(&shard, &settled).await;
         }
         for waiting in waiting {
             // Who asked may have given up.
@@ -62,6 +72,12 @@ pub(crate) async fn settled(shard: &Shard) {
     shard.resize_bell().ring();
     // It is dropped when the broker stops.
     let _ = settled.await;
+}
+
+/// The partition is not on its way to another data directory any more.
+pub(crate) fn note_settled(shard: &Shard, key: PartitionKey) {
+    shard.with(|state| state.settled.insert(key));
+    shard.resize_bell().ring();
 }
 
 /// What the configuration says, as far as there are shards.
@@ -87,12 +103,8 @@ async fn resize(shard: &Shard, shards: u16) {
         placement.change(shards, partitions(&image));
         place(shard, &placement, &[]).await;
     }
-    let to_move: Vec<_> = placement.to_move().collect();
-    let mut moved = 0;
-    for some in to_move.chunks(MOVED_AT_ONCE_MAX) {
-        let _turn = publications.turn().await;
-        moved += move_some(shard, &mut placement, some).await;
-    }
+    let to_move = placement.to_move().collect();
+    let moved = move_all(shard, &mut placement, to_move).await;
     {
         // Topics may have been deleted meanwhile.
         let _turn = publications.turn().await;
@@ -107,17 +119,66 @@ async fn resize(shard: &Shard, shards: u16) {
         tracing::info!("{shards} shards own all partitions: {moved} were moved in {took_ms} ms");
     } else {
         tracing::warn!(
-            "{moved} partitions were moved to {shards} shards; {stayed} stay where they are until the next change: their disk did not let go of them, or they are on their way to another data directory"
+            "{moved} partitions were moved to {shards} shards in {took_ms} ms; {stayed} stay where they are: those that are on \
+             their way to another data directory until they are there, others until the next change, because their disk did \
+             not let go of them or their shard has as many partitions as it can have"
         );
     }
 }
 
-/// Moves these partitions, and answers how many have moved.
-async fn move_some(shard: &Shard, placement: &mut Placement, some: &[(PartitionKey, ShardId)]) -> usize {
+/// Moves those of these partitions that are not on the shards where they should be.
+async fn catch_up(shard: &Shard, settled: &BTreeSet<PartitionKey>) {
+    let mut placement = Placement::clone(&shard.routes().placement());
+    let late: Vec<_> = placement.to_move().filter(|(key, _)| settled.contains(key)).collect();
+    if late.is_empty() {
+        return;
+    }
+    let moved = move_all(shard, &mut placement, late).await;
+    tracing::info!(
+        "{moved} partitions have followed to their shards, now that they do not change their data directory"
+    );
+}
+
+/// Moves partitions from the shards where they are, and answers how many have moved.
+async fn move_all(shard: &Shard, placement: &mut Placement, mut to_move: Vec<(PartitionKey, ShardId)>) -> usize {
+    let publications = publications(shard);
+    let mut moved = 0;
+    loop {
+        let (before, mut crowded) = (moved, Vec::new());
+        for many in to_move.chunks(PREPARED_AT_ONCE_MAX) {
+            prepare(shard, many).await;
+            for some in many.chunks(MOVED_AT_ONCE_MAX) {
+                let _turn = publications.turn().await;
+                moved += move_some(shard, placement, some, &mut crowded).await;
+            }
+        }
+        // There may be room where others have left since.
+        if crowded.is_empty() || moved == before {
+            return moved;
+        }
+        to_move = crowded;
+    }
+}
+
+/// Moves these partitions, and answers how many have moved. Those for which there is no room are `crowded`.
+async fn move_some(
+    shard: &Shard,
+    placement: &mut Placement,
+    some: &[(PartitionKey, ShardId)],
+    crowded: &mut Vec<(PartitionKey, ShardId)>,
+) -> usize {
     let image = shard.with(|state| Arc::clone(&state.image));
+    let some: Vec<_> = some.iter().filter(|(key, _)| exists(&image, *key)).copied().collect();
+    let mut room = room(shard, some.iter().map(|(key, _)| placement.destination(*key).index())).await;
     let mut leaving: BTreeMap<usize, Vec<PartitionKey>> = BTreeMap::new();
-    for (key, from) in some.iter().filter(|(key, _)| exists(&image, *key)) {
-        leaving.entry(from.index()).or_default().push(*key);
+    for (key, from) in some {
+        let left = room.get_mut(&placement.destination(key).index()).expect("all of them were asked");
+        if *left > 0 {
+            *left -= 1;
+            leaving.entry(from.index()).or_default().push(key);
+        } else {
+            crowded.push((key, from));
+        }
     }
     placement.hold(leaving.values().flatten().copied());
     let givers: Vec<usize> = leaving.keys().copied().collect();
@@ -135,6 +196,45 @@ async fn move_some(shard: &Shard, placement: &mut Placement, some: &[(PartitionK
     placement.let_go();
     place(shard, placement, &[]).await;
     arrived.len()
+}
+
+/// How many more partitions these shards can have. Nobody else opens any before this turn is over.
+async fn room(shard: &Shard, takers: impl Iterator<Item = usize>) -> BTreeMap<usize, usize> {
+    let mut room = BTreeMap::new();
+    for taker in takers.collect::<BTreeSet<_>>() {
+        let left = if taker == shard.index() {
+            shard.with(|state| state.store.room())
+        } else {
+            match shard.call(taker, Call::Room).await.reply().await {
+                Reply::Room(left) => left,
+                other => unreachable!("a shard tells its room, and not {other:?}"),
+            }
+        };
+        room.insert(taker, left);
+    }
+    room
+}
+
+/// Has the shards that have these partitions bring them into their segments.
+async fn prepare(shard: &Shard, many: &[(PartitionKey, ShardId)]) {
+    let mut givers: BTreeMap<usize, Vec<PartitionKey>> = BTreeMap::new();
+    for (key, from) in many {
+        givers.entry(from.index()).or_default().push(*key);
+    }
+    let (mut here, mut calls) = (None, Vec::new());
+    for (from, keys) in givers {
+        if from == shard.index() {
+            here = Some(handover::prepare(shard.clone(), keys, PREPARATION_TIME_MAX));
+        } else {
+            calls.push(shard.call(from, Call::Prepare(keys, PREPARATION_TIME_MAX)).await);
+        }
+    }
+    if let Some(here) = here {
+        here.await;
+    }
+    for call in calls {
+        call.reply().await;
+    }
 }
 
 async fn release(shard: &Shard, leaving: BTreeMap<usize, Vec<PartitionKey>>) -> Vec<(usize, Moved)> {
@@ -193,7 +293,8 @@ pub(crate) async fn put_in_force(shard: Shard, placement: Arc<Placement>, givers
     }
 }
 
-fn partitions(image: &Image) -> impl Iterator<Item = PartitionKey> {
+/// All partitions of topics.
+pub(crate) fn partitions(image: &Image) -> impl Iterator<Item = PartitionKey> {
     image.topics().flat_map(|topic| {
         let keys = (0..).zip(&topic.partitions).map(|(index, _)| PartitionIndex::new(index));
         keys.map(|partition| PartitionKey { topic_id: topic.id, partition })

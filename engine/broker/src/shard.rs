@@ -30,6 +30,7 @@ use crate::partition::table::PartitionKey;
 use crate::quota::Quotas;
 use crate::recorder::{CourseId, Phase, Recorder};
 use crate::requests::Requests;
+use crate::resize;
 use crate::routes::{Routes, Sending};
 use crate::settings::Settings;
 use crate::state::State;
@@ -135,7 +136,7 @@ impl Shard {
         let result = act(&mut state);
         let store_has_work = state.settle(|| self.both_clocks());
         let wakes = state.take_wakes();
-        let adopted = state.handovers.take_adopted();
+        let notes = state.handovers.take_notes();
         let (answers, group_timers_moved) = state.groups.take_output();
         drop(state);
         if store_has_work {
@@ -147,8 +148,8 @@ impl Shard {
         for watcher in wakes {
             self.post(watcher.shard, Message::Wake(watcher.watch));
         }
-        for (from, key) in adopted {
-            self.post(from, Message::Adopted(key));
+        for (to, note) in notes {
+            self.post(to, note);
         }
         for told in answers {
             self.post(told.answer.ticket.shard, Message::GroupAnswer(Box::new(told)));
@@ -362,6 +363,7 @@ impl Shard {
                 Message::Wake(watch) => self.0.state.borrow().watches.wake(watch),
                 Message::GroupAnswer(told) => self.0.group_waits.answered(*told),
                 Message::Adopted(key) => self.0.state.borrow_mut().store.forget_released(key),
+                Message::Settled(key) => resize::note_settled(self, key),
                 other => unreachable!("a shard posts nothing else to itself: {other:?}"),
             }
             return;

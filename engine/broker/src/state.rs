@@ -32,7 +32,7 @@ use crate::partition::append::{self, Deferred, retry_deferred};
 use crate::partition::commit::CommitCount;
 use crate::partition::deletion::Deletions;
 use crate::partition::read::read_ended;
-use crate::partition::table::Table;
+use crate::partition::table::{PartitionKey, Table};
 use crate::partition::watch::{Watched, Watcher, Watches};
 use crate::places::WantedPlaces;
 use crate::recorder::Span;
@@ -89,6 +89,8 @@ pub(crate) struct State {
     pub(crate) handovers: Handovers,
     /// On shard 0: who waits until as many shards are in use as the configuration says.
     pub(crate) resize_waits: Vec<oneshot::Sender<()>>,
+    /// On shard 0: partitions that have come to rest in a data directory, and may have to go to another shard.
+    pub(crate) settled: BTreeSet<PartitionKey>,
     /// Removed partitions whose folders are not free yet.
     removals: BTreeMap<PartitionId, Removal>,
     wakes: Vec<Watcher>,
@@ -160,6 +162,7 @@ impl State {
             stopping: false,
             handovers: Handovers::default(),
             resize_waits: Vec::new(),
+            settled: BTreeSet::new(),
             removals: BTreeMap::new(),
             wakes: Vec::new(),
             closed: false,
@@ -300,8 +303,14 @@ impl State {
                     waiting.settle_one();
                 }
             }
+            StoreEvent::Prepared { partition } => self.handovers.prepared(partition),
             StoreEvent::Released { partition, handover } => released(self, partition, handover),
             StoreEvent::Adopted { key } => self.handovers.adopted(key),
+            StoreEvent::MoveEnded { partition } => {
+                if let Some(slot) = self.table.get(partition) {
+                    self.handovers.settled(slot.key);
+                }
+            }
             StoreEvent::Moved { partition, .. } => {
                 if let Some(slot) = self.table.get(partition) {
                     tracing::info!(topic = %slot.topic, partition = slot.key.partition.get(), "moved to its new directory");

@@ -1,7 +1,7 @@
 //! From an image to the partitions of this shard: opens those that are new to it, closes those that are gone, and hands
 //! changed settings on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -177,13 +177,17 @@ fn open(shard: &Shard, state: &mut State, image: &Image, topic: &Arc<TopicImage>
     }
 }
 
+/// What topics ask of batches, and of their logs, looked up once for each.
+pub(crate) type TopicConfigs = BTreeMap<Uuid, (Arc<TopicConfig>, LogConfig)>;
+
 /// Opens a partition that this shard has taken over from another.
-pub(crate) fn open_adopted(shard: &Shard, state: &mut State, key: PartitionKey) {
+pub(crate) fn open_adopted(shard: &Shard, state: &mut State, key: PartitionKey, known: &mut TopicConfigs) {
     let image = Arc::clone(&state.image);
     let topic = image.topic_by_id(key.topic_id).expect("no topic is deleted while its partitions move");
     let partition = topic.partition(key.partition).expect("a topic keeps its partitions");
+    let configs = known.entry(key.topic_id).or_insert_with(|| configs(shard, &image, topic)).clone();
     // It lies where it lay.
-    open_one(shard, state, topic, key, partition, configs(shard, &image, topic), LogDir::HOME);
+    open_one(shard, state, topic, key, partition, configs, LogDir::HOME);
 }
 
 /// What the topic asks of batches, and of its logs.

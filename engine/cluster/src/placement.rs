@@ -26,6 +26,16 @@ impl Placement {
         self.in_use
     }
 
+    /// The most of these partitions that one shard owns when the first `in_use` shards own all of them. Panics if that is
+    /// none.
+    pub fn most(in_use: u16, partitions: impl IntoIterator<Item = PartitionKey>) -> usize {
+        let mut owned = vec![0; usize::from(in_use)];
+        for key in partitions {
+            owned[placement(key.topic_id, key.partition, in_use).index()] += 1;
+        }
+        owned.into_iter().max().expect("a broker has at least one shard")
+    }
+
     /// The shard that owns a partition.
     pub fn owner(&self, key: PartitionKey) -> ShardId {
         if !self.elsewhere.is_empty()
@@ -132,6 +142,17 @@ mod tests {
     #[test]
     fn the_metadata_log_is_with_its_writer() {
         assert_eq!(super::placement(Uuid::METADATA_TOPIC, PartitionIndex::new(0), 5), ShardId::new(0));
+    }
+
+    #[test]
+    fn the_fullest_shard_is_counted() {
+        assert_eq!(Placement::most(1, keys(20)), 140);
+        for shards in [2, 3, 7] {
+            let rule = Placement::new(shards);
+            let of = |shard| keys(20).filter(|key| rule.owner(*key) == ShardId::new(shard)).count();
+            assert_eq!(Some(Placement::most(shards, keys(20))), (0..shards).map(of).max());
+        }
+        assert_eq!(Placement::most(3, []), 0);
     }
 
     fn keys(topics: u128) -> impl Iterator<Item = PartitionKey> {

@@ -214,6 +214,42 @@ fn a_move_is_redirected_and_given_up() {
     world.check_all(0);
 }
 
+/// However a move ends, it is told when the partition may go to another store.
+#[test]
+fn a_partition_may_go_to_another_store_when_its_move_has_ended() {
+    for end in 0..4 {
+        let mut world = if end == 3 { World::new(2, shape(1)) } else { filled(2) };
+        if end == 3 {
+            world.start(1);
+        }
+        let (shard, id) = world.ids[&0];
+        world.move_to(0, 1);
+        match end {
+            0 | 3 => {}
+            1 => {
+                world.settle(5);
+                world.move_to(0, 0);
+            }
+            _ => {
+                world.disk.fault = |op| {
+                    matches!(op, IoOp::CreateDir { path } if path.starts_with("1:")).then_some(IoErrorKind::NoSpace)
+                };
+            }
+        }
+        let is_over =
+            |world: &World| world.events.iter().any(|(_, event)| matches!(event, StoreEvent::MoveEnded { .. }));
+        while !is_over(&world) {
+            world.settle(1);
+        }
+        world.events.clear();
+        world.stores[shard].release_partition(id);
+        world.settle(100);
+        let mut events = world.events.iter().map(|(_, event)| event);
+        assert!(events.any(|event| matches!(event, StoreEvent::Released { handover: Some(_), .. })), "{end}");
+        assert!(!is_over(&world), "it is told once");
+    }
+}
+
 #[test]
 fn a_partition_without_records_is_elsewhere_at_once() {
     let mut world = World::new(3, shape(1));

@@ -169,7 +169,8 @@ impl Moves {
 
 impl Store {
     /// Has the partition moved to another data directory, or left where it is if it lies there already. A move under way to
-    /// elsewhere is given up. [`StoreEvent::Moved`] or [`StoreEvent::MoveFailed`] tells how it ends.
+    /// elsewhere is given up. [`StoreEvent::Moved`] or [`StoreEvent::MoveFailed`] tells how it ends, and then
+    /// [`StoreEvent::MoveEnded`] that it is over.
     pub fn move_partition(&mut self, id: PartitionId, to: LogDir) -> Result<(), StorageError> {
         assert!(to.index() < self.dirs.count(), "the directory is one of those of the start");
         if let Some(reason) = self.fenced {
@@ -268,6 +269,7 @@ impl Store {
             };
             let Some(to) = partition.move_to.filter(|to| *to != partition.placed) else {
                 self.moves.queue.pop_front();
+                self.events.push_back(StoreEvent::MoveEnded { partition: id });
                 continue;
             };
             let name = folder_of(&partition.name.topic, partition.key.partition);
@@ -310,6 +312,7 @@ impl Store {
         let partition = self.known(id);
         (partition.placed, partition.move_to) = (to, None);
         self.events.push_back(StoreEvent::Moved { partition: id, to });
+        self.events.push_back(StoreEvent::MoveEnded { partition: id });
     }
 
     /// The partition goes on in another directory, with files that have the same names there.
@@ -356,6 +359,9 @@ impl Store {
             self.events.push_back(StoreEvent::MoveFailed { partition: one.id, to: one.to, reason });
         }
         self.queue_move(one.id);
+        if !self.moves.is_about(one.id) {
+            self.events.push_back(StoreEvent::MoveEnded { partition: one.id });
+        }
         self.operation_ended(one.id);
     }
 }

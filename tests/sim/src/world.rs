@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringlog_broker::{BrokerEnd, Logging, ShardMessage, Start, StartError, run_shard};
 use ringlog_cluster::config::{BrokerConfig, ConfigLayers, Sources, StaticConfig};
 use ringlog_reactor::sim::{
-    Client as SimClient, DiskEffect, DiskFault, DiskOperation, Errno, Node, Random, Sim, Trigger,
+    Client as SimClient, DiskControl, DiskEffect, DiskFault, DiskOperation, Errno, Node, Random, Sim, Trigger,
 };
 use ringlog_reactor::{Mesh, Reactor, Signal};
 use ringlog_storage::RecoveryError;
@@ -33,6 +33,12 @@ const PORT: u16 = 9092;
 const WIND_DOWN_TIME_MAX: Duration = Duration::from_mins(3);
 /// Virtual time that a stop may take.
 const STOP_TIME_MAX: Duration = Duration::from_mins(1);
+/// Files in folders that are not the broker's, with names that are almost those of what it removes.
+const STRANGERS: [&str; 3] = [
+    "topic-0.0123456789ABCDEF0123456789ABCDEF-delete/00000000000000000000.log",
+    "0123456789abcdef0123456789abcdef-delete/kept",
+    "notes/00000000000000000000.log.deleted",
+];
 /// Names that one administrator creates and deletes.
 const NAMES_PER_ADMIN: u64 = 3;
 
@@ -73,6 +79,7 @@ impl World {
         let start = start(&plan);
         let ends = Ends::default();
         let node = sim.start_node("broker", plan.shards, main(&start, &ends));
+        plant(&sim.disk(node), &plan);
         let clock = sim.block_on("clock", |reactor| async move { reactor.wall_clock_ms() });
         let shared = Rc::new(Shared {
             ledger: RefCell::new(Ledger::new(Millis::new(clock))),
@@ -127,6 +134,10 @@ impl World {
     }
 
     fn outcome(&self) -> Outcome {
+        let disk = self.sim.disk(self.node);
+        for path in strangers(&self.plan) {
+            assert!(disk.read_file(&path).is_ok_and(|bytes| bytes == path.as_bytes()), "{path} is not the broker's");
+        }
         let counts = self.shared.ledger.borrow().counts;
         let virtual_time = Duration::from_nanos(self.sim.now().as_nanos());
         Outcome { trace_hash: self.sim.trace_hash(), virtual_time, counts, starts: self.starts }
@@ -374,6 +385,21 @@ impl World {
             }
             self.disk_failed = false;
         }
+    }
+}
+
+fn strangers(plan: &Plan) -> impl Iterator<Item = String> {
+    LOG_DIRS[..plan.dirs].iter().flat_map(|dir| STRANGERS.map(|path| format!("{dir}/{path}")))
+}
+
+/// Puts them on the disk, as if somebody had before the first start.
+fn plant(disk: &DiskControl, plan: &Plan) {
+    for path in strangers(plan) {
+        for (at, _) in path.match_indices('/').skip(1) {
+            // Another one may lie in it too.
+            let _ = disk.create_dir(&path[..at]);
+        }
+        disk.write_file(&path, path.as_bytes()).expect("its folder is there");
     }
 }
 

@@ -208,3 +208,33 @@ fn a_topic_that_keeps_the_last_of_every_key_is_not_deleted_from() {
     });
     assert_eq!(told, [(ErrorCode::PolicyViolation, -1)]);
 }
+
+/// Folders that were renamed when the broker was killed, and not removed, go with the next start; what is beside them stays.
+#[test]
+fn what_is_left_of_a_deleted_topic_goes_with_the_next_start() {
+    let mut broker = Broker::start(1, &[]);
+    let address = broker.address();
+    broker.sim.block_on("setup", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        create_topic(&socket).await;
+        produce_each(&socket, 100).await;
+    });
+    // Until the records are in segments.
+    broker.sim.run_for(Duration::from_secs(15));
+    let code = broker
+        .sim
+        .block_on("administrator", move |reactor| async move { delete_topic(&connect(&reactor, address).await).await });
+    assert_eq!(code, ErrorCode::None);
+    let left = |broker: &Broker| {
+        let names = broker.sim.disk(broker.node).list("data").expect("it is there");
+        names.into_iter().filter(|name| name.ends_with("-delete")).count()
+    };
+    assert!(left(&broker) > 0, "some had been written to segments");
+    let disk = broker.sim.disk(broker.node);
+    disk.create_dir("data/topic-0.not-ours-delete").expect("its parent is there");
+    disk.write_file("data/topic-0.not-ours-delete/kept", b"kept").expect("its folder is there");
+    broker.kill_and_restart();
+    broker.sim.run_for(Duration::from_secs(1));
+    assert_eq!(left(&broker), 1);
+    assert!(broker.sim.disk(broker.node).read_file("data/topic-0.not-ours-delete/kept").is_ok());
+}

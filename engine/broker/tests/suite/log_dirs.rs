@@ -19,7 +19,7 @@ use ringlog_storage::batch::split;
 use crate::deletions::produce_each;
 use crate::{Broker, PARTITIONS, TOPIC, ask, connect, create_topic, fetch};
 
-const DIRS: &str = "log.dirs=data,disks/b,disks/c";
+pub(crate) const DIRS: &str = "log.dirs=data,disks/b,disks/c";
 
 /// What is told of each directory, of the topic alone.
 async fn describe(socket: &Socket) -> Vec<DescribeLogDirsResult> {
@@ -30,7 +30,7 @@ async fn describe(socket: &Socket) -> Vec<DescribeLogDirsResult> {
 }
 
 /// In which directory each partition is, by its place in the list, and whether one is being copied.
-async fn places(socket: &Socket) -> (Vec<usize>, bool) {
+pub(crate) async fn places(socket: &Socket) -> (Vec<usize>, bool) {
     let (mut places, mut is_moving) = (vec![usize::MAX; usize::try_from(PARTITIONS).expect("few")], false);
     for (dir, result) in describe(socket).await.iter().enumerate() {
         for partition in result.topics.iter().flat_map(|topic| &topic.partitions) {
@@ -45,7 +45,7 @@ async fn places(socket: &Socket) -> (Vec<usize>, bool) {
 }
 
 /// The code of each partition, and how many records it has, read from its begin to its end.
-async fn read_each(socket: &Socket) -> Vec<(ErrorCode, i64)> {
+pub(crate) async fn read_each(socket: &Socket) -> Vec<(ErrorCode, i64)> {
     let mut all = Vec::new();
     for partition in 0..PARTITIONS {
         let mut at = 0;
@@ -68,7 +68,7 @@ async fn read_each(socket: &Socket) -> Vec<(ErrorCode, i64)> {
     all
 }
 
-async fn alter(socket: &Socket, topic: &str, path: &str, partitions: &[i32]) -> Vec<ErrorCode> {
+pub(crate) async fn alter(socket: &Socket, topic: &str, path: &str, partitions: &[i32]) -> Vec<ErrorCode> {
     let topic = AlterReplicaLogDirTopic { name: topic.to_owned(), partitions: partitions.to_vec() };
     let request =
         AlterReplicaLogDirsRequest { dirs: vec![AlterReplicaLogDir { path: path.to_owned(), topics: vec![topic] }] };
@@ -76,7 +76,7 @@ async fn alter(socket: &Socket, topic: &str, path: &str, partitions: &[i32]) -> 
     results[0].partitions.iter().map(|partition| ErrorCode::from_wire(partition.error_code)).collect()
 }
 
-async fn name_of(socket: &Socket, dir: usize) -> String {
+pub(crate) async fn name_of(socket: &Socket, dir: usize) -> String {
     describe(socket).await[dir].log_dir.clone()
 }
 
