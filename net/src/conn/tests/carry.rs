@@ -94,7 +94,7 @@ fn what_a_muted_client_has_sent_goes_along() {
     conn.set_pace(Pace::OneByOne);
     conn.received(&[metadata(1), metadata(2), metadata(3)[..9].to_vec()].concat(), START);
     let first = next(&mut conn);
-    conn.mute(until);
+    conn.mute(START, Duration::from_secs(1));
     conn.respond(first.seq, body(b""));
     assert_eq!(sent(&mut conn).len(), 8);
     let mut conn = carried(conn);
