@@ -534,8 +534,7 @@ impl Connection {
     fn tell_end(&self, reason: Option<&CloseReason>) {
         use CloseReason as Why;
         match reason {
-            None
-            | Some(Why::PeerClosed | Why::SocketFailed(_) | Why::ShuttingDown | Why::ShardUnused | Why::Idle(_)) => {
+            None | Some(Why::PeerClosed | Why::SocketFailed(_) | Why::ShuttingDown | Why::Idle(_)) => {
                 let reason = reason.map(tracing::field::display);
                 tracing::debug!(peer = %self.peer, client_id = self.client_id(), reason, "connection ended");
             }

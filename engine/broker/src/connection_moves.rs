@@ -2,7 +2,7 @@
 //! share of one that is. What a shard that is not in use accepts goes to the others at once.
 //!
 //! Shard 0 counts and decides ([`spread`]). A shard that is to give connections away tells each of them, and it goes when all
-//! that its client has asked for is answered; one that does not come to that in time stays, or ends where it cannot.
+//! that its client has asked for is answered; one that does not come to that in time stays, if its shard is in use.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use crate::first::on_shard;
 use crate::message::Call;
 use crate::shard::Shard;
 
-/// How long a connection may take to come to a moment in which nothing is under way.
+/// How long a connection of a shard in use may take to come to a moment in which nothing is under way: it is not read meanwhile.
 pub(crate) const QUIET_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long one that has arrived waits for room.
 const ROOM_TIME_MAX: Duration = Duration::from_secs(5);

@@ -118,9 +118,4 @@ pub enum CloseReason {
     /// The broker stops.
     #[error("the broker is shutting down")]
     ShuttingDown,
-    /// The connection's shard is not used any more, and something of it was always under way, so that it could not go to another.
-    #[error(
-        "the shard of the connection is taken out of use (ringlog.shards), and its requests were not answered in time"
-    )]
-    ShardUnused,
 }

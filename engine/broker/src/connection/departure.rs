@@ -1,6 +1,6 @@
 //! How a connection goes to another shard: it takes up nothing new, and goes when all that it has begun is answered and sent.
 
-use ringlog_net::conn::{Carried, CloseReason};
+use ringlog_net::conn::Carried;
 use ringlog_storage::types::Nanos;
 
 use super::Connection;
@@ -12,10 +12,11 @@ use crate::entrant::{Entrant, Way};
 pub(super) enum Presence {
     /// It is served here.
     Here,
-    /// It goes as soon as nothing is under way, if that comes in time.
+    /// It goes as soon as nothing is under way.
     Going {
         /// To this shard, or to any that is in use.
         to: Option<usize>,
+        /// Then it stays, if it may.
         until: Nanos,
     },
     /// It has gone: this shard has nothing to do with its socket any more.
@@ -44,15 +45,13 @@ impl Connection {
         }
     }
 
-    /// Ends the time that it has to come to rest, when that is over.
+    /// Has it stay if it has not come to rest in time, and its shard is in use.
     pub(super) fn give_up_going(&self, now: Nanos) {
-        match self.presence.get() {
-            Presence::Going { until, .. } if now >= until => {}
-            _ => return,
-        }
-        self.stay();
-        if !self.shard.is_used() {
-            self.close(CloseReason::ShardUnused);
+        if let Presence::Going { until, .. } = self.presence.get()
+            && now >= until
+            && self.shard.is_used()
+        {
+            self.stay();
         }
     }
 
