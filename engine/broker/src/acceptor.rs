@@ -135,6 +135,7 @@ async fn accept_while_in_use(shard: &Shard, listener: &Listener, index: usize, a
 }
 
 fn accept_failed(shard: &Shard, error: &io::Error) {
+    shard.connection_gate().accept_failed();
     let is_out = error.raw_os_error().is_some_and(|errno| OUT_OF_DESCRIPTORS.contains(&errno));
     let remedy = if is_out {
         "; clients wait until others leave: raise the limit of open files (ulimit -n, LimitNOFILE=), which a line of the start \

@@ -2,7 +2,7 @@
 //! that a broker that takes its time can be told from one that is gone.
 
 mod answers;
-mod health;
+pub(crate) mod health;
 mod turn;
 
 use std::cell::{Cell, RefCell};

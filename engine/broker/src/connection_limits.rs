@@ -36,6 +36,17 @@ pub(crate) enum Note {
     Ended(Origin),
 }
 
+/// Connections that a shard did not take, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Refused {
+    /// Their addresses had as many as they may have.
+    pub(crate) too_many: u64,
+    /// Their addresses made them too fast.
+    pub(crate) too_fast: u64,
+    /// Attempts to accept some that failed: too many open files, mostly.
+    pub(crate) failed: u64,
+}
+
 /// What a shard knows of the limits.
 #[derive(Debug)]
 pub(crate) struct ConnectionGate {
@@ -47,6 +58,7 @@ pub(crate) struct ConnectionGate {
     notes: RefCell<Vec<Note>>,
     notes_bell: Event,
     closed_later: Cell<usize>,
+    refused: Cell<Refused>,
     /// On shard 0: somebody has asked or ended, or the limits have changed.
     counting_bell: Event,
 }
@@ -60,6 +72,7 @@ impl ConnectionGate {
             notes: RefCell::default(),
             notes_bell: Event::default(),
             closed_later: Cell::new(0),
+            refused: Cell::default(),
             counting_bell: Event::default(),
         }
     }
@@ -67,6 +80,22 @@ impl ConnectionGate {
     /// The connection, which counted, has ended.
     pub(crate) fn ended(&self, origin: Origin) {
         self.note(Note::Ended(origin));
+    }
+
+    /// How many were not taken.
+    pub(crate) fn refused(&self) -> Refused {
+        self.refused.get()
+    }
+
+    /// Counts an attempt to accept that failed.
+    pub(crate) fn accept_failed(&self) {
+        self.count(|refused| refused.failed += 1);
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Refused)) {
+        let mut refused = self.refused.get();
+        count(&mut refused);
+        self.refused.set(refused);
     }
 
     fn note(&self, note: Note) {
@@ -122,10 +151,12 @@ pub(crate) async fn admit(shard: &Shard, socket: Socket, peer: SocketAddr, liste
     match ask_first(shard, origin).await {
         Verdict::Accepted => Admission::Served(socket, Some(origin)),
         Verdict::TooMany { max } => {
+            gate.count(|refused| refused.too_many += 1);
             tracing::debug!(%peer, "closed at once: its address has {max} connections, which is the most it may have");
             Admission::Closed
         }
         Verdict::Throttled(time) => {
+            gate.count(|refused| refused.too_fast += 1);
             tracing::debug!(%peer, "closed in {} ms: its address makes connections too fast", time.as_millis());
             close_later(shard, socket, time);
             Admission::Closed

@@ -14,12 +14,23 @@ use crate::shard::Shard;
 pub struct Logging {
     loggers: Loggers,
     put_in_force: Arc<dyn Fn(&Loggers) + Send + Sync>,
+    dropped_lines: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Logging {
     /// `loggers` are in force already.
     pub fn new(loggers: Loggers, put_in_force: impl Fn(&Loggers) + Send + Sync + 'static) -> Self {
-        Self { loggers, put_in_force: Arc::new(put_in_force) }
+        Self { loggers, put_in_force: Arc::new(put_in_force), dropped_lines: Arc::new(|| 0) }
+    }
+
+    /// With what tells how many lines were dropped since the start, because nobody took them fast enough.
+    #[must_use]
+    pub fn dropping(self, dropped_lines: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self { dropped_lines: Arc::new(dropped_lines), ..self }
+    }
+
+    pub(crate) fn dropped_lines(&self) -> u64 {
+        (self.dropped_lines)()
     }
 }
 

@@ -81,6 +81,7 @@ pub(crate) fn install(arguments: &LogArguments) -> Logging {
         // Fails only once nobody writes log lines any more.
         let _ = handle.reload(targets(loggers));
     })
+    .dropping(log::dropped_lines)
 }
 
 /// The loggers at the levels that were asked for. Requests are lines only for who asks for them by name, as with the

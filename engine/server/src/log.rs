@@ -80,6 +80,11 @@ pub(crate) fn start_writer(format: LogFormat) -> io::Result<()> {
     Ok(())
 }
 
+/// Lines that were dropped since the start.
+pub(crate) fn dropped_lines() -> u64 {
+    WRITER.get().map_or(0, |(_, writer)| writer.dropped())
+}
+
 /// Writes what is still on its way, for a while at most. Nothing is left behind when this ends, unless nobody reads it.
 pub(crate) fn flush() {
     let is_writer = std::thread::current().name() == Some(writer::THREAD);

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::first::on_shard;
 use crate::shard::Shard;
-use crate::state::Disk;
+use crate::state::{Disk, State};
 
 /// How long a shard may take to answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What one shard says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct ShardHealth {
+pub(crate) struct ShardHealth {
     is_stopping: bool,
     /// Group coordinators whose logs are being read.
     loading: usize,
@@ -19,8 +19,13 @@ struct ShardHealth {
 }
 
 impl ShardHealth {
-    fn of(shard: &Shard) -> Self {
-        shard.with(|state| Self { is_stopping: state.stopping, loading: state.groups.loading(), disk: state.disk() })
+    pub(crate) fn of(state: &State) -> Self {
+        Self { is_stopping: state.stopping, loading: state.groups.loading(), disk: state.disk() }
+    }
+
+    /// Whether it is no reason to keep clients away.
+    pub(crate) fn is_ready(self) -> bool {
+        self.objection(0).is_none()
     }
 
     /// Why the broker should get no clients.
@@ -42,7 +47,8 @@ impl ShardHealth {
 /// is served.
 pub(super) async fn objection(shard: &Shard) -> Option<String> {
     for index in 0..shard.count() {
-        let Ok(health) = shard.reactor().timeout(on_shard(shard, index, ShardHealth::of), ANSWER_TIME_MAX).await else {
+        let look = |shard: &Shard| shard.with(|state| ShardHealth::of(state));
+        let Ok(health) = shard.reactor().timeout(on_shard(shard, index, look), ANSWER_TIME_MAX).await else {
             return Some(format!("shard {index} does not answer"));
         };
         if let Some(objection) = health.objection(index) {
@@ -65,6 +71,7 @@ mod tests {
                 Some(part) => assert!(objection.as_deref().is_some_and(|told| told.contains(part)), "{objection:?}"),
                 None => assert_eq!(objection, None),
             }
+            assert_eq!(health.is_ready(), expected.is_none());
         };
         check(good, None);
         check(ShardHealth { disk: Disk::Full, ..good }, None);

@@ -54,6 +54,8 @@ pub(crate) struct Gathered {
     pub(crate) process: Option<ProcessUsage>,
     /// Bytes of the file system of the data directory: in all, and free.
     pub(crate) space: Option<(u64, u64)>,
+    /// Of the log, since the start.
+    pub(crate) log_lines_dropped: u64,
 }
 
 /// One topic, or all that have no labels of their own.
@@ -98,6 +100,8 @@ pub(crate) struct GroupRow {
     pub(crate) protocol_type: Arc<str>,
     pub(crate) state: &'static str,
     pub(crate) members: usize,
+    /// One more with each rebalance.
+    pub(crate) epoch: i32,
 }
 
 /// What a group has committed of one topic.
@@ -139,6 +143,8 @@ pub(crate) struct Rates {
     pub(crate) idle: f64,
     pub(crate) accepted_per_second: f64,
     pub(crate) closed_per_second: f64,
+    /// Records of the metadata log.
+    pub(crate) metadata_records_per_second: f64,
 }
 
 /// What rates are calculated from.
@@ -148,6 +154,7 @@ struct Since {
     wait_nanos: u64,
     accepted: u64,
     closed: u64,
+    metadata_end: u64,
     rates: Rates,
 }
 
@@ -191,7 +198,7 @@ impl Gatherer {
         let metadata_log = on_first_shard(shard, |shard| shard.with(|state| controller::offsets(state).ok())).await;
         let image = shard.with(|state| Arc::clone(&state.image));
         let mut gathered = merge(shard, image, shards, self.rates());
-        gathered.rates = self.rates_of(&gathered.shards);
+        gathered.rates = self.rates_of(&gathered.shards, metadata_log.as_ref());
         (gathered.process, gathered.space, gathered.metadata_log) = (process, space, metadata_log);
         self.sort_partitions(&mut gathered, partitions).await;
         self.sort_groups(&mut gathered, facts).await;
@@ -217,12 +224,13 @@ impl Gatherer {
         self.since.get().rates
     }
 
-    fn rates_of(&self, shards: &[ShardSnapshot]) -> Rates {
+    fn rates_of(&self, shards: &[ShardSnapshot], metadata_log: Option<&PartitionOffsets>) -> Rates {
         let now = Since {
             at: self.shard.now(),
             wait_nanos: shards.iter().map(|shard| shard.reactor.wait_nanos).sum(),
             accepted: shards.iter().map(|shard| shard.connections.accepted).sum(),
             closed: shards.iter().map(|shard| shard.connections.closed).sum(),
+            metadata_end: metadata_log.map_or(0, |log| u64::try_from(log.log_end.get()).unwrap_or(0)),
             rates: Rates::default(),
         };
         let before = self.since.get();
@@ -286,7 +294,7 @@ impl Gatherer {
     async fn sort_groups(&self, gathered: &mut Gathered, mut facts: Vec<GroupFacts>) {
         facts.sort_by(|one, other| one.group.cmp(&other.group));
         let mut number = 0;
-        for GroupFacts { group, group_type, protocol_type, state, members, offsets } in facts {
+        for GroupFacts { group, group_type, protocol_type, state, members, epoch, offsets } in facts {
             let mut topics: Vec<GroupTopicRow> = Vec::new();
             for committed in offsets {
                 number += 1;
@@ -314,7 +322,7 @@ impl Gatherer {
                 gathered.offsets.push(OffsetRow { group, topic, partition: committed.partition, offset, lag });
             }
             gathered.group_topics.extend(topics);
-            gathered.groups.push(GroupRow { group, group_type, protocol_type, state, members });
+            gathered.groups.push(GroupRow { group, group_type, protocol_type, state, members, epoch });
         }
     }
 
@@ -347,6 +355,7 @@ impl Default for Gathered {
             metadata_log: None,
             process: None,
             space: None,
+            log_lines_dropped: 0,
         }
     }
 }
@@ -411,6 +420,7 @@ fn merge(shard: &Shard, image: Arc<Image>, shards: Vec<ShardSnapshot>, rates: Ra
         metadata_log: None,
         process: None,
         space: None,
+        log_lines_dropped: shard.with(|state| state.logging.dropped_lines()),
     }
 }
 
@@ -427,6 +437,7 @@ fn rates_between(before: &Since, now: &Since, shards: usize) -> Option<Rates> {
         idle: (per_second(now.wait_nanos, before.wait_nanos) / 1e9 / shards).min(1.0),
         accepted_per_second: per_second(now.accepted, before.accepted),
         closed_per_second: per_second(now.closed, before.closed),
+        metadata_records_per_second: per_second(now.metadata_end, before.metadata_end),
     })
 }
 
@@ -437,9 +448,17 @@ mod tests {
     #[test]
     fn rates_are_of_the_time_between_two_scrapes() {
         let at = |seconds: u64| Nanos::new(seconds * 1_000_000_000);
-        let before = Since { at: at(10), wait_nanos: 5, accepted: 7, closed: 1, rates: Rates::default() };
-        let now = Since { at: at(14), wait_nanos: 5 + 6_000_000_000, accepted: 15, closed: 3, rates: Rates::default() };
-        let expected = Rates { idle: 0.75, accepted_per_second: 2.0, closed_per_second: 0.5 };
+        let since = |seconds, wait_nanos, accepted, closed, metadata_end| Since {
+            at: at(seconds),
+            wait_nanos,
+            accepted,
+            closed,
+            metadata_end,
+            rates: Rates::default(),
+        };
+        let (before, now) = (since(10, 5, 7, 1, 20), since(14, 5 + 6_000_000_000, 15, 3, 60));
+        let expected =
+            Rates { idle: 0.75, accepted_per_second: 2.0, closed_per_second: 0.5, metadata_records_per_second: 10.0 };
         assert_eq!(rates_between(&before, &now, 2), Some(expected));
         assert_eq!(rates_between(&now, &now, 2), None);
     }

@@ -12,6 +12,8 @@ use ringlog_storage::statistics::{PartitionExtent, StoreStatistics, StoreUsage};
 use ringlog_storage::types::PartitionIndex;
 
 use super::counters::{ApiCounts, ConnectionCounts, Traffic};
+use crate::admin::health::ShardHealth;
+use crate::connection_limits::Refused;
 use crate::group;
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
@@ -26,6 +28,7 @@ pub(crate) struct ShardSnapshot {
     pub(crate) apis: Vec<(ApiKey, ApiCounts)>,
     pub(crate) errors: Vec<((ApiKey, i16), u64)>,
     pub(crate) connections: ConnectionCounts,
+    pub(crate) refused: Refused,
     pub(crate) send_time: Durations,
     /// Of all partitions that it ever had.
     pub(crate) traffic: Traffic,
@@ -44,6 +47,7 @@ pub(crate) struct ShardSnapshot {
     pub(crate) usage: StoreUsage,
     pub(crate) partitions: usize,
     pub(crate) disk: Disk,
+    pub(crate) health: ShardHealth,
 }
 
 /// A part of a shard's memory, or a number of places, that is shared by its connections.
@@ -93,6 +97,7 @@ pub(crate) fn shard(shard: &Shard) -> ShardSnapshot {
         apis,
         errors,
         connections,
+        refused: shard.connection_gate().refused(),
         send_time,
         traffic: state.traffic,
         gone: state.gone_traffic,
@@ -108,6 +113,7 @@ pub(crate) fn shard(shard: &Shard) -> ShardSnapshot {
         usage: state.store.usage(),
         partitions: state.table.count(),
         disk: state.disk(),
+        health: ShardHealth::of(state),
     })
 }
 

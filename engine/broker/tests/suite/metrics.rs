@@ -108,6 +108,9 @@ fn counts_after_known_traffic_are_exact() {
     expect(&metrics, "kafka_server_replicamanager_partitioncount", partitions);
     expect(&metrics, "kafka_controller_kafkacontroller_activecontrollercount", 1.0);
     expect(&metrics, "kafka_server_socket_server_metrics_connection_count", 1.0);
+    expect(&metrics, "kafka_server_raftmetrics_current_vote", 1.0);
+    expect(&metrics, "ringlog_ready", 1.0);
+    expect(&metrics, "ringlog_log_lines_dropped_total", 0.0);
     let of_shards = |name: &str| {
         (0..2).map(|shard| sample(&metrics, &format!("{name}{{shard=\"{shard}\"}}")).unwrap_or(0.0)).sum::<f64>()
     };
@@ -183,6 +186,55 @@ fn readers_fall_behind_by_what_was_written() {
     expect(&metrics, "kminion_kafka_consumer_group_topic_lag{group_id=\"shop\",topic_name=\"topic\"}", 3.0);
     expect(&metrics, "kafka_consumergroup_members{consumergroup=\"shop\"}", 0.0);
     expect(&metrics, "ringlog_groups{type=\"classic\",state=\"Empty\"}", 1.0);
+    expect(&metrics, "ringlog_group_rebalances_total{group=\"shop\"}", 0.0);
+}
+
+#[test]
+fn members_that_come_and_go_are_rebalances() {
+    use ringlog_net::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
+    let mut broker = Broker::start(1, &["offsets.topic.num.partitions=4"]);
+    let (address, admin) = (broker.address(), admin_address(&broker));
+    let (_, metrics) = broker.sim.block_on("client", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        create_topic(&socket).await;
+        for member in ["one", "two"] {
+            let join = ConsumerGroupHeartbeatRequest {
+                group_id: "shop".to_owned(),
+                member_id: member.to_owned(),
+                rebalance_timeout_ms: 60_000,
+                subscribed_topic_names: Some(vec![TOPIC.to_owned()]),
+                topic_partitions: Some(Vec::new()),
+                ..ConsumerGroupHeartbeatRequest::default()
+            };
+            while ask(&socket, &join, 1).await.error_code != 0 {
+                reactor.sleep(Duration::from_millis(10)).await;
+            }
+        }
+        get(&reactor, admin, "/metrics").await
+    });
+    expect(&metrics, "kafka_consumergroup_members{consumergroup=\"shop\"}", 2.0);
+    expect(&metrics, "ringlog_group_rebalances_total{group=\"shop\"}", 2.0);
+}
+
+#[test]
+fn connections_that_are_not_taken_are_counted() {
+    let mut broker = Broker::start(1, &["max.connections.per.ip=1"]);
+    let (address, admin) = (broker.address(), admin_address(&broker));
+    let (_, metrics) = broker.sim.block_on("client", move |reactor| async move {
+        let first = connect(&reactor, address).await;
+        ask(&first, &MetadataRequest::default(), 5).await;
+        for _ in 0..3 {
+            let refused = connect(&reactor, address).await;
+            assert!(refused.recv().await.map_or(true, |bytes| bytes.is_empty()), "it is closed at once");
+        }
+        get(&reactor, admin, "/metrics").await
+    });
+    for (reason, count) in [("too_many", 3.0), ("too_fast", 0.0), ("failed", 0.0)] {
+        let of_shard =
+            |shard: u8| format!("ringlog_connections_refused_total{{shard=\"{shard}\",reason=\"{reason}\"}}");
+        let found: Option<f64> = (0..2).map(|shard| sample(&metrics, &of_shard(shard))).sum();
+        assert!(found.is_some_and(|found| (found - count).abs() < 1e-9), "{reason}: {found:?}");
+    }
 }
 
 #[test]

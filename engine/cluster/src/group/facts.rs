@@ -22,6 +22,8 @@ pub struct GroupFacts {
     pub state: &'static str,
     /// Its members.
     pub members: usize,
+    /// Its generation, or its epoch where it speaks the consumer protocol: one more with each rebalance.
+    pub epoch: i32,
     /// What it has committed.
     pub offsets: Vec<CommittedOffset>,
 }
@@ -56,12 +58,15 @@ impl Groups {
     }
 
     fn facts(&self, id: &GroupId, session: &Session) -> GroupFacts {
-        let (group_type, protocol_type, state, members) = match session {
-            Session::Classic(group) => ("classic", group.protocol_type().into(), group.state_name(), group.len()),
+        let (group_type, protocol_type, state, members, epoch) = match session {
+            Session::Classic(group) => {
+                ("classic", group.protocol_type().into(), group.state_name(), group.len(), group.generation())
+            }
             Session::Consumer(_) => {
                 let group = self.state.consumer(id);
                 let state = group.map_or("Empty", ConsumerGroup::state_name);
-                ("consumer", CONSUMER_PROTOCOL_TYPE.into(), state, group.map_or(0, ConsumerGroup::len))
+                let (members, epoch) = group.map_or((0, 0), |group| (group.len(), group.epoch()));
+                ("consumer", CONSUMER_PROTOCOL_TYPE.into(), state, members, epoch)
             }
         };
         let topics = self.state.offsets(id).into_iter().flatten();
@@ -72,6 +77,7 @@ impl Groups {
                 offset: Offset::new(value.offset),
             })
         });
-        GroupFacts { group: Arc::clone(id), group_type, protocol_type, state, members, offsets: offsets.collect() }
+        let (group, offsets) = (Arc::clone(id), offsets.collect());
+        GroupFacts { group, group_type, protocol_type, state, members, epoch, offsets }
     }
 }

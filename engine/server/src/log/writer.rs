@@ -30,6 +30,7 @@ enum Order {
 #[derive(Debug)]
 pub(super) struct LogWriter {
     orders: SyncSender<Order>,
+    /// Since the start.
     dropped: Arc<AtomicU64>,
 }
 
@@ -53,6 +54,11 @@ impl LogWriter {
         }
     }
 
+    /// Lines that were dropped since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     /// Waits until what was taken before is written, but not for ever. Not to be called by the thread that writes, which would wait for itself.
     pub(super) fn flush(&self) {
         let (done, written) = mpsc::sync_channel(1);
@@ -74,6 +80,7 @@ impl LogWriter {
 
 fn write(mut out: impl Write, queue: &Receiver<Order>, dropped: &AtomicU64, tell_dropped: &impl Fn(u64) -> String) {
     let mut gathered = Vec::new();
+    let mut told = 0;
     while let Ok(first) = queue.recv() {
         let mut next = Some(first);
         let mut flushed = None;
@@ -86,9 +93,10 @@ fn write(mut out: impl Write, queue: &Receiver<Order>, dropped: &AtomicU64, tell
                 next = queue.try_recv().ok();
             }
         }
-        let count = dropped.swap(0, Ordering::Relaxed);
-        if count > 0 {
-            gathered.extend_from_slice(tell_dropped(count).as_bytes());
+        let count = dropped.load(Ordering::Relaxed);
+        if count > told {
+            gathered.extend_from_slice(tell_dropped(count - told).as_bytes());
+            told = count;
         }
         // There is nobody to tell if standard error is closed.
         let _ = out.write_all(&gathered).and_then(|()| out.flush());

@@ -425,6 +425,13 @@ pub(super) const FAMILIES: &[Family] = &[
             samples.put(&[], i64::from(all.image.controller().get()));
         },
     ),
+    gauge(
+        "kafka_server_raftmetrics_current_vote",
+        "kafka.server:type=raft-metrics current-vote: the node that this one has voted for; itself, where it is alone.",
+        |all, samples| {
+            samples.put(&[], i64::from(all.image.controller().get()));
+        },
+    ),
     family(
         "kafka_server_raftmetrics_current_state",
         Kind::Gauge,
@@ -452,6 +459,36 @@ pub(super) const FAMILIES: &[Family] = &[
         |all, samples| {
             all.metadata_log.iter().for_each(|log| samples.put(&[], log.high_watermark.get()));
         },
+    ),
+    gauge(
+        "kafka_server_raftmetrics_append_records_rate",
+        "kafka.server:type=raft-metrics append-records-rate: records of the metadata log that were written a second, since the scrape before.",
+        |all, samples| samples.put(&[], all.rates.metadata_records_per_second),
+    ),
+    gauge(
+        "kafka_server_raftmetrics_fetch_records_rate",
+        "kafka.server:type=raft-metrics fetch-records-rate: records of the metadata log that were fetched from its leader a second; none on a single node.",
+        |_, samples| samples.put(&[], 0_u64),
+    ),
+    counter(
+        "kafka_server_raftchannelmetrics_incoming_byte_total",
+        "kafka.server:type=raft-channel-metrics incoming-byte-total: bytes from other nodes of the quorum; none on a single node.",
+        |_, samples| samples.put(&[], 0_u64),
+    ),
+    counter(
+        "kafka_server_raftchannelmetrics_outgoing_byte_total",
+        "kafka.server:type=raft-channel-metrics outgoing-byte-total: bytes to other nodes of the quorum; none on a single node.",
+        |_, samples| samples.put(&[], 0_u64),
+    ),
+    counter(
+        "kafka_server_raftchannelmetrics_request_total",
+        "kafka.server:type=raft-channel-metrics request-total: requests to other nodes of the quorum; none on a single node.",
+        |_, samples| samples.put(&[], 0_u64),
+    ),
+    counter(
+        "kafka_server_raftchannelmetrics_response_total",
+        "kafka.server:type=raft-channel-metrics response-total: responses from other nodes of the quorum; none on a single node.",
+        |_, samples| samples.put(&[], 0_u64),
     ),
     gauge(
         "kafka_coordinator_group_groupmetadatamanager_numgroups",

@@ -62,6 +62,15 @@ pub(super) const FAMILIES: &[Family] = &[
         samples.put(&[env!("CARGO_PKG_VERSION").into()], true);
     }),
     family(
+        "ringlog_ready",
+        Kind::Gauge,
+        &[],
+        "Whether the broker is of use to clients, as /health/ready tells.",
+        |all, samples| {
+            samples.put(&[], all.shards.iter().all(|shard| shard.health.is_ready()));
+        },
+    ),
+    family(
         "ringlog_request_duration_seconds",
         Kind::Histogram,
         API,
@@ -136,6 +145,22 @@ pub(super) const FAMILIES: &[Family] = &[
     family("ringlog_connections_accepted_total", Kind::Counter, SHARD, "Connections accepted.", |all, samples| {
         shards(all, samples, |shard| shard.connections.accepted);
     }),
+    family(
+        "ringlog_connections_refused_total",
+        Kind::Counter,
+        &["shard", "reason"],
+        "Connections that were not taken: too_many (max.connections.per.ip), too_fast (a quota of connections), failed (attempts to accept: open files, mostly).",
+        |all, samples| {
+            for (index, shard) in all.shards.iter().enumerate() {
+                let refused = shard.refused;
+                for (reason, count) in
+                    [("too_many", refused.too_many), ("too_fast", refused.too_fast), ("failed", refused.failed)]
+                {
+                    samples.put(&[index.into(), reason.into()], count);
+                }
+            }
+        },
+    ),
     family(
         "ringlog_connections_muted",
         Kind::Gauge,
@@ -413,6 +438,14 @@ pub(super) const FAMILIES: &[Family] = &[
         }
     }),
     Family {
+        name: "ringlog_group_rebalances_total",
+        kind: Kind::Counter,
+        set: FamilySet::Ringlog,
+        help: "Rebalances of a group since there is one: its generation, or its epoch where it speaks the consumer protocol.",
+        labels: &["group"],
+        source: Source::Groups(|row, samples| samples.put(&[row.group.as_ref().into()], i64::from(row.epoch))),
+    },
+    Family {
         name: "ringlog_partition_messages_in_total",
         kind: Kind::Counter,
         set: FamilySet::Ringlog,
@@ -428,6 +461,13 @@ pub(super) const FAMILIES: &[Family] = &[
         labels: &["topic", "partition"],
         source: Source::Partitions(|_, row, samples| samples.put(&row.labels(), row.traffic.bytes_in)),
     },
+    family(
+        "ringlog_log_lines_dropped_total",
+        Kind::Counter,
+        &[],
+        "Lines of the log that were dropped, because they came faster than whoever reads it takes them.",
+        |all, samples| samples.put(&[], all.log_lines_dropped),
+    ),
     family(
         "ringlog_metrics_rows_left_out",
         Kind::Gauge,

@@ -235,5 +235,7 @@ fn what_is_told_of_groups_comes_in_pages() {
     assert_eq!(told[..7].iter().map(|facts| facts.group.to_string()).collect::<Vec<_>>(), groups);
     let offset = CommittedOffset { topic: TOPIC.into(), partition: PartitionIndex::new(0), offset: Offset::new(4) };
     assert!(told[..7].iter().all(|facts| facts.offsets == [offset.clone()] && facts.state == "Empty"));
+    assert!(told[..7].iter().all(|facts| facts.epoch == 0), "they never rebalanced");
     assert_eq!((&*told[7].group, told[7].members, told[7].state), (GROUP, members.len(), "Stable"));
+    assert!(told[7].epoch > 0, "a generation for each rebalance");
 }
