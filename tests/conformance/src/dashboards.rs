@@ -193,8 +193,9 @@ fn templating(variables: &[Variable]) -> Vec<Value> {
         "name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus",
         "current": {}, "hide": 0, "multi": false, "includeAll": false, "refresh": 1, "regex": "", "options": [],
     })];
-    list.push(variable("job", "Job", "label_values(ringlog_build_info, job)"));
-    list.push(variable("instance", "Broker", "label_values(ringlog_build_info{job=~\"$job\"}, instance)"));
+    // All of those that are known, and not whatever else Prometheus scrapes.
+    list.push(variable("job", "Job", "label_values(ringlog_build_info, job)", None));
+    list.push(variable("instance", "Broker", "label_values(ringlog_build_info{job=~\"$job\"}, instance)", None));
     list.extend(variables.iter().map(|of| {
         let (name, label, query) = match of {
             Variable::Api => ("api", "API", "label_values(ringlog_request_bytes_total{@}, api)"),
@@ -202,19 +203,20 @@ fn templating(variables: &[Variable]) -> Vec<Value> {
             Variable::Shard => ("shard", "Shard", "label_values(ringlog_shard_busy_seconds_total{@}, shard)"),
             Variable::Topic => ("topic", "Topic", "label_values(kafka_topic_partitions{@}, topic)"),
         };
-        variable(name, label, &expression(query))
+        // A sum over all topics does not have the label.
+        variable(name, label, &expression(query), Some(".+"))
     }));
     list
 }
 
-/// One of which any number may be chosen. What is chosen first is all: of labels that are there, which a sum over all
-/// topics does not have.
-fn variable(name: &str, label: &str, query: &str) -> Value {
+/// One of which any number may be chosen, all of them at first. `all` is what these are as an expression, where it is not
+/// the list of them.
+fn variable(name: &str, label: &str, query: &str, all: Option<&str>) -> Value {
     json!({
         "name": name, "label": label, "type": "query", "datasource": source(),
         "query": {"query": query, "refId": name}, "definition": query,
         "current": {"selected": true, "text": ["All"], "value": ["$__all"]},
-        "multi": true, "includeAll": true, "allValue": ".+", "refresh": 2, "sort": 1, "hide": 0, "regex": "", "options": [],
+        "multi": true, "includeAll": true, "allValue": all, "refresh": 2, "sort": 1, "hide": 0, "regex": "", "options": [],
     })
 }
 
