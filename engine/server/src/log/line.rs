@@ -216,6 +216,7 @@ fn bounded(value: fmt::Arguments<'_>, bytes_max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::printable::is_unsafe;
 
     fn line(message: &str, fields: Vec<(&'static str, Value)>) -> Line {
         let timestamp = "2026-01-31T12:00:00.0000015Z".parse().expect("a time");
