@@ -58,7 +58,10 @@ pub(super) fn data_directories(layers: &ConfigLayers<'_>) -> Result<Vec<String>,
         let text = format!("log.dirs names {} directories; a broker has at most {LOG_DIRS_MAX}", directories.len());
         return Err(ConfigError::Conflict(text));
     }
-    let paths: Vec<_> = directories.iter().map(|directory| (directory.clone(), plain(directory))).collect();
+    // What leads back is judged where links can be followed.
+    let leads_back = |path: &PathBuf| path.components().any(|component| component == Component::ParentDir);
+    let paths = directories.iter().map(|directory| (directory.clone(), plain(directory)));
+    let paths: Vec<_> = paths.filter(|(_, path)| !leads_back(path)).collect();
     match check_apart(&paths) {
         Ok(()) => Ok(directories),
         Err(overlap) => Err(ConfigError::Conflict(format!("log.dirs={}: {overlap}", directories.join(",")))),

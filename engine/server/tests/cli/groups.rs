@@ -155,6 +155,11 @@ fn what_cannot_be_reset_is_told() {
     let said = reset(&["--topic", &format!("{topic}:0,2"), "--to-latest"]);
     assert!(said.contains("has no partition 2; it has 2"), "{said}");
     assert!(reset(&["--all-topics", "--to-latest"]).contains("has committed no offsets"));
+    // A name that nobody has may be a slip, and may be meant.
+    let plan = case.run(&["group", "reset", group, "--topic", topic, "--to-latest"]);
+    let told = format!("\ngroup {group} does not exist; see those that do with: ringlog group list\n");
+    assert!(printed(&plan).contains(&told), "{plan:?}");
+    assert_eq!(case.json(&["group", "reset", group, "--topic", topic, "--to-latest"])["is_new_group"], true);
     let said = reset(&["--topic", &format!("{topic}:0"), "--shift-by", "1"]);
     assert!(said.contains("nothing is committed that could be shifted: use --to-offset"), "{said}");
     for words in [
