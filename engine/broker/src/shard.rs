@@ -258,6 +258,11 @@ impl Shard {
         Nanos::new(self.0.reactor.now().as_nanos())
     }
 
+    /// Monotonic time as somebody on this shard has read it last, which costs nothing.
+    pub(crate) fn seen_at(&self) -> Nanos {
+        Nanos::new(self.0.reactor.seen_at().as_nanos())
+    }
+
     /// Wall-clock time.
     pub(crate) fn wall_clock(&self) -> Millis {
         Millis::new(self.0.reactor.wall_clock_ms())

@@ -89,6 +89,8 @@ pub(crate) struct Core {
     mesh: RefCell<Option<Rc<dyn MeshPort>>>,
     random: Cell<u64>,
     times: RefCell<LoopTimes>,
+    /// The clock when somebody looked at it last.
+    seen_at: Cell<Instant>,
     begun: Cell<u64>,
 }
 
@@ -111,12 +113,20 @@ impl Core {
             mesh: RefCell::new(None),
             random: Cell::new(seed),
             times: RefCell::default(),
+            seen_at: Cell::new(Instant::from_nanos(0)),
             begun: Cell::new(0),
         })
     }
 
     pub(crate) fn now(&self) -> Instant {
-        self.backend.borrow().now()
+        let now = self.backend.borrow().now();
+        self.seen_at.set(now);
+        now
+    }
+
+    /// What `now` has answered last: in this turn, or at the end of the one before. The clock's zero before the first look.
+    pub(crate) fn seen_at(&self) -> Instant {
+        self.seen_at.get()
     }
 
     pub(crate) fn wall_clock_ms(&self) -> i64 {
@@ -180,7 +190,7 @@ impl Core {
             wait = Wait::No;
         }
         let mut ended = self.ended.take();
-        let began = self.now();
+        let began = LoopTimes::begin(|| self.now());
         self.backend.borrow_mut().turn(wait, &mut ended);
         let now = self.now();
         self.times.borrow_mut().turned(wait, began, now);

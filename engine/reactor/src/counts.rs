@@ -63,6 +63,11 @@ pub(crate) struct LoopTimes {
 }
 
 impl LoopTimes {
+    /// When the backend has its turn. Nothing but these times asks for that, so the reading belongs to what counting costs.
+    pub(crate) fn begin(clock: impl FnOnce() -> Instant) -> Instant {
+        clock()
+    }
+
     /// The backend had its turn from `began` to `ended`.
     pub(crate) fn turned(&mut self, wait: Wait, began: Instant, ended: Instant) {
         if let Some(since) = self.working_since.replace(ended) {

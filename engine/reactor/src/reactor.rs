@@ -62,6 +62,12 @@ impl Reactor {
         self.core.now()
     }
 
+    /// What [`now`](Self::now) has answered last on this shard, to whoever asked: as late as that is, it costs nothing. The
+    /// loop itself asks at the end of each turn, so it is older by what tasks have taken since at most.
+    pub fn seen_at(&self) -> Instant {
+        self.core.seen_at()
+    }
+
     /// Milliseconds since 1970, on a clock that may be set back.
     pub fn wall_clock_ms(&self) -> i64 {
         self.core.wall_clock_ms()

@@ -1,4 +1,8 @@
 //! The course of one request, from its arrival to its answer. It is measured here and nowhere else.
+//!
+//! A reading of the clock is what costs most of it, so there is one for each request: behind its handler. When it is taken up,
+//! the clock was read for its arrival or for the request before it; when its answer comes later, at the end of the turn that
+//! brought the answer.
 
 use ringlog_net::conn::{Request, Response};
 use ringlog_net::messages::ApiKey;
@@ -25,7 +29,7 @@ impl Course {
             api: request.header.api_key,
             frame_bytes: request.frame_bytes,
             arrived_at: request.arrived_at,
-            begun_at: shard.now(),
+            begun_at: shard.seen_at(),
             handled_at: None,
         }
     }
@@ -43,7 +47,7 @@ impl Course {
 
     /// Its answer is there.
     pub(crate) fn end(self, shard: &Shard, response: &Response) {
-        let ended_at = shard.now();
+        let ended_at = if self.handled_at.is_some() { shard.seen_at() } else { shard.now() };
         let handled_at = self.handled_at.unwrap_or(ended_at);
         let phases = Phases {
             total: ended_at.since(self.arrived_at),
