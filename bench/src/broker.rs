@@ -215,16 +215,30 @@ fn said(printed: &str, log: &Path) -> String {
     format!("{printed}; the end of {}:\n{}", log.display(), last.join("\n"))
 }
 
-/// CPU seconds that a process has used so far, kernel threads of its rings included. Time in user space and time in the
-/// kernel are each told in steps of 10 ms (`TICKS_PER_SECOND`), and cut; the kernel itself counts exactly.
+/// CPU seconds that a process has used so far, kernel threads of its rings included.
 pub(crate) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
+    let CpuTimes { user, kernel } = cpu_times(process)?;
+    Ok(user + kernel)
+}
+
+/// CPU seconds of a process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CpuTimes {
+    pub(crate) user: f64,
+    pub(crate) kernel: f64,
+}
+
+/// What a process has used so far. Both times are told in steps of 10 ms (`TICKS_PER_SECOND`), and cut; the kernel itself
+/// counts exactly.
+pub(crate) fn cpu_times(process: u32) -> anyhow::Result<CpuTimes> {
     let path = format!("/proc/{process}/stat");
     let stat = fs::read_to_string(&path).context(path)?;
     // The name in parentheses may hold spaces; the state follows it.
     let (_, fields) = stat.rsplit_once(')').context("a name in parentheses")?;
     let mut fields = fields.split_whitespace().skip(11);
     let mut ticks = || fields.next().and_then(|field| field.parse::<u32>().ok()).context("ticks");
-    Ok((f64::from(ticks()?) + f64::from(ticks()?)) / TICKS_PER_SECOND)
+    let (user, kernel) = (ticks()?, ticks()?);
+    Ok(CpuTimes { user: f64::from(user) / TICKS_PER_SECOND, kernel: f64::from(kernel) / TICKS_PER_SECOND })
 }
 
 /// The first address in a line such as `ringlog: listening on 127.0.0.1:9092 (uring, …)`.

@@ -3,7 +3,7 @@
 
 mod ceilings;
 mod strace;
-mod valgrind;
+pub(crate) mod valgrind;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -80,15 +80,15 @@ enum What {
 
 /// How long two runs are; what the longer one takes more is that of `requests`.
 #[derive(Clone, Copy, Debug)]
-struct Times {
-    short: u32,
-    long: u32,
+pub(crate) struct Times {
+    pub(crate) short: u32,
+    pub(crate) long: u32,
     /// Requests that the longer one has more.
-    requests: u32,
+    pub(crate) requests: u32,
 }
 
 impl Times {
-    fn of(scene: Scene) -> Self {
+    pub(crate) fn of(scene: Scene) -> Self {
         let (short, long) = match scene {
             Scene::ProduceMany => (5, 15),
             Scene::ProduceLarge => (10, 30),
@@ -161,9 +161,7 @@ impl Job {
         let lock = || all.lock().expect("nobody panics with it");
         match *what {
             What::Turns => {
-                let run =
-                    |times| -> anyhow::Result<Counted> { Ok(serde_json::from_str(&output(&scene(of, times)?)?)?) };
-                let runs = [run(times.short)?, run(times.long)?];
+                let runs = counted(of, *times)?;
                 lock().add(of, "turns", of_one(|run| run.turns, &runs));
                 lock().add(of, "operations", of_one(|run| run.operations, &runs));
             }
@@ -229,7 +227,21 @@ fn count_on_ring(scratch: &Path, all: &mut All) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn scene(of: &str, times: u32) -> anyhow::Result<Program> {
+/// What the simulator counts of a shorter and of a longer run.
+fn counted(of: &str, times: Times) -> anyhow::Result<[Counted; 2]> {
+    let run = |times| -> anyhow::Result<Counted> { Ok(serde_json::from_str(&output(&scene(of, times)?)?)?) };
+    Ok([run(times.short)?, run(times.long)?])
+}
+
+/// Turns of the broker's shard for one request of a scene, in the simulator.
+pub(crate) fn turns(scene: Scene) -> anyhow::Result<f64> {
+    let times = Times::of(scene);
+    let [short, long] = counted(scene.name(), times)?;
+    Ok((number(long.turns) - number(short.turns)) / f64::from(times.requests))
+}
+
+/// This program, for a run of a scene in the simulator.
+pub(crate) fn scene(of: &str, times: u32) -> anyhow::Result<Program> {
     let path = std::env::current_exe().context("this program's path")?;
     Ok(Program { path, arguments: vec!["scene".to_owned(), of.to_owned(), times.to_string()] })
 }

@@ -20,6 +20,7 @@ mod interrupt;
 mod load;
 mod machine;
 mod null_broker;
+mod overhead;
 mod page_cache;
 mod payload;
 mod produce;
@@ -147,7 +148,9 @@ enum Command {
     CleanUp,
     /// Counts what one request costs, and holds that against recorded ceilings.
     Gate(gate::Arguments),
-    /// What `gate` counts: a broker and its clients in one process.
+    /// What metrics and the flight recorder cost of a request.
+    Overhead,
+    /// What `gate` and `overhead` count: a broker and its clients in one process.
     #[command(hide = true)]
     Scene(scene::Arguments),
 }
@@ -201,6 +204,7 @@ fn run(Arguments { setup, command }: Arguments) -> anyhow::Result<()> {
         Command::Resize(arguments) => resize::run(&setup, &arguments),
         Command::Compare(arguments) => compare::run(&setup, &arguments, &facts),
         Command::Reactor(arguments) => reactor::run(&setup, &arguments),
+        Command::Overhead => overhead::run(&setup),
         Command::Gate(_) | Command::Scene(_) | Command::ReactorServe(_) | Command::CleanUp => {
             unreachable!("they have run above")
         }

@@ -101,13 +101,13 @@ impl Scene {
     }
 
     /// What is sent before the requests that count, each of them once.
-    fn preparation(self, topic: Uuid) -> anyhow::Result<Vec<Slice>> {
+    pub(crate) fn preparation(self, topic: Uuid) -> anyhow::Result<Vec<Slice>> {
         let produce = requests::produce(topic, 0, Acks::All, &self.batch()?)?;
         Ok(vec![produce; FETCHED_BATCHES])
     }
 
     /// The request that counts.
-    fn request(self, topic: Uuid) -> anyhow::Result<Slice> {
+    pub(crate) fn request(self, topic: Uuid) -> anyhow::Result<Slice> {
         match self {
             Self::FetchTail => requests::fetch(topic, 0, i64::try_from(FETCHED_BATCHES - 1)?, FETCH_BYTES_MAX),
             _ => requests::produce(topic, 0, Acks::All, &self.batch()?),
@@ -115,7 +115,7 @@ impl Scene {
     }
 
     /// Whether the response is what this scene is about.
-    fn check(self, response: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn check(self, response: &[u8]) -> anyhow::Result<()> {
         match self {
             Self::FetchTail => ensure!(requests::check_fetched(response)?.bytes > 0, "a fetch brought nothing"),
             _ => requests::check_produced(response)?,

@@ -15,7 +15,7 @@ const FRAMES_MAX: usize = 200;
 /// Where a shard's own work begins; it is never inlined.
 const TURN: (&str, &str) = ("turn", "engine/reactor/src/core.rs");
 /// What a shard's turn calls that is no work of its own: the simulator under it, and the client.
-const OTHERS: [&str; 2] = ["engine/reactor/src/sim/", "bench/src/"];
+pub(crate) const OTHERS: [&str; 2] = ["engine/reactor/src/sim/", "bench/src/"];
 /// The switch of callgrind: on in a turn, and off in the simulator's backend.
 const SWITCHES: [&str; 2] = [
     "--toggle-collect=*ringlog_reactor::core::Core::turn*",
@@ -59,6 +59,15 @@ pub(crate) fn instructions(program: &Program, whose: Whose) -> anyhow::Result<f6
     let count: f64 = line.1.trim().parse().context("callgrind's count")?;
     ensure!(count > 0.0, "callgrind finds no turn of a shard: has `Core::turn` another name?");
     Ok(count)
+}
+
+/// Instructions of turns of shards, one by one, as callgrind writes them down.
+pub(crate) fn profile(program: &Program, scratch: &Path) -> anyhow::Result<String> {
+    let out = format!("--callgrind-out-file={}", scratch.display());
+    run(program, &[&["--tool=callgrind", "--dump-instr=yes", &out][..], &SWITCHES].concat())?;
+    let text = fs::read_to_string(scratch).with_context(|| scratch.display().to_string())?;
+    drop(fs::remove_file(scratch));
+    Ok(text)
 }
 
 /// Allocations, or copied bytes, that shards ask for, by place.
