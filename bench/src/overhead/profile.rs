@@ -151,7 +151,8 @@ fn=(3)
     #[test]
     fn a_longer_run_is_told_without_the_shorter() {
         let profile = Profile::parse(TEXT, "/ringlog-bench").expect("it is whole");
-        let longer = Profile::parse(&TEXT.replace("0x2000 1 5", "0x2000 1 105"), "/ringlog-bench").expect("it is whole");
+        let longer =
+            Profile::parse(&TEXT.replace("0x2000 1 5", "0x2000 1 105"), "/ringlog-bench").expect("it is whole");
         let beyond = longer.beyond(&profile);
         assert_eq!((beyond.all, beyond.executed[&0x2000], beyond.executed[&0x3000]), (100, 100, 0));
         assert!(beyond.calls.values().all(|cost| *cost == 0));

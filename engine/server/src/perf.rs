@@ -232,7 +232,8 @@ fn samples_remark(kept: &Kept, scope: &Scope) -> String {
         |every| format!("1 request of {every}"),
     );
     let (samples, seconds) = (kept.samples(scope).len(), kept.seconds(scope));
-    format!("{}: {samples} samples of {seconds:.1} s, {rate}{}", who(about), lost(kept))
+    let samples = if samples == 1 { "1 sample".to_owned() } else { format!("{samples} samples") };
+    format!("{}: {samples} of {seconds:.1} s, {rate}{}", who(about), lost(kept))
 }
 
 fn who(about: &About) -> String {

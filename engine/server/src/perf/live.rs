@@ -18,6 +18,8 @@ use super::source::{Source, SourceError};
 
 /// How long a signal or an answer may wait for its turn, while no key is pressed.
 const TICK: Duration = Duration::from_millis(100);
+/// Keys that are handled before the view is drawn anew.
+const KEYS_PER_TURN: usize = 64;
 /// Answers that wait to be taken: then the broker is asked for no more.
 const ANSWERS_MAX: usize = 4;
 
@@ -32,7 +34,7 @@ pub(super) fn run(mut source: Source, mut screen: Screen) -> anyhow::Result<()> 
     let mut asked_at = Instant::now();
     while !is_told_to_end.load(Ordering::Relaxed) {
         terminal.draw(|frame| screen.draw(frame)).context("drawing")?;
-        if wait_for_key(&mut screen).context("waiting for keys")? == Next::Ends {
+        if wait_for_keys(&mut screen).context("waiting for keys")? == Next::Ends {
             break;
         }
         feed.take(&mut screen)?;
@@ -44,17 +46,24 @@ pub(super) fn run(mut source: Source, mut screen: Screen) -> anyhow::Result<()> 
 }
 
 /// Handles what was pressed, or pauses for a tick. A size that has changed is drawn for with the next turn.
-fn wait_for_key(screen: &mut Screen) -> io::Result<Next> {
-    match event::poll(TICK) {
-        Ok(true) => match event::read()? {
-            Event::Key(key) => Ok(screen.press(key)),
-            _ => Ok(Next::GoesOn),
-        },
-        Ok(false) => Ok(Next::GoesOn),
-        // By a signal; the caller looks which.
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Next::GoesOn),
-        Err(error) => Err(error),
+fn wait_for_keys(screen: &mut Screen) -> io::Result<Next> {
+    let mut wait = TICK;
+    for _ in 0..KEYS_PER_TURN {
+        match event::poll(wait) {
+            Ok(true) => {}
+            Ok(false) => break,
+            // By a signal; the caller looks which.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
+            Err(error) => return Err(error),
+        }
+        if let Event::Key(key) = event::read()?
+            && screen.press(key) == Next::Ends
+        {
+            return Ok(Next::Ends);
+        }
+        wait = Duration::ZERO;
     }
+    Ok(Next::GoesOn)
 }
 
 /// A flag that signals set which ask for an end. Control and C is a key here.

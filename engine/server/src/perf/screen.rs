@@ -19,8 +19,7 @@ use crate::output::{aligned, shown};
 const ROWS_MAX: usize = 1000;
 /// Rows that a page key goes.
 const PAGE_ROWS: usize = 20;
-const KEYS: &str =
-    "q quit  tab view  b by  s sort  a api  v phases  space pause  arrows scroll";
+const KEYS: &str = "q quit  tab view  b by  s sort  a api  v phases  space pause  arrows scroll";
 
 /// What is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -298,18 +297,24 @@ mod tests {
             "CLIENT  TIME    REQUESTS/S  KB/S IN  KB/S OUT  P50 MS  P99 MS  SAMPLES",
             "loader  100.0%  128.0       128.0    12.8      1.000   1.000   1",
             "",
-            "node 1, version 0.1.0: 1 samples of 1.0 s, 1 request of 128",
+            "node 1, version 0.1.0: 1 sample of 1.0 s, 1 request of 128",
             "q quit  tab view  b by  s sort  a api  v phases  space pause  arrows scroll",
         ];
         assert_eq!(drawn(&mut screen, 80, 6), expected);
         screen.press(key(KeyCode::Char('3')));
-        assert_eq!(drawn(&mut screen, 80, 6)[2..4], [
-            "Produce  1        all     100.0%  1.000   1.000   1.000",
-            "                  append  10.0%   0.100   0.100   0.100",
-        ]);
+        assert_eq!(
+            drawn(&mut screen, 80, 6)[2..4],
+            [
+                "Produce  1        all     100.0%  1.000   1.000   1.000",
+                "                  append  10.0%   0.100   0.100   0.100",
+            ]
+        );
         screen.press(key(KeyCode::Char('1')));
         let lines = drawn(&mut screen, 110, 6);
-        assert!(lines[2].ends_with("Fetch  loader  orders-3   1000      100        150.000  read 100.0%  -"), "{lines:?}");
+        assert!(
+            lines[2].ends_with("Fetch  loader  orders-3   1000      100        150.000  read 100.0%  -"),
+            "{lines:?}"
+        );
         assert!(lines[4].ends_with("a request is slow from 100.000 ms on"), "{lines:?}");
         screen.press(key(KeyCode::Char('v')));
         assert!(drawn(&mut screen, 110, 6)[1].ends_with("MS       READ     ERROR"));

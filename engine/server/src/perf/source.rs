@@ -120,6 +120,8 @@ impl Source {
             ureq::Error::BodyExceedsLimit(limit) => SourceError::TooLong(self.whom(), limit),
             ureq::Error::Io(error) if is_malformed(&error) => self.not_understood(&error),
             error @ (ureq::Error::Http(_) | ureq::Error::Protocol(_)) => self.not_understood(&error),
+            ureq::Error::Timeout(_) => SourceError::Unreachable(self.whom(), "no answer in time".to_owned()),
+            ureq::Error::Io(error) => SourceError::Unreachable(self.whom(), error.to_string()),
             error => SourceError::Unreachable(self.whom(), error.to_string()),
         }
     }

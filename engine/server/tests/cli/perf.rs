@@ -78,7 +78,7 @@ node 7, version 0.1.0: 3 samples of 4.0 s, 1 request of 100
     );
     let yaml = told(&["top", "--by", "api", "--api", "fetch", "-o", "yaml"]);
     assert!(yaml.contains("by: api") && yaml.contains("key: Fetch") && !yaml.contains("Produce"), "{yaml}");
-    assert!(told(&["top", "--window", "3", "--client", "loader"]).contains("1 samples of 3.0 s"));
+    assert!(told(&["top", "--window", "3", "--client", "loader"]).contains("2 samples of 3.0 s"));
 }
 
 #[test]

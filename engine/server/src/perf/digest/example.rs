@@ -44,12 +44,7 @@ pub(crate) fn kept(requests: Vec<Request>) -> Kept {
 
 /// An answer with these.
 pub(crate) fn answer(requests: Vec<Request>) -> Answer {
-    let about = About {
-        node: 1,
-        version: "0.1.0".to_owned(),
-        now_ms: NOW_MS,
-        slow_us: Some(100_000),
-        sample_every: Some(128),
-    };
+    let about =
+        About { node: 1, version: "0.1.0".to_owned(), now_ms: NOW_MS, slow_us: Some(100_000), sample_every: Some(128) };
     Answer { about, lost: 0, next: "0.1".to_owned(), requests }
 }

@@ -27,7 +27,6 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.1}%", 100.0 * share)
 }
 
-
 /// The least value that so many hundredths of `sorted` do not exceed; 0 of none.
 pub(crate) fn quantile(sorted: &[f64], hundredths: usize) -> f64 {
     let rank = (sorted.len() * hundredths).div_ceil(100).max(1);

@@ -215,7 +215,8 @@ mod tests {
         let mut other = request("Metadata", &[("handle", 1.0)]);
         (other.client_id, other.topic) = ("other".to_owned(), None);
         let kept = kept(vec![other, at(0, 5)]);
-        let told = |scope: Scope| kept.samples(&scope).iter().map(|sample| sample.request.api.clone()).collect::<Vec<_>>();
+        let told =
+            |scope: Scope| kept.samples(&scope).iter().map(|sample| sample.request.api.clone()).collect::<Vec<_>>();
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(told(Scope { api: some("Fetch"), ..Scope::default() }), ["Fetch"]);
         assert_eq!(told(Scope { client: some("other"), ..Scope::default() }), ["Metadata"]);

@@ -10,19 +10,8 @@ const MICROS_MAX: f64 = 1e15;
 /// Phases of one request that are told each by itself.
 pub(crate) const PHASES_MAX: usize = 32;
 /// The phases that are known, in the order in which a request goes through them.
-const PHASES: [&str; 11] = [
-    "receive",
-    "throttle",
-    "queue",
-    "mesh",
-    "append",
-    "commit_wait",
-    "flush",
-    "read",
-    "purgatory",
-    "handle",
-    "send",
-];
+const PHASES: [&str; 11] =
+    ["receive", "throttle", "queue", "mesh", "append", "commit_wait", "flush", "read", "purgatory", "handle", "send"];
 /// Those in which the broker has nothing to do: a fetch waits for records by its own wish, and a client for its quota.
 const BY_WISH: [&str; 2] = ["throttle", "purgatory"];
 
@@ -220,7 +209,10 @@ mod tests {
         };
         check(&|answer| answer["requests"][0]["total_us"] = (-1).into(), "from 0 to");
         check(&|answer| answer["requests"][0]["total_us"] = 1e300.into(), "from 0 to");
-        check(&|answer| drop(answer["requests"][0].as_object_mut().expect("an object").remove("api")), "missing field `api`");
+        check(
+            &|answer| drop(answer["requests"][0].as_object_mut().expect("an object").remove("api")),
+            "missing field `api`",
+        );
         check(&|answer| drop(answer.as_object_mut().expect("an object").remove("next")), "missing field `next`");
         check(&|answer| answer["node"] = "one".into(), "invalid type");
     }

@@ -171,8 +171,7 @@ pub(crate) fn rows(samples: &[Weighed<'_>], by: By, sort: Sort, limit: usize) ->
         sums.entry(by.key(sample.request)).or_default().add(sample);
     }
     let all_us: f64 = sums.values().map(|sum| sum.own_us).sum();
-    let mut rows: Vec<(Row, Sum)> =
-        sums.into_iter().map(|(key, mut sum)| (sum.row(key, all_us), sum)).collect();
+    let mut rows: Vec<(Row, Sum)> = sums.into_iter().map(|(key, mut sum)| (sum.row(key, all_us), sum)).collect();
     rows.sort_by(|one, other| sort.compare(&one.0, &other.0));
     let beyond = rows.split_off(limit.min(ROWS_MAX).min(rows.len()));
     let mut rows: Vec<Row> = rows.into_iter().map(|(row, _)| row).collect();
