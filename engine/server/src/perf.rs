@@ -128,7 +128,7 @@ struct PhasesDocument<'a> {
     #[serde(flatten)]
     head: Head<'a>,
     seconds: f64,
-    apis: Vec<phases::Api>,
+    apis: Vec<phases::ApiTimes>,
 }
 
 /// Performs the subcommand.

@@ -196,14 +196,13 @@ impl Screen {
             let modifier = if tab == self.view.tab { Modifier::REVERSED } else { Modifier::empty() };
             spans.push(Span::styled(format!(" {number} {} ", tab.name()), Style::new().add_modifier(modifier)));
         }
-        let mut more = String::new();
         if self.view.tab == Tab::Top {
-            more.push_str(&format!("  by {}, most {} first", self.view.by.name(), self.view.sort.name()));
+            let (by, first) = (self.view.by.name(), self.view.sort.name());
+            spans.push(Span::raw(format!("  by {by}, most {first} first")));
         }
         if let Some(api) = &self.scope.api {
-            more.push_str(&format!("  only {}", shown(api, usize::MAX)));
+            spans.push(Span::raw(format!("  only {}", shown(api, usize::MAX))));
         }
-        spans.push(Span::raw(more));
         Line::from(spans)
     }
 
@@ -217,7 +216,7 @@ impl Screen {
         let heading = lines.next().unwrap_or_default().to_owned();
         let heading = Line::styled(heading, Style::new().add_modifier(Modifier::BOLD));
         let rows = lines.skip(self.view.scrolled).take(fitting).map(|line| Line::raw(line.to_owned()));
-        frame.render_widget(Text::from_iter(std::iter::once(heading).chain(rows)), area);
+        frame.render_widget(std::iter::once(heading).chain(rows).collect::<Text<'_>>(), area);
     }
 
     fn status(&self) -> Line<'static> {

@@ -13,16 +13,16 @@ const APIS_MAX: usize = 256;
 
 /// The requests of one API.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub(crate) struct Api {
+pub(crate) struct ApiTimes {
     pub(crate) api: String,
     pub(crate) samples: usize,
     pub(crate) total: Times,
-    pub(crate) phases: Vec<Phase>,
+    pub(crate) phases: Vec<PhaseTimes>,
 }
 
 /// One phase of them.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub(crate) struct Phase {
+pub(crate) struct PhaseTimes {
     pub(crate) phase: String,
     /// Of the time of all of them: 0 to 1.
     pub(crate) share: f64,
@@ -32,6 +32,7 @@ pub(crate) struct Phase {
 
 /// How long something took.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "they are called so in documents, with their unit")]
 pub(crate) struct Times {
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
@@ -50,44 +51,45 @@ impl Times {
 }
 
 /// A row for each API, those first of which most time is told.
-pub(crate) fn apis(samples: &[Weighed<'_>]) -> Vec<Api> {
+pub(crate) fn apis(samples: &[Weighed<'_>]) -> Vec<ApiTimes> {
     let mut by_api: BTreeMap<&str, Vec<&Request>> = BTreeMap::new();
     for Weighed { request, .. } in samples {
         if by_api.len() < APIS_MAX || by_api.contains_key(request.api.as_str()) {
             by_api.entry(&request.api).or_default().push(request);
         }
     }
-    let mut apis: Vec<(f64, Api)> = by_api.into_iter().map(|(api, requests)| of_api(api, &requests)).collect();
+    let mut apis: Vec<(f64, ApiTimes)> = by_api.into_iter().map(|(api, requests)| of_api(api, &requests)).collect();
     apis.sort_by(|one, other| other.0.total_cmp(&one.0));
     apis.into_iter().map(|(_, api)| api).collect()
 }
 
 /// The API's own time, and its row.
-fn of_api(api: &str, requests: &[&Request]) -> (f64, Api) {
+fn of_api(api: &str, requests: &[&Request]) -> (f64, ApiTimes) {
     let all_us: f64 = requests.iter().map(|request| request.total_us()).sum();
     let own_us: f64 = requests.iter().map(|request| request.own_us()).sum();
     let times = |of: &dyn Fn(&Request) -> f64| requests.iter().map(|request| of(request)).collect::<Vec<f64>>();
     let phases = phases_of(requests.iter().copied()).into_iter().map(|phase| {
         let of_phase = times(&|request| request.phase_us(&phase));
         let share = if all_us > 0.0 { of_phase.iter().sum::<f64>() / all_us } else { 0.0 };
-        Phase { phase, share, times: Times::of(of_phase) }
+        PhaseTimes { phase, share, times: Times::of(of_phase) }
     });
     let phases = phases.collect();
     let total = Times::of(times(&Request::total_us));
-    (own_us, Api { api: api.to_owned(), samples: requests.len(), total, phases })
+    (own_us, ApiTimes { api: api.to_owned(), samples: requests.len(), total, phases })
 }
 
 /// The rows as people read them: a line for each API, and beneath it one for each phase that took time.
-pub(crate) fn grid(apis: &[Api]) -> Grid {
+pub(crate) fn grid(apis: &[ApiTimes]) -> Grid {
     let mut grid = Grid::new(&["API", "SAMPLES", "PHASE", "SHARE", "P50 MS", "P99 MS", "MAX MS"]);
     let row = |api: &str, samples: String, phase: &str, share: f64, times: &Times| {
         let Times { p50_us, p99_us, max_us } = *times;
         let [p50, p99, max] = [p50_us, p99_us, max_us].map(millis);
         vec![api.to_owned(), samples, phase.to_owned(), percent(share), p50, p99, max]
     };
-    for Api { api, samples, total, phases } in apis {
+    for ApiTimes { api, samples, total, phases } in apis {
         grid.rows.push(row(api, samples.to_string(), "all", 1.0, total));
-        let phases = phases.iter().map(|Phase { phase, share, times }| row("", String::new(), phase, *share, times));
+        let phases =
+            phases.iter().map(|PhaseTimes { phase, share, times }| row("", String::new(), phase, *share, times));
         grid.rows.extend(phases);
     }
     grid
@@ -99,7 +101,7 @@ mod tests {
     use super::super::kept::Scope;
     use super::*;
 
-    fn told(requests: Vec<Request>) -> Vec<Api> {
+    fn told(requests: Vec<Request>) -> Vec<ApiTimes> {
         apis(&kept(requests).samples(&Scope::default()))
     }
 

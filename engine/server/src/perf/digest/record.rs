@@ -54,6 +54,7 @@ pub(crate) enum Kind {
 
 /// One request.
 #[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the broker calls them so")]
 pub(crate) struct Request {
     #[serde(default)]
     pub(crate) shard: u32,
