@@ -219,9 +219,21 @@ mod tests {
         assert_eq!((part(TURNS), part("recorder")), (None, None));
     }
 
+    #[inline(never)]
+    fn a_function_of_this_program(number: u64) -> u64 {
+        std::hint::black_box(number) + 1
+    }
+
     #[test]
     fn this_program_knows_its_functions() {
-        let frames = ProgramFrames::of_this_program().expect("tests have their lines");
-        assert_eq!(frames.of(0).expect("nothing is there"), []);
+        assert_eq!(a_function_of_this_program(1), 2);
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("this process has memory");
+        let base = maps.lines().next().and_then(|line| line.split_once('-')).expect("the program comes first").0;
+        let base = u64::from_str_radix(base, 16).expect("an address");
+        let address = u64::try_from((a_function_of_this_program as fn(u64) -> u64) as usize).expect("64 bits");
+        let frames = ProgramFrames::of_this_program().expect("tests have their lines").of(address - base).expect("it is there");
+        let outermost = frames.last().expect("it is a function");
+        assert_eq!(outermost.function, "a_function_of_this_program");
+        assert!(outermost.file.ends_with("overhead/attribution.rs"), "{outermost:?}");
     }
 }
