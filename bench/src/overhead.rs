@@ -121,7 +121,7 @@ fn clock_ns() -> f64 {
         for _ in 0..CLOCK_READS {
             std::hint::black_box(clock_gettime(ClockId::Monotonic));
         }
-        (thread_cpu() - before).as_secs_f64() * 1e9 / f64::from(CLOCK_READS)
+        thread_cpu().saturating_sub(before).as_secs_f64() * 1e9 / f64::from(CLOCK_READS)
     };
     median(&(0..CLOCK_RUNS).map(|_| run()).collect::<Vec<f64>>())
 }

@@ -98,7 +98,7 @@ impl Frames for ProgramFrames {
         let mut found = self.0.find_frames(address).map_err(|error| refused(error.to_string()))?;
         let mut frames = Vec::new();
         while let Some(frame) = found.next().map_err(|error| refused(error.to_string()))? {
-            let name = frame.function.map(|function| function.demangle().map(|name| name.into_owned()));
+            let name = frame.function.map(|function| function.demangle().map(std::borrow::Cow::into_owned));
             let name = name.transpose().map_err(|error| refused(error.to_string()))?.unwrap_or_default();
             let location = frame.location;
             frames.push(Frame {
@@ -231,7 +231,8 @@ mod tests {
         let base = maps.lines().next().and_then(|line| line.split_once('-')).expect("the program comes first").0;
         let base = u64::from_str_radix(base, 16).expect("an address");
         let address = u64::try_from((a_function_of_this_program as fn(u64) -> u64) as usize).expect("64 bits");
-        let frames = ProgramFrames::of_this_program().expect("tests have their lines").of(address - base).expect("it is there");
+        let frames =
+            ProgramFrames::of_this_program().expect("tests have their lines").of(address - base).expect("it is there");
         let outermost = frames.last().expect("it is a function");
         assert_eq!(outermost.function, "a_function_of_this_program");
         assert!(outermost.file.ends_with("overhead/attribution.rs"), "{outermost:?}");
