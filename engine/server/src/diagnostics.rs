@@ -44,6 +44,7 @@ const LOGGERS: &[&str] = &[
     "ringlog_broker.boot",
     "ringlog_broker.connection",
     "ringlog_broker.connection_limits",
+    "ringlog_broker.connection_moves",
     "ringlog_broker.group",
     "ringlog_broker.group.coordinators",
     "ringlog_broker.group.load",

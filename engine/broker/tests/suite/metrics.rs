@@ -193,11 +193,16 @@ fn readers_fall_behind_by_what_was_written() {
 #[test]
 fn members_that_come_and_go_are_rebalances() {
     use ringlog_net::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
+    use ringlog_net::messages::find_coordinator::FindCoordinatorRequest;
     let mut broker = Broker::start(1, &["offsets.topic.num.partitions=4"]);
     let (address, admin) = (broker.address(), admin_address(&broker));
     let (_, metrics) = broker.sim.block_on("client", move |reactor| async move {
         let socket = connect(&reactor, address).await;
         create_topic(&socket).await;
+        let find = FindCoordinatorRequest { key: "shop".to_owned(), ..FindCoordinatorRequest::default() };
+        while ask(&socket, &find, 3).await.error_code != 0 {
+            reactor.sleep(Duration::from_millis(10)).await;
+        }
         for member in ["one", "two"] {
             let join = ConsumerGroupHeartbeatRequest {
                 group_id: "shop".to_owned(),

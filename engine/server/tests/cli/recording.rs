@@ -22,10 +22,10 @@ const REQUESTS: i32 = 20;
 const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A request that appends one record, as it is sent.
-fn produce(correlation_id: i32) -> Vec<u8> {
+fn produce(correlation_id: i32, index: i32) -> Vec<u8> {
     let mut batch = BatchBuilder::new();
     batch.push(&Record { timestamp: Millis::new(1), key: None, value: Some(b"value"), headers: &[] });
-    let partition = PartitionProduceData { index: 0, records: Some(batch.build()) };
+    let partition = PartitionProduceData { index, records: Some(batch.build()) };
     let topic =
         TopicProduceData { name: TOPIC.to_owned(), partition_data: vec![partition], ..TopicProduceData::default() };
     let request = ProduceRequest { acks: -1, timeout_ms: 5000, topic_data: vec![topic], ..ProduceRequest::default() };
@@ -79,7 +79,7 @@ fn the_phases_are_what_the_client_has_waited_for() {
         printed(&ringlog(&["topic", "create", TOPIC, "-b", &broker.bootstrap()]));
         let mut socket = TcpStream::connect(broker.address()).expect("it listens");
         socket.set_nodelay(true).expect("it is a socket");
-        let seen: Vec<_> = (0..REQUESTS).map(|id| measure(&mut socket, &produce(id))).collect();
+        let seen: Vec<_> = (0..REQUESTS).map(|id| measure(&mut socket, &produce(id, 0))).collect();
         let records = records(&broker);
         let ids: Vec<_> = records.iter().map(|record| record["correlation_id"].as_i64()).collect();
         assert_eq!(ids, (0..REQUESTS).map(|id| Some(id.into())).collect::<Vec<_>>());
@@ -88,7 +88,8 @@ fn the_phases_are_what_the_client_has_waited_for() {
             let phases = record["phases_us"].as_object().expect("an object");
             let (sum, total) = (phases.values().map(micros).sum::<f64>(), micros(&record["total_us"]));
             let seen = seen.as_secs_f64() * 1e6;
-            assert!((sum - total).abs() < 0.01 && total <= seen, "of {seen} us: {record}");
+            // The client may have its answer before the broker is told that the socket took it.
+            assert!((sum - total).abs() < 0.01 && total < seen * 1.05, "of {seen} us: {record}");
             assert_eq!(
                 (&record["api"], &record["topic"], &record["partition"]),
                 (&"Produce".into(), &TOPIC.into(), &0.into())
@@ -102,6 +103,24 @@ fn the_phases_are_what_the_client_has_waited_for() {
             records.iter().filter_map(|record| record["phases_us"]["commit_wait"].as_f64()).fold(0.0, f64::max);
         assert!(commit_wait > COMMIT_INTERVAL.as_secs_f64() * 0.5e6, "the interval shows: {commit_wait}");
     }
+}
+
+#[test]
+fn the_way_to_another_shard_shows_as_mesh() {
+    let broker =
+        Broker::start(Options::default().set("ringlog.admin.listener", "127.0.0.1:0").set("ringlog.perf.sample", "1"));
+    printed(&ringlog(&["topic", "create", TOPIC, "--partitions", "8", "-b", &broker.bootstrap()]));
+    let mut socket = TcpStream::connect(broker.address()).expect("it listens");
+    for index in 0..8 {
+        measure(&mut socket, &produce(index, index));
+    }
+    let records = records(&broker);
+    assert_eq!(records.len(), 8, "{records:?}");
+    assert!(records.iter().all(|record| micros(&record["phases_us"]["append"]) > 0.0), "{records:?}");
+    let there = records.iter().filter(|record| record["phases_us"].get("mesh").is_some()).count();
+    // Of as many shards as there are cores, the one that has the connection has its part of the partitions.
+    let shards = std::thread::available_parallelism().expect("it is known").get();
+    assert!(if shards > 1 { (1..8).contains(&there) } else { there == 0 }, "{there}: {records:?}");
 }
 
 #[test]
