@@ -101,7 +101,9 @@ pub(crate) async fn give(shard: Shard) {
         let live = shard.connections().live();
         if order.is_some() {
             // What was to be before is not any more.
-            live.iter().for_each(|connection| connection.stay());
+            for connection in &live {
+                connection.stay();
+            }
         }
         let order = order.unwrap_or_default();
         let told = if shard.is_used() { some(live, order) } else { all(live, order) };

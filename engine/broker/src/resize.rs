@@ -47,11 +47,11 @@ pub(crate) async fn follow(shard: Shard) {
         let (waiting, settled) =
             shard.with(|state| (std::mem::take(&mut state.resize_waits), std::mem::take(&mut state.settled)));
         let wanted = wanted(&shard);
-        if wanted != shard.routes().placement().in_use() {
+        if wanted == shard.routes().placement().in_use() {
+            catch_up(&shard, &settled).await;
+        } else {
             resize(&shard, wanted).await;
             connection_moves::spread(&shard).await;
-        } else {
-            catch_up(&shard, &settled).await;
         }
         for waiting in waiting {
             // Who asked may have given up.

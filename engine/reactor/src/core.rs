@@ -287,11 +287,9 @@ impl Core {
     fn dispose(&self, outcome: &Outcome) {
         match outcome {
             Outcome::Opened(Ok(opened)) => self.close_file(opened.file),
-            Outcome::Listening(Ok((socket, _))) | Outcome::Connection(Ok((socket, _))) => {
-                self.count_socket();
-                self.close_socket(*socket);
-            }
-            Outcome::TakenUp(Ok(socket)) => {
+            Outcome::Listening(Ok((socket, _)))
+            | Outcome::Connection(Ok((socket, _)))
+            | Outcome::TakenUp(Ok(socket)) => {
                 self.count_socket();
                 self.close_socket(*socket);
             }

@@ -117,7 +117,9 @@ fn files_of_deleted_segments_go_with_the_next_start() {
     assert!(left.len() > 2 * LEFTOVERS_AT_ONCE_MAX, "{left:?}");
     let mut put: Vec<String> = strangers("topic0-0");
     put.extend(strangers("1:topic1-1"));
-    put.iter().for_each(|path| world.put_file(path));
+    for path in &put {
+        world.put_file(path);
+    }
     world.start(1);
     world.settle(300);
     let left: Vec<_> =
@@ -203,7 +205,9 @@ fn live(seed: u64) {
         world.start(shards);
         if put.is_empty() {
             put = (0..partitions).flat_map(|partition| strangers(&world.folder(partition))).collect();
-            put.iter().for_each(|path| world.put_file(path));
+            for path in &put {
+                world.put_file(path);
+            }
         }
         for _ in 0..world.dice.below(500) {
             let partition = u32::try_from(world.dice.below(u64::from(partitions))).expect("small");

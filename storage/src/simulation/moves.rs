@@ -466,8 +466,10 @@ fn a_start_that_is_refused_changes_nothing() {
     }
     world.settle(50);
     world.shut_down();
+    let path = |dir: u16, partition: u32| LogDir::new(dir).path(&format!("topic{partition}-{partition}")).to_string();
     for (missing, doubled) in [(0, 1), (1, 0)] {
-        let (missing, second) = (format!("topic{missing}-{missing}"), format!("1:topic{doubled}-{doubled}"));
+        let missing = path(world.folders(missing)[0], missing);
+        let second = path(1 - world.folders(doubled)[0], doubled);
         world.rename(&missing, "elsewhere");
         world.disk.perform(&IoOp::CreateDir { path: second.as_str().into() }).expect("it is not there");
         assert!(matches!(world.recover_only(), Err(RecoveryError::FolderMissing { .. })));

@@ -44,7 +44,8 @@ pub(super) async fn live(mut member: Member) -> anyhow::Result<()> {
         let assigned = partitions(&synced.assignment);
         let gives_back = !owned.is_subset(&assigned);
         if assigned != owned {
-            member.shared.assign(member.number, &Vec::from_iter(assigned.iter().copied()));
+            let partitions: Vec<_> = assigned.iter().copied().collect();
+            member.shared.assign(member.number, &partitions);
         }
         owned = assigned;
         if !gives_back {

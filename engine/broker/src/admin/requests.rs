@@ -79,7 +79,7 @@ async fn gather(shard: &Shard, since: Millis, query: &Query) -> Gathered {
     let after = query.after.clone().filter(|after| after.since == since);
     let is_first = after.is_none();
     let mut next = after.unwrap_or_else(|| Position { since, cursors: Vec::new() });
-    next.cursors.resize(shard.count(), Default::default());
+    next.cursors.resize(shard.count(), Cursor::default());
     let mut records = Vec::new();
     for (of, cursor) in next.cursors.iter().enumerate() {
         let found = of_shard(shard, of, *cursor, query.wanted, query.limit).await;

@@ -100,7 +100,7 @@ impl Course {
     pub(super) fn times(&self) -> Times {
         let handled_at = self.handled_at.unwrap_or(self.answered_at);
         Times {
-            total: self.trail.total() - self.trail.spent(Phase::Receive),
+            total: self.trail.total().saturating_sub(self.trail.spent(Phase::Receive)),
             queued: self.trail.spent(Phase::Queue) + self.trail.spent(Phase::Throttle),
             local: handled_at.since(self.begun_at),
             remote: self.answered_at.since(handled_at),

@@ -135,7 +135,7 @@ mod tests {
     }
 
     /// Numbers that look like any.
-    fn any_dice() -> impl FnMut() -> u64 + Copy {
+    fn any_dice() -> impl FnMut() -> u64 {
         let mut state = 1_u64;
         move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

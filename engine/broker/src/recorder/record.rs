@@ -60,7 +60,7 @@ pub(crate) struct Whose {
 
 impl Whose {
     pub(crate) fn new(client_id: Option<&Arc<str>>, peer: SocketAddr, topic: Option<Arc<str>>) -> Self {
-        let client_id = client_id.map_or_else(|| "".into(), |client_id| shortened(client_id));
+        let client_id = client_id.map_or_else(|| "".into(), shortened);
         Self { client_id, peer, topic }
     }
 }

@@ -128,7 +128,7 @@ impl Trail {
 
     /// The time that somebody else than the client is to blame for.
     pub(crate) fn blamed(&self) -> Duration {
-        self.total() - self.spent(Phase::Purgatory) - self.spent(Phase::Throttle)
+        self.total().saturating_sub(self.spent(Phase::Purgatory) + self.spent(Phase::Throttle))
     }
 
     /// The moment of the last call of [`until`](Self::until) that counted.
@@ -145,6 +145,7 @@ mod tests {
         Nanos::new(nanos)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as trails take it")]
     fn span(from: u64, to: u64) -> Option<Span> {
         Some(Span { from: at(from), to: at(to) })
     }

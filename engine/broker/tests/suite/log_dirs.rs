@@ -326,7 +326,7 @@ fn directories_that_do_not_fit_are_refused() {
         let told = refusal(&mut broker, dirs);
         assert!(told.contains(reason), "{dirs}: {told}");
         for file in ["meta.properties", ".lock"] {
-            let made = broker.sim.disk(broker.node).read_file(&format!("elsewhere/a/{file}"));
+            let made = broker.sim.disk(broker.node).read_file(format!("elsewhere/a/{file}"));
             assert!(made.is_err(), "{dirs}: nothing is written, but {file} is");
         }
         // What was refused has done no harm.

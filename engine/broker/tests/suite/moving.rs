@@ -70,7 +70,7 @@ async fn produce_pipelined(reactor: Reactor, address: SocketAddr, producer: u32,
             let cut = usize::try_from(reactor.random_u64() % 60).expect("small").min(frame.len());
             for part in [&frame[..cut], &frame[cut..]] {
                 socket.send(vec![part.into()]).await.expect("no connection ends");
-                if reactor.random_u64() % 4 == 0 {
+                if reactor.random_u64().is_multiple_of(4) {
                     reactor.sleep(Duration::from_micros(reactor.random_u64() % 3000)).await;
                 }
             }
@@ -180,7 +180,9 @@ fn clients_do_not_notice_that_their_connections_move() {
             assert!(first >= 41.0 && second < 0.5, "{first} and {second} connections");
         });
         stop.set(true);
-        broker.sim.run_until(|_| comer.is_finished() && producers.iter().all(|producer| producer.is_finished()));
+        broker
+            .sim
+            .run_until(|_| comer.is_finished() && producers.iter().all(ringlog_reactor::sim::Client::is_finished));
         is_all.set(true);
         broker.sim.run_until(|_| consumer.is_finished());
         let values = consumer.take().expect("it is finished");

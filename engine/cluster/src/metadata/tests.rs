@@ -135,9 +135,9 @@ fn a_broker_whose_directories_are_all_cordoned_gets_no_partitions() {
         ),
     );
     let more = NewPartitions { topic: "one".to_owned(), count: 2, assignments: None };
-    let reply = cluster
-        .rehearsal
-        .step(|metadata| metadata.create_partitions(&[more.clone()], Intent::Apply, &mut MutationQuota::unlimited()));
+    let reply = cluster.rehearsal.step(|metadata| {
+        metadata.create_partitions(std::slice::from_ref(&more), Intent::Apply, &mut MutationQuota::unlimited())
+    });
     assert_eq!(reply, [Err(TopicError::AllCordoned)]);
     assert_eq!(cluster.alter(&broker, "cordoned.log.dirs", Some("a,b,c")).split(':').next(), Some("INVALID_REQUEST"));
     assert_eq!(cluster.alter(&broker, "cordoned.log.dirs", None), "ok");

@@ -6,7 +6,7 @@ use super::*;
 fn a_request_tells_when_it_began_to_arrive_and_when_all_of_it_was_there() {
     let at = |millis| START.saturating_add(Duration::from_millis(millis));
     let mut conn = conn();
-    let (small, large) = (metadata(1), request(0, 9, 2, true, &[0; 200_000]));
+    let (small, large) = (metadata(1), request(0, 9, 2, true, &vec![0; 200_000]));
     conn.received(&small[..1], at(1));
     conn.received(&small[1..10], at(2));
     conn.received(&[&small[10..], &small, &large[..2]].concat(), at(3));
