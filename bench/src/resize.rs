@@ -27,7 +27,7 @@ const ALTER_CONFIGS_VERSION: i16 = 1;
 /// The resource type of brokers, and the name of the only one.
 const BROKER_RESOURCE: i8 = 4;
 const BROKER: &str = "1";
-/// After a change, until everything is as it was before: clients that were sent away are back.
+/// After a change, until everything is as it was before: connections have moved, too.
 const AFTERMATH: Duration = Duration::from_secs(1);
 /// A latency so many times the usual p99 is one that the change has caused.
 const OUT_OF_ORDINARY: u64 = 10;

@@ -212,7 +212,7 @@ pub struct Conn {
     sending_bytes: usize,
     /// The last call of `transmit` gave something out.
     is_sending: bool,
-    /// It is to begin nothing new.
+    /// Nothing more is to be read.
     is_held: bool,
     /// The client id of the last request: nearly always that of the next one.
     client_id: Arc<str>,

@@ -29,6 +29,9 @@ const CONNECTIONS_MAX: usize = 16;
 /// Scrapes that wait for the one that is being made; more are refused, so that there is always room for what is answered at
 /// once.
 const SCRAPES_WAITING_MAX: usize = 8;
+/// The same of those who read what the recorder has kept. With the scrapes they do not take all connections.
+const READINGS_WAITING_MAX: usize = 4;
+const _: () = assert!(SCRAPES_WAITING_MAX + 1 + READINGS_WAITING_MAX + 1 < CONNECTIONS_MAX);
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 64;
 /// How long accepting rests after it failed.

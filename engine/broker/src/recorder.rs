@@ -39,7 +39,7 @@ pub(crate) struct Recorder {
     keeping: RefCell<Keeping>,
 }
 
-/// Requests of one connection whose answers are not sent, the last answered one first.
+/// Requests of one connection whose answers are not sent, in no order.
 #[derive(Debug, Default)]
 pub(crate) struct Unsent(Cell<Option<CourseId>>);
 

@@ -1,7 +1,8 @@
-//! Changes how many shards own partitions while the broker runs (`ringlog.shards`). On shard 0.
+//! Changes how many shards own partitions while the broker runs (`ringlog.shards`). On shard 0. Connections follow.
 //!
-//! Partitions move some at a time, many of which have been brought into their segments before. Requests for them wait until those that were sent before are where they were sent, the
-//! shard that had them has brought them into their segments and let go of them, and the other has taken them over. No other
+//! Partitions move some at a time, many of which have been brought into their segments before. Requests for them wait until
+//! those that were sent before are where they were sent, the shard that had them has brought them into their segments and let
+//! go of them, and the other has taken them over. No other
 //! change of the metadata is put in force meanwhile, so that every shard opens and closes what all of them think that it owns.
 //!
 //! A partition stays where it is, and is served there, while its shard cannot let go of it or the other has no room. One that is

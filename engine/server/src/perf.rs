@@ -219,7 +219,7 @@ fn slow_remark(kept: &Kept) -> String {
     let about = kept.about();
     let threshold = about.slow_us.map_or_else(
         || "no slow requests are kept: ringlog.perf.slow.us is 0".to_owned(),
-        |slow_us| format!("a request is slow from {} ms on", digest::grid::millis(digest::kept::count(slow_us))),
+        |slow_us| format!("a request is slow above {} ms", digest::grid::millis(digest::kept::count(slow_us))),
     );
     format!("{}: {threshold}{}", who(about), lost(kept))
 }
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_remark_tells_what_a_table_was_made_of() {
         let kept = kept(vec![request("Fetch", &[]); 3]);
-        assert_eq!(slow_remark(&kept), "node 1, version 0.1.0: a request is slow from 100.000 ms on");
+        assert_eq!(slow_remark(&kept), "node 1, version 0.1.0: a request is slow above 100.000 ms");
         let remark = samples_remark(&kept, &Scope::default());
         assert_eq!(remark, "node 1, version 0.1.0: 3 samples of 1.0 s, 1 request of 128");
         let empty = Kept::default();

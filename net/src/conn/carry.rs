@@ -1,6 +1,6 @@
 //! What a connection takes along when another shard goes on with it.
 //!
-//! It goes between two requests: [`Conn::hold`] has it begin nothing new, and once all that it has begun is answered and sent
+//! It goes between two requests: [`Conn::hold`] has it read nothing more, and once all that it has begun is answered and sent
 //! [`Conn::carry`] makes it a value, which [`Conn::carried`] makes a connection again.
 
 use super::{Arrived, Conn, ConnLimits, Muted, ServedApis, SpareChunks};

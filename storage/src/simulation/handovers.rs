@@ -45,8 +45,7 @@ impl Moves {
     fn begin(&mut self, world: &mut World, partition: u32) {
         let (from, id) = world.ids[&partition];
         let to = world.dice.index(world.stores.len());
-        // As the broker does it: one move of a partition is over before the next begins.
-        if to != from && self.is_open(partition) && !self.taken.contains_key(&partition) {
+        if to != from && self.is_open(partition) {
             if world.dice.one_in(2) {
                 world.stores[from].prepare_release(id);
             }

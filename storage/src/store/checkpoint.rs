@@ -44,6 +44,11 @@ enum State {
 }
 
 impl Checkpointing {
+    /// The checkpoint under way does not tell of this partition as it is now.
+    pub(super) fn forget_named(&mut self, key: PartitionKey) {
+        self.named.retain(|named| *named != key);
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.state == State::Idle
     }

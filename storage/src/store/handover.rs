@@ -119,6 +119,8 @@ impl Store {
         assert!(!self.by_key.contains_key(&key), "a partition is in one store at a time");
         // From an earlier time here, which the store that gives it has taken over.
         self.forget_released(key);
+        // What a checkpoint that is being written tells of it is of that time, too.
+        self.checkpointing.forget_named(key);
         if self.handovers.adopted.is_empty() {
             // Others follow, as a rule.
             let gathering = Duration::from_millis(ADOPTION_GATHER_MS);
@@ -157,6 +159,10 @@ impl Store {
                 self.end_release(id, None);
             } else if partition.has_uncommitted() {
                 self.queue_commit(id);
+            } else if self.handovers.adopted.contains(&partition.key) {
+                // Until a checkpoint here tells of it the one before has what a start needs, and forgets that when the next one
+                // takes over: so one move is told of before another begins.
+                self.handovers.checkpoint_at = self.handovers.checkpoint_at.min(self.clock);
             } else if is_at_rest(partition) {
                 self.let_go(id);
             } else if is_unsynced(partition) && partition.flush == Flush::None && partition.busy == Busy::Idle {

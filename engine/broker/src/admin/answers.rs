@@ -11,7 +11,7 @@ use ringlog_cluster::config::{ConfigSource, describe_broker};
 use serde_json::{Map, Value, json};
 
 use super::requests::{self, Query};
-use super::{Admin, SCRAPES_WAITING_MAX, Served, health};
+use super::{Admin, READINGS_WAITING_MAX, SCRAPES_WAITING_MAX, Served, health};
 use crate::http::Content;
 use crate::metrics::exposition;
 use crate::metrics::scrape::Scrape;
@@ -74,6 +74,10 @@ async fn kept_requests(admin: &Admin, request: &Request<Incoming>) -> Response<C
     };
     let mut response = with(StatusCode::OK, "application/json", String::new());
     if request.method() == Method::GET {
+        if admin.readings.waiting() >= READINGS_WAITING_MAX {
+            let refusal = "requests are told to one reader at a time, and too many wait: read from fewer places\n";
+            return text(StatusCode::SERVICE_UNAVAILABLE, refusal.to_owned());
+        }
         let turn = admin.readings.take().await;
         *response.body_mut() = requests::tell(&shard, since, query, turn).await;
     }

@@ -1,4 +1,4 @@
-//! How a connection goes to another shard: it takes up nothing new, and goes when all that it has begun is answered and sent.
+//! How a connection goes to another shard: it reads nothing more, and goes when all that it has begun is answered and sent.
 
 use ringlog_net::conn::Carried;
 use ringlog_storage::types::Nanos;

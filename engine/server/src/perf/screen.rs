@@ -314,7 +314,7 @@ mod tests {
             lines[2].ends_with("Fetch  loader  orders-3   1000      100        150.000  read 100.0%  -"),
             "{lines:?}"
         );
-        assert!(lines[4].ends_with("a request is slow from 100.000 ms on"), "{lines:?}");
+        assert!(lines[4].ends_with("a request is slow above 100.000 ms"), "{lines:?}");
         screen.press(key(KeyCode::Char('v')));
         assert!(drawn(&mut screen, 110, 6)[1].ends_with("MS       READ     ERROR"));
     }

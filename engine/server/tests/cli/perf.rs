@@ -55,7 +55,7 @@ fn slow_requests_are_told_with_what_took_their_time() {
 WHEN                      API      CLIENT  PARTITION    BYTES IN  BYTES OUT  MS       MOST OF IT   ERROR
 2025-11-29T07:06:38.000Z  Produce  loader  orders-3 +1  1000      50         200.000  flush 75.0%  REQUEST_TIMED_OUT
 
-node 7, version 0.1.0: a request is slow from 100.000 ms on
+node 7, version 0.1.0: a request is slow above 100.000 ms
 "
     );
     let document: serde_json::Value = serde_json::from_str(&told(&["slow", "-o", "json"])).expect("JSON");
