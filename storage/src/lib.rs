@@ -33,4 +33,4 @@ pub use directory::{LogDir, LogDirs};
 pub use journal::format::PartitionKey;
 pub use log::partition::RotRange;
 pub use recovery::{Recovered, RecoveredShard, Recovery, RecoveryError, RecoveryNews};
-pub use store::{Handover, Maintained, Store};
+pub use store::{Handover, Maintained, Release, Store};

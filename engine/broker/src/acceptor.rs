@@ -1,11 +1,8 @@
 //! Listens, and starts connections. Every shard has a socket of its own on every port, whether it is in use or not; the kernel
 //! spreads clients.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use ringlog_cluster::config::BrokerConfig;
@@ -21,48 +18,10 @@ use crate::shard::Shard;
 
 /// How often connections are looked at for idle deadlines, and clocks for jumps.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a stop waits for requests in flight.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
-/// How often a stop looks whether they are answered.
-const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 /// How long accepting rests after it failed: too many open files, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// `EMFILE` and `ENFILE`: this process, or the whole machine, has too many open files.
 pub(crate) const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
-
-/// The connections of one shard.
-#[derive(Debug, Default)]
-pub(crate) struct OpenConnections {
-    open: RefCell<BTreeMap<u64, Weak<Connection>>>,
-    next: RefCell<u64>,
-}
-
-impl OpenConnections {
-    pub(crate) fn insert(&self, connection: &Rc<Connection>) {
-        let mut next = self.next.borrow_mut();
-        self.open.borrow_mut().insert(*next, Rc::downgrade(connection));
-        *next += 1;
-    }
-
-    /// Waits until every connection has ended, but no longer than [`DRAIN_TIME_MAX`].
-    pub(crate) async fn drained(&self, shard: &Shard) {
-        let deadline = shard.reactor().now() + DRAIN_TIME_MAX;
-        while !self.live().is_empty() && shard.reactor().now() < deadline {
-            shard.reactor().sleep(DRAIN_CHECK_INTERVAL).await;
-        }
-    }
-
-    /// Connections that are still there. Forgets those that are not.
-    pub(crate) fn live(&self) -> Vec<Rc<Connection>> {
-        let mut live = Vec::new();
-        self.open.borrow_mut().retain(|_, connection| {
-            let connection = connection.upgrade();
-            live.extend(connection.clone());
-            connection.is_some()
-        });
-        live
-    }
-}
 
 /// Listens on a port that other shards listen on too.
 pub(crate) async fn listen(reactor: &Reactor, config: &BrokerConfig, address: SocketAddr) -> io::Result<Listener> {

@@ -4,7 +4,6 @@
 mod answers;
 pub(crate) mod health;
 mod requests;
-mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,7 +20,7 @@ use crate::event::Event;
 use crate::http;
 use crate::metrics::gather::Gatherer;
 use crate::shard::Shard;
-use turn::Turn;
+use crate::turn::Turn;
 
 /// Connections at a time. For another one the one is ended that has been without a request for longest; only while all of
 /// them are being answered it waits.
@@ -111,10 +110,14 @@ impl Admin {
 
     /// Waits until there is room for another connection, and ends one that has brought nothing if there is none.
     async fn make_room(&self) {
+        let mut pushed_out = None;
         while self.connections.get() >= CONNECTIONS_MAX {
-            let oldest = self.without_request.borrow_mut().pop_first();
-            if let Some((_, oldest)) = oldest {
-                oldest.ring();
+            // Whichever ends first makes the room, and no other one has to.
+            if pushed_out.is_none() {
+                pushed_out = self.without_request.borrow_mut().pop_first();
+                if let Some((_, oldest)) = &pushed_out {
+                    oldest.ring();
+                }
             }
             self.room.wait().await;
         }

@@ -95,7 +95,7 @@ pub(crate) fn asked(
 
 /// A broker cannot have more shards in use than it has, nor so few that one of them has more partitions than it can have.
 fn check_shards(shard: &Shard, alterations: &[Alteration]) -> Result<(), Failure> {
-    let there = u16::try_from(shard.count()).expect("there are fewer shards than cores can be numbered");
+    let there = shard.shards();
     let asked = alterations.iter().filter(|alteration| alteration.key == SHARDS_KEY);
     for asked in asked.filter_map(|alteration| alteration.value.as_deref()?.trim().parse().ok()) {
         if let Some(beyond) = shards_beyond(asked, there) {

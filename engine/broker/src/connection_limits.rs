@@ -87,7 +87,7 @@ impl ConnectionGate {
 
     /// A connection has come from another shard. Answers how it counts from now on.
     pub(crate) fn arrived(&self, shard: &Shard, entrant: &Entrant) -> Option<Origin> {
-        let here = Origin { shard: shard.index(), listener: entrant.listener, ip: entrant.peer.ip().to_canonical() };
+        let here = origin(shard, entrant.listener, entrant.peer);
         match entrant.counts {
             Some(before) => self.note(Note::Moved(before, here.shard)),
             None if self.are_set.get() => self.note(Note::Counts(here)),
@@ -118,9 +118,14 @@ impl ConnectionGate {
     }
 }
 
+/// Where a connection of this shard counts.
+fn origin(shard: &Shard, listener: usize, peer: SocketAddr) -> Origin {
+    Origin { shard: shard.index(), listener, ip: peer.ip().to_canonical() }
+}
+
 /// The limits that a broker has with this image.
 pub(crate) fn limits(settings: &Settings, image: &Image) -> ConnectionLimits {
-    let layers = image.layers(settings.broker.node_id, &settings.fixed);
+    let layers = settings.layers(image);
     ConnectionLimits::new(&layers, &settings.broker.listeners, image)
 }
 
@@ -161,7 +166,7 @@ pub(crate) async fn admit(shard: &Shard, socket: Socket, peer: SocketAddr, liste
     if !gate.are_set.get() {
         return Admission::Served(socket, None);
     }
-    let origin = Origin { shard: shard.index(), listener, ip: peer.ip().to_canonical() };
+    let origin = origin(shard, listener, peer);
     match ask_first(shard, origin).await {
         Verdict::Accepted => Admission::Served(socket, Some(origin)),
         Verdict::TooMany { max } => {
@@ -219,11 +224,7 @@ pub(crate) async fn tell(shard: Shard) {
         gate.notes_bell.wait().await;
         if gate.uncounted.take() {
             for connection in shard.connections().live() {
-                let origin = Origin {
-                    shard: shard.index(),
-                    listener: connection.listener,
-                    ip: connection.peer.ip().to_canonical(),
-                };
+                let origin = origin(&shard, connection.listener, connection.peer);
                 if connection.begin_to_count(origin) {
                     gate.note(Note::Counts(origin));
                 }

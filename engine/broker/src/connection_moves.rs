@@ -2,7 +2,8 @@
 //! share of one that is. What a shard that is not in use accepts goes to the others at once.
 //!
 //! Shard 0 counts and decides ([`spread`]). A shard that is to give connections away tells each of them, and it goes when all
-//! that its client has asked for is answered; one that does not come to that in time stays, if its shard is in use.
+//! that its client has asked for is answered; one that does not come to that in time stays. So does one for which no other shard
+//! has room: a shard that is not in use serves those that it still has, and asks for room again from time to time.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,16 +13,22 @@ use ringlog_cluster::connections::{Gift, Held};
 use ringlog_reactor::{LooseSocket, Socket};
 
 use crate::connection::Connection;
-use crate::entrant::Entrant;
+use crate::entrant::{Entrant, Way};
+use crate::errand::{on_first_shard, on_shard};
 use crate::event::Event;
-use crate::first::on_shard;
-use crate::message::Call;
+use crate::message::{Call, Reply};
+use crate::resize;
 use crate::shard::Shard;
 
-/// How long a connection of a shard in use may take to come to a moment in which nothing is under way: it is not read meanwhile.
+/// How long a connection may take to come to a moment in which nothing is under way: it is not read meanwhile.
 pub(crate) const QUIET_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long one that has arrived waits for room.
+/// How long one that comes back waits for the room that it had.
 const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often a shard that is not in use asks where connections can go that it still has. Longer than [`QUIET_TIME_MAX`], so that
+/// one that does not come to rest is read for most of the time.
+const ASK_INTERVAL: Duration = Duration::from_secs(15);
+/// Sockets that connections of others do not take: somebody may want to come in, and to see why there is so little room.
+const KEPT_SOCKETS: usize = 16;
 /// Connections that are told to go at a time, and the time from some to the next: others have their turns meanwhile.
 const TOLD_AT_ONCE_MAX: usize = 64;
 const TELL_PAUSE: Duration = Duration::from_millis(5);
@@ -35,7 +42,7 @@ pub(crate) struct ConnectionMoves {
     /// What shard 0 has told, unless that is done.
     order: RefCell<Option<Order>>,
     bell: Event,
-    /// The shard that gets the next connection for which nobody has told where it goes.
+    /// The shard that gets the next connection that comes in.
     next: Cell<usize>,
 }
 
@@ -69,8 +76,12 @@ pub(crate) async fn spread(shard: &Shard) {
 
 fn has(shard: &Shard) -> Held {
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let room = shard.reactor().limits().sockets.saturating_sub(shard.reactor().counts().sockets);
-    Held { open: count(shard.connections().live().len()), room: count(room) }
+    Held { open: count(shard.connections().live().len()), room: count(room(shard)) }
+}
+
+/// How many connections of others this shard can take.
+fn room(shard: &Shard) -> usize {
+    shard.reactor().limits().sockets.saturating_sub(shard.reactor().counts().sockets + KEPT_SOCKETS)
 }
 
 /// Where a connection goes that is on this shard, or has just come in; `None` if it stays. `to` is where it was to go when that
@@ -96,18 +107,17 @@ pub(crate) fn destination(shard: &Shard, to: Option<usize>) -> Option<usize> {
 pub(crate) async fn give(shard: Shard) {
     let moves = shard.connection_moves();
     loop {
-        moves.bell.wait().await;
-        let order = moves.order.take();
+        let told = shard.reactor().timeout(moves.bell.wait(), ASK_INTERVAL).await;
         let live = shard.connections().live();
-        if order.is_some() {
-            // What was to be before is not any more.
-            for connection in &live {
-                connection.stay();
-            }
+        if told.is_err() && !shard.is_used() && !live.is_empty() {
+            on_first_shard(&shard, resize::spread_connections).await;
         }
-        let order = order.unwrap_or_default();
-        let told = if shard.is_used() { some(live, order) } else { all(live, order) };
-        for some in told.chunks(TOLD_AT_ONCE_MAX) {
+        let Some(order) = moves.order.take() else { continue };
+        // What was to be before is not any more.
+        for connection in &live {
+            connection.stay();
+        }
+        for some in chosen(live, order).chunks(TOLD_AT_ONCE_MAX) {
             for (connection, to) in some {
                 connection.go(*to);
             }
@@ -116,22 +126,14 @@ pub(crate) async fn give(shard: Shard) {
     }
 }
 
-/// Connections, and where each goes if that is decided.
-type Told = Vec<(Rc<Connection>, Option<usize>)>;
-
-/// As many as the order says. Evenly from those that are used much and those that are not, for the work is to move with them.
-fn some(mut live: Vec<Rc<Connection>>, order: Order) -> Told {
+/// As many as the order says, and where each goes. Evenly from those that are used much and those that are not, for the work is
+/// to move with them.
+fn chosen(mut live: Vec<Rc<Connection>>, order: Order) -> Vec<(Rc<Connection>, usize)> {
     live.sort_by_key(|connection| connection.active_at());
     let to = in_turn(order, live.len());
     let (count, of) = (to.len(), live.len());
     let spaced = live.into_iter().enumerate().filter(|(at, _)| (at + 1) * count / of > at * count / of);
-    spaced.map(|(_, connection)| connection).zip(to.into_iter().map(Some)).collect()
-}
-
-/// All of them.
-fn all(live: Vec<Rc<Connection>>, order: Order) -> Told {
-    let to = in_turn(order, live.len()).into_iter().map(Some).chain(std::iter::repeat(None));
-    live.into_iter().zip(to).collect()
+    spaced.map(|(_, connection)| connection).zip(to).collect()
 }
 
 /// The shards of an order one after the other, each as often as it gets a connection.
@@ -148,42 +150,64 @@ fn in_turn(mut order: Order, count_max: usize) -> Vec<usize> {
     to
 }
 
-/// Gives a connection to another shard. Ends when that shard serves it, or has closed it.
+/// Gives a connection to another shard, or to whichever of those in use has room if this one is not. One that nobody has room for
+/// is served here. Ends when it is served, or has closed.
 pub(crate) async fn hand_over(shard: &Shard, to: usize, socket: &Socket, entrant: Entrant) {
-    match socket.let_go().await {
-        Ok(socket) => {
-            let moving = Box::new(Moving { socket, entrant });
-            shard.call(to, Call::TakeUp(moving)).await.reply().await;
-        }
+    let mut moving = match socket.let_go().await {
+        Ok(socket) => Box::new(Moving { socket, entrant }),
         Err(error) => {
             tracing::debug!(peer = %entrant.peer, "connection ended on its way to another shard: {error}");
-            if let Some(origin) = entrant.counts {
-                shard.connection_gate().ended(origin);
-            }
+            return count_lost(shard, &entrant);
         }
+    };
+    let mut to = Some(to);
+    for _ in 0..shard.routes().placement().in_use() {
+        let Some(there) = to else { break };
+        moving = match shard.call(there, Call::TakeUp(moving)).await.reply().await {
+            Reply::TakenUp(None) => return,
+            Reply::TakenUp(Some(back)) => back,
+            other => unreachable!("a connection is taken up or comes back, not {other:?}"),
+        };
+        to = destination(shard, None);
     }
+    go_on(shard, *moving).await;
 }
 
-/// Goes on with a connection that another shard has given away.
-pub(crate) async fn take_up(shard: Shard, moving: Box<Moving>) {
-    let Moving { socket, entrant } = *moving;
+/// Goes on with a connection that another shard has given away. Answers it if there is no room for it.
+pub(crate) async fn take_up(shard: Shard, moving: Box<Moving>) -> Option<Box<Moving>> {
+    if room(&shard) == 0 {
+        return Some(moving);
+    }
+    go_on(&shard, *moving).await;
+    None
+}
+
+async fn go_on(shard: &Shard, moving: Moving) {
+    let Moving { socket, entrant } = moving;
     let taken = shard.reactor().timeout(shard.reactor().take_up(socket), ROOM_TIME_MAX).await;
     let has_stopped = shard.with(|state| state.stopping);
     match taken {
         Ok(Ok(socket)) if !has_stopped => {
-            let counts = shard.connection_gate().arrived(&shard, &entrant);
-            let connection = Connection::start(&shard, socket, Entrant { counts, ..entrant });
+            let counts = shard.connection_gate().arrived(shard, &entrant);
+            let connection = Connection::start(shard, socket, Entrant { counts, ..entrant });
             shard.connections().insert(&connection);
-            if !shard.is_used() {
-                shard.connection_moves().bell.ring();
-            }
         }
         // The socket has closed: its client comes again.
-        _ => {
-            if let Some(origin) = entrant.counts {
-                shard.connection_gate().ended(origin);
-            }
-        }
+        _ => count_lost(shard, &entrant),
+    }
+}
+
+/// A connection has ended that no shard had.
+fn count_lost(shard: &Shard, entrant: &Entrant) {
+    if entrant.way == Way::Moved {
+        // Another shard has counted that it gave it away.
+        shard.with_counters(|counters| {
+            counters.connections.taken_over += 1;
+            counters.connections.closed += 1;
+        });
+    }
+    if let Some(origin) = entrant.counts {
+        shard.connection_gate().ended(origin);
     }
 }
 

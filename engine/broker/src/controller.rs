@@ -6,7 +6,6 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -27,6 +26,7 @@ use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
 use ringlog_storage::types::{LeaderEpoch, Millis, Nanos, Offset, PartitionIndex, TopicPartition, Uuid};
 
+use crate::errand::on_first_shard;
 use crate::event::Event;
 use crate::limits::DECISION_BYTES_MAX;
 use crate::message::{Call, Reply};
@@ -38,6 +38,7 @@ use crate::random::{random_bits, random_id};
 use crate::shard::Shard;
 use crate::state::State;
 use crate::topology;
+use crate::turn::{Taken, Turn};
 
 /// The name of the metadata log; Kafka's.
 pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -196,13 +197,7 @@ fn open_change(state: &mut State) -> Result<Option<Written>, ErrorCode> {
 
 /// The offsets of the metadata log, wherever this shard is.
 pub(crate) async fn log_offsets(shard: &Shard) -> Result<PartitionOffsets, ErrorCode> {
-    if shard.index() == 0 {
-        return shard.with(|state| offsets(state));
-    }
-    match shard.call(0, Call::MetadataLog).await.reply().await {
-        Reply::MetadataLog(offsets) => offsets,
-        other => unreachable!("a call for offsets of the metadata log is answered by them, not {other:?}"),
-    }
+    on_first_shard(shard, |shard| shard.with(|state| offsets(state))).await
 }
 
 /// The offsets of the metadata log. On shard 0 only.
@@ -241,46 +236,20 @@ pub(crate) struct Publications {
     /// The offset of the image that every shard has.
     in_force: Cell<Offset>,
     /// Whose turn it is to change what shards open and close: the publisher's, or of who moves partitions.
-    turns: Turns,
-}
-
-/// At most one has its turn; others wait in line.
-#[derive(Debug, Default)]
-struct Turns {
-    is_taken: Cell<bool>,
-    line: RefCell<VecDeque<oneshot::Sender<()>>>,
-}
-
-/// It is somebody's turn for as long as this is kept.
-pub(crate) struct Turn<'a>(&'a Turns);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.is_taken.set(false);
-        // Who gave up waiting does not take it.
-        while let Some(next) = self.0.line.borrow_mut().pop_front()
-            && next.send(()).is_err()
-        {}
-    }
+    turn: Turn,
 }
 
 impl Publications {
     /// Waits until nobody changes what shards open and close.
-    pub(crate) async fn turn(&self) -> Turn<'_> {
-        while self.turns.is_taken.replace(true) {
-            let (sender, left) = oneshot::channel();
-            self.turns.line.borrow_mut().push_back(sender);
-            // Either way it looks again.
-            let _ = left.await;
-        }
-        Turn(&self.turns)
+    pub(crate) async fn turn(&self) -> Taken {
+        self.turn.take().await
     }
 }
 
 impl Default for Publications {
     fn default() -> Self {
-        let (waiting, bell, turns) = (RefCell::default(), Event::default(), Turns::default());
-        Self { waiting, bell, in_force: Cell::new(Offset::UNKNOWN), turns }
+        let (waiting, bell, turn) = (RefCell::default(), Event::default(), Turn::default());
+        Self { waiting, bell, in_force: Cell::new(Offset::UNKNOWN), turn }
     }
 }
 
@@ -334,7 +303,7 @@ async fn put_in_force(shard: &Shard, image: &Arc<Image>) {
         }
     }
     let settings = shard.settings();
-    let cordoned = cordoned_log_dirs(&image.layers(settings.broker.node_id, &settings.fixed));
+    let cordoned = cordoned_log_dirs(&settings.layers(image));
     let plan = shard.with(|state| ground.plan(image, &cordoned, &mut state.wanted_places));
     let plan = Arc::new(plan);
     let installed = async { topology::install(shard, Arc::clone(image), &plan) };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringlog_storage::Handover;
 use ringlog_storage::answer::PartitionId;
+use ringlog_storage::{Handover, Release};
 
 use crate::group;
 use crate::message::Message;
@@ -45,7 +45,7 @@ pub(crate) struct Handovers {
     /// Counts those that are to leave.
     count: Rc<CommitCount>,
     /// Those that were taken over, from these shards, which keep what they know of them until a checkpoint of this one does.
-    taken: BTreeMap<PartitionKey, usize>,
+    taken: BTreeMap<PartitionKey, (usize, Release)>,
     /// What those shards may forget, and what the first one may move.
     notes: Vec<(usize, Message)>,
 }
@@ -58,7 +58,7 @@ impl Handovers {
 
     /// A checkpoint of this shard tells of the partition.
     pub(crate) fn adopted(&mut self, key: PartitionKey) {
-        self.notes.extend(self.taken.remove(&key).map(|from| (from, Message::Adopted(key))));
+        self.notes.extend(self.taken.remove(&key).map(|(from, release)| (from, Message::Adopted(release))));
     }
 
     /// The store has done what it can before the partition leaves.
@@ -87,7 +87,10 @@ pub(crate) async fn prepare(shard: Shard, keys: Vec<PartitionKey>, time_max: Dur
     });
     // What is not prepared by then takes longer to leave.
     let _ = shard.reactor().timeout(count.settled(), time_max).await;
-    shard.with(|state| state.handovers.preparing.clear());
+    shard.with(|state| {
+        state.handovers.preparing.clear();
+        state.store.end_preparations();
+    });
 }
 
 /// Lets partitions of this shard go, and answers those that have left when all have, or when `time_max` is over. From now on
@@ -158,7 +161,7 @@ pub(crate) fn adopt(shard: &Shard, from: usize, moved: Vec<Moved>) {
         let mut configs = TopicConfigs::default();
         for Moved { storage, traffic } in moved {
             let key = storage.key();
-            state.handovers.taken.insert(key, from);
+            state.handovers.taken.insert(key, (from, storage.release()));
             state.store.adopt_partition(storage);
             topology::open_adopted(shard, state, key, &mut configs);
             if let Some(id) = state.table.id(key)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ringlog_cluster::config::{Alteration, LogLevel, LoggerError, Loggers};
 
-use crate::first::on_first_shard;
+use crate::errand::on_first_shard;
 use crate::lines::repeated;
 use crate::shard::Shard;
 

@@ -24,7 +24,7 @@ pub(crate) async fn serve(shard: Shard) {
             Message::Group(call) => group::serve(&shard, *call),
             Message::GroupAnswer(told) => shard.group_waits().answered(*told),
             Message::Wake(watch) => shard.with(|state| state.watches.wake(watch)),
-            Message::Adopted(key) => shard.with(|state| state.store.forget_released(key)),
+            Message::Adopted(release) => shard.with(|state| state.store.forget_released(release)),
             Message::Settled(key) => resize::note_settled(&shard, key),
             Message::Connections(notes) => connection_limits::take(&shard, notes),
             Message::MakeRoom(count) => connection_limits::make_room(&shard, count),
@@ -69,7 +69,6 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             later(shard, from, id, async move { Reply::Verdict(verdict.await) });
             return;
         }
-        Call::MetadataLog => Reply::MetadataLog(shard.with(|state| controller::offsets(state))),
         Call::Delete(items, wait_max) => {
             let begun = deletion::begin(shard, &items, wait_max);
             later(shard, from, id, async move { Reply::Delete(begun.outcomes().await) });
@@ -81,7 +80,7 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             later(shard, from, id, async move { Reply::Command(Box::new(served.await)) });
             return;
         }
-        Call::First(errand) => Reply::First(errand.run(shard)),
+        Call::Errand(errand) => Reply::Errand(errand.run(shard)),
         Call::Close(image) => {
             let closed = topology::close_missing(shard.clone(), image);
             later(shard, from, id, async move { Reply::Closed(closed.await) });
@@ -100,7 +99,6 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
             return;
         }
         Call::Fence => Reply::Done,
-        Call::Room => Reply::Room(shard.with(|state| state.store.room())),
         Call::Prepare(keys, time_max) => {
             let prepared = handover::prepare(shard.clone(), keys, time_max);
             later(shard, from, id, async move {
@@ -128,10 +126,7 @@ fn begin(shard: &Shard, from: usize, id: CallId, call: Call) {
         }
         Call::TakeUp(moving) => {
             let taken = connection_moves::take_up(shard.clone(), moving);
-            later(shard, from, id, async move {
-                taken.await;
-                Reply::Done
-            });
+            later(shard, from, id, async move { Reply::TakenUp(taken.await) });
             return;
         }
         Call::Drain => {

@@ -7,14 +7,13 @@ use ringlog_cluster::connections::{Origin, Verdict};
 use ringlog_cluster::image::Image;
 use ringlog_cluster::placement::Placement;
 use ringlog_cluster::quota::Charge;
-use ringlog_net::error::ErrorCode;
-use ringlog_storage::answer::PartitionOffsets;
+use ringlog_storage::Release;
 
 use crate::boot::Boot;
 use crate::connection_limits::Note;
 use crate::connection_moves::Moving;
 use crate::controller::{Command, CommandReply};
-use crate::first::{Errand, Found};
+use crate::errand::{Errand, Found};
 use crate::group::{GroupCall, Told};
 use crate::handover::Moved;
 use crate::partition::append::{AppendItem, AppendOutcome, AppendTimes};
@@ -62,7 +61,7 @@ pub(crate) enum Message {
     /// The fetch no longer waits.
     Unwatch(WatchId),
     /// A checkpoint of the sender tells of a partition that the receiver has let go of.
-    Adopted(PartitionKey),
+    Adopted(Release),
     /// A partition of the sender is not on its way to another data directory any more, so it may go to another shard. Only
     /// shard 0 takes it.
     Settled(PartitionKey),
@@ -99,12 +98,10 @@ pub(crate) enum Call {
     Charge(Vec<Charge>),
     /// Let a connection in; the reply comes when the limits allow for it. Only shard 0 takes it.
     Connect(Origin),
-    /// Tell the offsets of the metadata log. Only shard 0 takes it.
-    MetadataLog,
     /// Change the metadata. Only shard 0 takes it.
     Command(Box<Command>),
-    /// Do something that only the receiver can.
-    First(Errand),
+    /// Do something that takes no time.
+    Errand(Errand),
     /// Close what this image, which is to come, no longer has; the reply comes when the folders are free, or cannot become
     /// free any more.
     Close(Arc<Image>),
@@ -115,8 +112,6 @@ pub(crate) enum Call {
     Place(Arc<Placement>, Arc<[usize]>),
     /// Answer when everything has been taken up that was sent before.
     Fence,
-    /// Tell how many more partitions the receiver can have.
-    Room,
     /// Prepare to let go of partitions; the reply comes when that is done as far as it can be, or when this time is over.
     Prepare(Vec<PartitionKey>, Duration),
     /// Let go of partitions; the reply comes when all of them have left, or when this time is over.
@@ -125,7 +120,7 @@ pub(crate) enum Call {
     Adopt(usize, Vec<Moved>),
     /// Answer when as many shards are in use as the configuration says. Only shard 0 takes it.
     Resized,
-    /// Go on with a connection of a client; the reply comes when it is served, or has ended.
+    /// Go on with a connection of a client; the reply comes when it is served, or has ended, or there is no room for it.
     TakeUp(Box<Moving>),
     /// Stop serving clients; the reply comes when their connections have ended.
     Drain,
@@ -156,18 +151,16 @@ pub(crate) enum Reply {
     Throttle(Duration),
     /// Of [`Call::Connect`].
     Verdict(Verdict),
-    /// Of [`Call::MetadataLog`].
-    MetadataLog(Result<PartitionOffsets, ErrorCode>),
     /// Of [`Call::Command`].
     Command(Box<CommandReply>),
-    /// Of [`Call::First`].
-    First(Found),
+    /// Of [`Call::Errand`].
+    Errand(Found),
     /// Of [`Call::Close`].
     Closed(Ground),
-    /// Of [`Call::Room`].
-    Room(usize),
     /// Of [`Call::Release`]: those that have left.
     Released(Vec<Moved>),
+    /// Of [`Call::TakeUp`]: the connection, if there is no room for it.
+    TakenUp(Option<Box<Moving>>),
     /// Of calls that are answered when it is done.
     Done,
 }

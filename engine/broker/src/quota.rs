@@ -223,7 +223,7 @@ pub(crate) async fn decide_within_quota<R: Send + 'static>(
 
 /// Has the owners count the charges; answers the longest throttle time.
 async fn record(shard: &Shard, mut charges: Vec<Charge>) -> Duration {
-    let shards = u16::try_from(shard.count()).expect("there are fewer shards than cores can be numbered");
+    let shards = shard.shards();
     let mut throttled = Duration::ZERO;
     while let Some(owner) = charges.first().map(|charge| charge.scope.owner(shards).index()) {
         let of_owner = charges.extract_if(.., |charge| charge.scope.owner(shards).index() == owner).collect::<Vec<_>>();

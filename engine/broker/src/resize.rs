@@ -1,9 +1,8 @@
 //! Changes how many shards own partitions while the broker runs (`ringlog.shards`). On shard 0. Connections follow.
 //!
-//! Partitions move some at a time, many of which have been brought into their segments before. Requests for them wait until
-//! those that were sent before are where they were sent, the shard that had them has brought them into their segments and let
-//! go of them, and the other has taken them over. No other
-//! change of the metadata is put in force meanwhile, so that every shard opens and closes what all of them think that it owns.
+//! Partitions move some at a time, after they have been brought into their segments while they are used. Requests for them wait
+//! until those that were sent before are where they were sent, the shard that had them has brought what is new into their segments
+//! and let go of them, and the other has taken them over. No other change of the metadata is put in force meanwhile, so that every shard opens and closes what all of them think that it owns.
 //!
 //! A partition stays where it is, and is served there, while its shard cannot let go of it or the other has no room. One that is
 //! on its way to another data directory follows when it has arrived there, or does not go there.
@@ -21,14 +20,16 @@ use ringlog_storage::types::{PartitionIndex, ShardId};
 use crate::calls::PendingCall;
 use crate::connection_moves;
 use crate::controller::{everywhere, publications};
+use crate::errand::on_shard;
 use crate::handover::{self, Moved};
 use crate::message::{Call, Reply};
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 use crate::topology;
 
-/// Partitions that are brought into their segments together, and then move.
-const PREPARED_AT_ONCE_MAX: usize = 512;
+/// Partitions that are brought into their segments together. Those that have no files yet get them; the file system makes that
+/// durable for all of them at once, and every flush waits meanwhile: a millisecond for each two or three.
+const PREPARED_AT_ONCE_MAX: usize = 16;
 /// How long that may take.
 const PREPARATION_TIME_MAX: Duration = Duration::from_secs(10);
 /// Partitions that move at a time.
@@ -48,10 +49,14 @@ pub(crate) async fn follow(shard: Shard) {
         let (waiting, settled) =
             shard.with(|state| (std::mem::take(&mut state.resize_waits), std::mem::take(&mut state.settled)));
         let wanted = wanted(&shard);
+        let mut spread = shard.with(|state| std::mem::take(&mut state.spread_connections));
         if wanted == shard.routes().placement().in_use() {
             catch_up(&shard, &settled).await;
         } else {
             resize(&shard, wanted).await;
+            spread = true;
+        }
+        if spread {
             connection_moves::spread(&shard).await;
         }
         for waiting in waiting {
@@ -75,6 +80,12 @@ pub(crate) async fn settled(shard: &Shard) {
     let _ = settled.await;
 }
 
+/// On shard 0: a shard that is not in use has connections.
+pub(crate) fn spread_connections(shard: &Shard) {
+    shard.with(|state| state.spread_connections = true);
+    shard.resize_bell().ring();
+}
+
 /// The partition is not on its way to another data directory any more.
 pub(crate) fn note_settled(shard: &Shard, key: PartitionKey) {
     shard.with(|state| state.settled.insert(key));
@@ -89,8 +100,8 @@ fn wanted(shard: &Shard) -> u16 {
 /// Looks something up in the configuration in force that depends on how many shards there are.
 fn with_layers<T>(shard: &Shard, look_up: impl Fn(&ConfigLayers<'_>, u16) -> T) -> T {
     let (settings, image) = (shard.settings(), shard.with(|state| Arc::clone(&state.image)));
-    let shards = u16::try_from(shard.count()).expect("there are fewer shards than cores can be numbered");
-    look_up(&image.layers(settings.broker.node_id, &settings.fixed), shards)
+    let shards = shard.shards();
+    look_up(&settings.layers(&image), shards)
 }
 
 /// Has the first `shards` shards own all partitions.
@@ -146,12 +157,12 @@ async fn move_all(shard: &Shard, placement: &mut Placement, mut to_move: Vec<(Pa
     let mut moved = 0;
     loop {
         let (before, mut crowded) = (moved, Vec::new());
-        for many in to_move.chunks(PREPARED_AT_ONCE_MAX) {
-            prepare(shard, many).await;
-            for some in many.chunks(MOVED_AT_ONCE_MAX) {
-                let _turn = publications.turn().await;
-                moved += move_some(shard, placement, some, &mut crowded).await;
+        for some in to_move.chunks(MOVED_AT_ONCE_MAX) {
+            for few in some.chunks(PREPARED_AT_ONCE_MAX) {
+                prepare(shard, few).await;
             }
+            let _turn = publications.turn().await;
+            moved += move_some(shard, placement, some, &mut crowded).await;
         }
         // There may be room where others have left since.
         if crowded.is_empty() || moved == before {
@@ -203,15 +214,7 @@ async fn move_some(
 async fn room(shard: &Shard, takers: impl Iterator<Item = usize>) -> BTreeMap<usize, usize> {
     let mut room = BTreeMap::new();
     for taker in takers.collect::<BTreeSet<_>>() {
-        let left = if taker == shard.index() {
-            shard.with(|state| state.store.room())
-        } else {
-            match shard.call(taker, Call::Room).await.reply().await {
-                Reply::Room(left) => left,
-                other => unreachable!("a shard tells its room, and not {other:?}"),
-            }
-        };
-        room.insert(taker, left);
+        room.insert(taker, on_shard(shard, taker, |shard| shard.with(|state| state.store.room())).await);
     }
     room
 }

@@ -19,7 +19,7 @@ pub(crate) fn once_each<T, N: Ord>(mut items: Vec<T>, name: impl Fn(&T) -> N) ->
 }
 
 /// Splits `items` by owner, lets `here` work on those of this shard and calls the others, and gathers the outcomes in the
-/// order of the items. An item that is an error already is its own outcome. The time in which others are waited for is
+/// order of the items. `here` begins its work when it is called, not when it is waited for. An item that is an error already is its own outcome. The time in which others are waited for is
 /// their way over the mesh, with what they do.
 pub(crate) async fn scatter<I, T, F>(
     shard: &Shard,
@@ -52,10 +52,12 @@ where
         calls.push((owner, shard.call(owner, call(items)).await));
     }
     let mut gathered: Vec<std::vec::IntoIter<_>> = (0..shard.count()).map(|_| Vec::new().into_iter()).collect();
-    if !mine.is_empty() {
-        gathered[shard.index()] = here(mine).await.into_iter();
-    }
+    let here = (!mine.is_empty()).then(|| here(mine));
+    // Everything has its place, here as on the others, and nobody has to wait for it any more who moves partitions.
     drop(sending);
+    if let Some(here) = here {
+        gathered[shard.index()] = here.await.into_iter();
+    }
     let others = !calls.is_empty();
     if others {
         shard.until_now(course, Phase::Handle);

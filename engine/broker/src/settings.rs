@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ringlog_cluster::config::{BrokerConfig, StaticConfig};
+use ringlog_cluster::config::{BrokerConfig, ConfigLayers, StaticConfig};
+use ringlog_cluster::image::Image;
 use ringlog_net::conn::ConnLimits;
 use ringlog_storage::config::StoreConfig;
 use ringlog_storage::types::{ShardId, Uuid};
@@ -105,6 +106,11 @@ impl Settings {
             open_files_max: start.open_files_max,
             store_sizes: start.store_sizes.clone(),
         }
+    }
+
+    /// The configuration of the broker with what an image says.
+    pub(crate) fn layers<'a>(&'a self, image: &'a Image) -> ConfigLayers<'a> {
+        image.layers(self.broker.node_id, &self.fixed)
     }
 
     /// The data directories, as storage knows them.

@@ -13,7 +13,6 @@ use ringlog_net::header::ServedApis;
 use ringlog_reactor::{Mesh, MeshCounts, Reactor};
 use ringlog_storage::types::{Millis, Nanos};
 
-use crate::acceptor::OpenConnections;
 use crate::answers::Answers;
 use crate::calls::{Calls, PendingCall};
 use crate::connection_limits::{self, ConnectionGate};
@@ -26,6 +25,7 @@ use crate::lines::Lines;
 use crate::memory::FrameMemory;
 use crate::message::{Call, CallId, Message, Reply, ShardMessage};
 use crate::metrics::counters::Counters;
+use crate::open_connections::OpenConnections;
 use crate::partition::table::PartitionKey;
 use crate::quota::Quotas;
 use crate::recorder::{CourseId, Phase, Recorder};
@@ -289,6 +289,11 @@ impl Shard {
         self.0.mesh.shards()
     }
 
+    /// The same, as placements count them.
+    pub(crate) fn shards(&self) -> u16 {
+        u16::try_from(self.count()).expect("there are fewer shards than cores can be numbered")
+    }
+
     /// Monotonic time.
     pub(crate) fn now(&self) -> Nanos {
         Nanos::new(self.0.reactor.now().as_nanos())
@@ -362,7 +367,7 @@ impl Shard {
             match message {
                 Message::Wake(watch) => self.0.state.borrow().watches.wake(watch),
                 Message::GroupAnswer(told) => self.0.group_waits.answered(*told),
-                Message::Adopted(key) => self.0.state.borrow_mut().store.forget_released(key),
+                Message::Adopted(release) => self.0.state.borrow_mut().store.forget_released(release),
                 Message::Settled(key) => resize::note_settled(self, key),
                 other => unreachable!("a shard posts nothing else to itself: {other:?}"),
             }

@@ -91,6 +91,8 @@ pub(crate) struct State {
     pub(crate) resize_waits: Vec<oneshot::Sender<()>>,
     /// On shard 0: partitions that have come to rest in a data directory, and may have to go to another shard.
     pub(crate) settled: BTreeSet<PartitionKey>,
+    /// On shard 0: a shard that is not in use has connections.
+    pub(crate) spread_connections: bool,
     /// Removed partitions whose folders are not free yet.
     removals: BTreeMap<PartitionId, Removal>,
     wakes: Vec<Watcher>,
@@ -163,6 +165,7 @@ impl State {
             handovers: Handovers::default(),
             resize_waits: Vec::new(),
             settled: BTreeSet::new(),
+            spread_connections: false,
             removals: BTreeMap::new(),
             wakes: Vec::new(),
             closed: false,

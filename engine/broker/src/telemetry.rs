@@ -10,7 +10,7 @@ use ringlog_net::messages::push_telemetry::PushTelemetryRequest;
 use ringlog_storage::types::Uuid;
 
 use crate::dispatch::Incoming;
-use crate::first::on_first_shard;
+use crate::errand::on_first_shard;
 use crate::lines::repeated;
 use crate::random::random_id;
 use crate::shard::Shard;

@@ -118,7 +118,7 @@ pub(crate) fn renew_move_rate(shard: &Shard) {
 /// A shard moves partitions at its share of what the broker may.
 fn set_move_rate(shard: &Shard, state: &mut State, image: &Image) {
     let settings = shard.settings();
-    let layers = image.layers(settings.broker.node_id, &settings.fixed);
+    let layers = settings.layers(image);
     let limit = log_dir_move_bytes_per_second(&layers);
     let shards = u64::from(shard.routes().placement().in_use());
     state.store.set_move_rate(limit.map(|limit| limit.div_ceil(shards)));
@@ -126,7 +126,7 @@ fn set_move_rate(shard: &Shard, state: &mut State, image: &Image) {
 
 /// Which requests are kept with this image.
 pub(crate) fn recorder_config(settings: &Settings, image: &Image) -> RecorderConfig {
-    RecorderConfig::new(&image.layers(settings.broker.node_id, &settings.fixed))
+    RecorderConfig::new(&settings.layers(image))
 }
 
 /// Closes the partitions of a topic that is gone. Those of other shards are not in the table.

@@ -7,7 +7,7 @@ use super::{Shape, World, for_seeds, key, work_on};
 use crate::answer::StoreEvent;
 use crate::directory::LogDir;
 use crate::io::{IoOp, IoOutput};
-use crate::store::Handover;
+use crate::store::{Handover, Release};
 use crate::types::{Offset, TopicPartition};
 
 /// Partitions between two stores.
@@ -18,7 +18,9 @@ struct Moves {
     /// Let go of.
     between: Vec<(u32, usize, Handover)>,
     /// Taken over, and by whom they may be forgotten when a checkpoint has them.
-    taken: BTreeMap<u32, usize>,
+    taken: BTreeMap<u32, (usize, Release)>,
+    /// What shards were not told yet that they may forget: a message may take longer than what comes behind it on other ways.
+    late: Vec<(usize, Release)>,
     done: u64,
 }
 
@@ -63,14 +65,19 @@ impl Moves {
                     let to = self.leaving.remove(&number).expect("it was to leave");
                     let handover = handover.expect("the disk does not fail");
                     assert_eq!(handover.key(), key(number));
+                    let release = handover.release();
                     world.ids.remove(&number);
                     self.between.push((number, to, handover));
-                    self.taken.insert(number, shard);
+                    self.taken.insert(number, (shard, release));
                 }
                 StoreEvent::Adopted { key: told } => {
                     let number = u32::try_from(told.partition.get()).expect("small");
-                    let from = self.taken.remove(&number).expect("it was taken over");
-                    world.stores[from].forget_released(told);
+                    let (from, release) = self.taken.remove(&number).expect("it was taken over");
+                    if world.dice.one_in(4) {
+                        self.late.push((from, release));
+                    } else {
+                        world.stores[from].forget_released(release);
+                    }
                     self.done += 1;
                 }
                 StoreEvent::RecordsDeleted { partition, log_start } => {
@@ -98,6 +105,11 @@ impl Moves {
 }
 
 fn work(world: &mut World, moves: &mut Moves, deleted: &mut Deleted, shards: u16) {
+    if world.dice.one_in(40)
+        && let Some((from, release)) = moves.late.pop()
+    {
+        world.stores[from].forget_released(release);
+    }
     let partition = u32::try_from(world.dice.below(u64::from(world.shape.partitions))).expect("small");
     match world.dice.below(30) {
         0 if moves.is_open(partition) => moves.begin(world, partition),

@@ -20,9 +20,24 @@ use crate::log::partition::{Busy, Flush, Partition};
 use crate::log::segment::Seal;
 use crate::types::{Nanos, Offset};
 
+/// That a store let go of a partition, told apart from all other times that it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Release {
+    key: PartitionKey,
+    number: u64,
+}
+
+impl Release {
+    /// Which partition it is.
+    pub fn key(&self) -> PartitionKey {
+        self.key
+    }
+}
+
 /// All that a store knew of a partition when it let go of it.
 #[derive(Debug)]
 pub struct Handover {
+    release: Release,
     state: PartitionState,
     has_orphan: bool,
     /// What a process before has left in its folder is still to be removed.
@@ -34,6 +49,11 @@ impl Handover {
     pub fn key(&self) -> PartitionKey {
         self.state.key
     }
+
+    /// What the giving store is to be told with when a checkpoint tells of the partition.
+    pub fn release(&self) -> Release {
+        self.release
+    }
 }
 
 /// Partitions that are given and taken.
@@ -44,7 +64,9 @@ pub(crate) struct Handovers {
     /// On their way out of this store.
     leaving: BTreeSet<PartitionId>,
     /// Let go of, and told by the checkpoints of this store as long as no other one's does.
-    released: BTreeMap<PartitionKey, (PartitionId, PartitionState)>,
+    released: BTreeMap<PartitionKey, (Release, PartitionId, PartitionState)>,
+    /// The number of the next release.
+    next_release: u64,
     /// Taken over, and not in a checkpoint of this store yet.
     adopted: BTreeSet<PartitionKey>,
     /// No checkpoint is written for the sake of those before this time.
@@ -59,7 +81,7 @@ impl Handovers {
 
     /// What the checkpoints of this store tell although it has let go of it.
     pub(super) fn released(&self) -> impl Iterator<Item = &PartitionState> {
-        self.released.values().map(|(_, state)| state)
+        self.released.values().map(|(_, _, state)| state)
     }
 
     /// Whether the journal or a checkpoint of this store may tell the name of a partition that it has taken up.
@@ -79,6 +101,11 @@ impl Store {
         }
         self.stirred = true;
         self.handovers.preparing.insert(id, committed);
+    }
+
+    /// Nobody waits for preparations any more.
+    pub fn end_preparations(&mut self) {
+        self.handovers.preparing.clear();
     }
 
     /// Tells which partitions are prepared. Who waits for one waits for all, so that the order does not matter.
@@ -114,11 +141,11 @@ impl Store {
 
     /// Takes a partition over from another store, to be opened with [`create_partition`](Self::create_partition).
     /// [`StoreEvent::Adopted`] tells when a checkpoint has it.
-    pub fn adopt_partition(&mut self, Handover { state, has_orphan, is_unseen }: Handover) {
+    pub fn adopt_partition(&mut self, Handover { release: _, state, has_orphan, is_unseen }: Handover) {
         let key = state.key;
         assert!(!self.by_key.contains_key(&key), "a partition is in one store at a time");
         // From an earlier time here, which the store that gives it has taken over.
-        self.forget_released(key);
+        self.free.extend(self.handovers.released.remove(&key).map(|(_, id, _)| id));
         // What a checkpoint that is being written tells of it is of that time, too.
         self.checkpointing.forget_named(key);
         if self.handovers.adopted.is_empty() {
@@ -139,8 +166,11 @@ impl Store {
     }
 
     /// Another store's checkpoint tells of a partition that this one has let go of. Its id may be another one's from now on.
-    pub fn forget_released(&mut self, key: PartitionKey) {
-        self.free.extend(self.handovers.released.remove(&key).map(|(id, _)| id));
+    /// Nothing happens if the partition has been here again since: that comes too late.
+    pub fn forget_released(&mut self, release: Release) {
+        if self.handovers.released.get(&release.key).is_some_and(|(last, ..)| *last == release) {
+            self.free.extend(self.handovers.released.remove(&release.key).map(|(_, id, _)| id));
+        }
     }
 
     /// Takes partitions further on their way out.
@@ -186,9 +216,11 @@ impl Store {
         if partition.unwritten_noted {
             self.writeback.forget_unwritten(id);
         }
-        self.handovers.released.insert(state.key, (id, state.clone()));
+        let release = Release { key: state.key, number: self.handovers.next_release };
+        self.handovers.next_release += 1;
+        self.handovers.released.insert(state.key, (release, id, state.clone()));
         let is_unseen = self.leftovers.leave(state.key);
-        self.end_release(id, Some(Handover { state, has_orphan: partition.has_orphan, is_unseen }));
+        self.end_release(id, Some(Handover { release, state, has_orphan: partition.has_orphan, is_unseen }));
     }
 
     fn end_release(&mut self, id: PartitionId, handover: Option<Handover>) {

@@ -34,8 +34,8 @@ use std::sync::Arc;
 
 pub(crate) use self::checkpoint::Checkpointing;
 pub(crate) use self::commit::Commit;
-pub use self::handover::Handover;
 pub(crate) use self::handover::Handovers;
+pub use self::handover::{Handover, Release};
 use self::leftovers::Leftovers;
 pub use self::maintenance::Maintained;
 use self::moves::{MoveStep, Moves};

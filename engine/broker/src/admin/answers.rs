@@ -100,7 +100,7 @@ fn config(admin: &Admin) -> Response<Content> {
     let Some(Served { shard, .. }) = admin.served() else { return not_ready() };
     let image = shard.with(|state| state.image.clone());
     let settings = shard.settings();
-    let layers = image.layers(settings.broker.node_id, &settings.fixed);
+    let layers = settings.layers(&image);
     let described = describe_broker(&layers).into_iter().map(|config| {
         let value = config.value.filter(|_| !config.is_sensitive);
         let told = json!({"value": value, "source": source(config.source), "sensitive": config.is_sensitive});

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::first::on_shard;
+use crate::errand::on_shard;
 use crate::shard::Shard;
 use crate::state::{Disk, State};
 

@@ -10,11 +10,11 @@ use futures_util::stream;
 use ringlog_storage::types::Millis;
 use serde_json::json;
 
-use super::turn::Taken;
-use crate::first::on_shard;
+use crate::errand::on_shard;
 use crate::http::Content;
 use crate::recorder::{Cursor, Record, Wanted};
 use crate::shard::Shard;
+use crate::turn::Taken;
 use query::Position;
 pub(super) use query::Query;
 

@@ -14,9 +14,9 @@ pub(super) enum Presence {
     Here,
     /// It goes as soon as nothing is under way.
     Going {
-        /// To this shard, or to any that is in use.
-        to: Option<usize>,
-        /// Then it stays, if it may.
+        /// To this shard.
+        to: usize,
+        /// Then it stays.
         until: Nanos,
     },
     /// It has gone: this shard has nothing to do with its socket any more.
@@ -24,8 +24,8 @@ pub(super) enum Presence {
 }
 
 impl Connection {
-    /// Has it go to another shard, or to any that is in use, unless it is on its way already.
-    pub(crate) fn go(&self, to: Option<usize>) {
+    /// Has it go to another shard, unless it is on its way already.
+    pub(crate) fn go(&self, to: usize) {
         if self.presence.get() == Presence::Here && !self.is_closing() {
             let until = self.shard.now().saturating_add(QUIET_TIME_MAX);
             self.presence.set(Presence::Going { to, until });
@@ -45,11 +45,10 @@ impl Connection {
         }
     }
 
-    /// Has it stay if it has not come to rest in time, and its shard is in use.
+    /// Has it stay if it has not come to rest in time.
     pub(super) fn give_up_going(&self, now: Nanos) {
         if let Presence::Going { until, .. } = self.presence.get()
             && now >= until
-            && self.shard.is_used()
         {
             self.stay();
         }
@@ -66,7 +65,7 @@ impl Connection {
     /// Goes, if it is to and nothing is under way. Answers whether it has: then its tasks end, and say nothing to the client.
     pub(super) async fn try_to_go(&self) -> bool {
         let Presence::Going { to, .. } = self.presence.get() else { return false };
-        let Some(to) = destination(&self.shard, to) else {
+        let Some(to) = destination(&self.shard, Some(to)) else {
             self.stay();
             return false;
         };

@@ -1,5 +1,7 @@
 //! `OffsetForLeaderEpoch`, versions 2 to 4: where leader epochs end (KIP-101, KIP-320).
 
+use std::future::ready;
+
 use ringlog_net::conn::CloseReason;
 use ringlog_net::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
@@ -32,7 +34,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         }
     }
     Ok(Handled::later(async move {
-        let here = async |items: Vec<EpochItem>| shard.with(|state| epoch_ends(state, &items));
+        let here = |items: Vec<EpochItem>| ready(shard.with(|state| epoch_ends(state, &items)));
         let outcomes = scatter(&shard, course, items, here, Call::EpochEnds, |reply| match reply {
             Reply::EpochEnds(outcomes) => outcomes,
             other => unreachable!("a call for epochs is answered by epochs, not {other:?}"),

@@ -75,7 +75,7 @@ fn describe_config(
     resource_type: i8,
 ) -> Result<Vec<DescribedConfig>, ResourceError> {
     let node = settings.broker.node_id;
-    let layers = image.layers(node, &settings.fixed);
+    let layers = settings.layers(image);
     match resource {
         ConfigResource::Topic(name) => {
             image.topic(name).ok_or_else(|| ResourceError::UnknownTopic(name.to_string()))?;

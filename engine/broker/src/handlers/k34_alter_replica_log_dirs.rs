@@ -2,6 +2,7 @@
 //! answer comes when that is begun. Who wants a partition where it is gives a move of it up.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 
 use ringlog_cluster::config::cordoned_log_dirs;
 use ringlog_cluster::metadata::check_topic_name;
@@ -16,7 +17,7 @@ use ringlog_storage::LogDir;
 use ringlog_storage::types::PartitionIndex;
 
 use crate::dispatch::{Handled, Incoming, respond};
-use crate::first::on_first_shard;
+use crate::errand::on_first_shard;
 use crate::message::{Call, Reply};
 use crate::partition::moves::{self, MoveItem};
 use crate::partition::table::PartitionKey;
@@ -63,7 +64,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
 /// What is told of each partition, in order.
 async fn begin_moves(shard: &Shard, course: CourseId, wanted: &Wanted) -> Vec<ErrorCode> {
     let image = shard.with(|state| state.image.clone());
-    let cordoned = cordoned_log_dirs(&image.layers(shard.settings().broker.node_id, &shard.settings().fixed));
+    let cordoned = cordoned_log_dirs(&shard.settings().layers(&image));
     let mut wishes = Vec::new();
     let mut items = Vec::new();
     for (topic, partitions) in wanted {
@@ -107,7 +108,7 @@ async fn remember(shard: &Shard, wishes: Vec<(String, PartitionIndex, LogDir)>) 
 }
 
 async fn move_all(shard: &Shard, course: CourseId, items: Vec<Item>) -> Vec<ErrorCode> {
-    let here = async |items: Vec<MoveItem>| shard.with(|state| moves::begin(state, &items));
+    let here = |items: Vec<MoveItem>| ready(shard.with(|state| moves::begin(state, &items)));
     let outcomes = scatter(shard, course, items, here, Call::Move, |reply| match reply {
         Reply::Moving(outcomes) => outcomes,
         other => unreachable!("a call for moves is answered by their outcomes, not {other:?}"),

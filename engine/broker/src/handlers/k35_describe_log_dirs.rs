@@ -2,6 +2,7 @@
 //! large it is; copies of partitions that are being moved too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::io;
 
 use ringlog_cluster::config::cordoned_log_dirs;
@@ -39,7 +40,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         };
         let mut topics = describe(&shard, course, &image, partitions).await;
         let settings = shard.settings();
-        let cordoned = cordoned_log_dirs(&image.layers(settings.broker.node_id, &settings.fixed));
+        let cordoned = cordoned_log_dirs(&settings.layers(&image));
         let mut results = Vec::with_capacity(topics.len());
         for (dir, directory) in settings.places() {
             let total = shard.reactor().total_space(directory.path.clone()).await;
@@ -84,7 +85,7 @@ async fn describe(
         let key = |&partition: &PartitionIndex| PartitionKey { topic_id, partition };
         keys.extend(indexes.iter().map(key).map(|key| Ok((key, key))));
     }
-    let here = async |keys: Vec<_>| shard.with(|state| sizes(state, &keys));
+    let here = |keys: Vec<_>| ready(shard.with(|state| sizes(state, &keys)));
     let outcomes = scatter(shard, course, keys, here, Call::Sizes, |reply| match reply {
         Reply::Sizes(outcomes) => outcomes,
         other => unreachable!("a call for sizes is answered by them, not {other:?}"),

@@ -1,5 +1,7 @@
 //! `DescribeProducers`, version 0 (KIP-664): who has written to a partition with a producer id.
 
+use std::future::ready;
+
 use ringlog_net::conn::CloseReason;
 use ringlog_net::messages::describe_producers::{
     DescribeProducersRequest, DescribeProducersResponse, PartitionResponse, ProducerState, TopicResponse,
@@ -33,7 +35,7 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         }
     }
     Ok(Handled::later(async move {
-        let here = async |keys: Vec<_>| shard.with(|state| producers(state, &keys));
+        let here = |keys: Vec<_>| ready(shard.with(|state| producers(state, &keys)));
         let outcomes = scatter(&shard, course, keys, here, Call::Producers, |reply| match reply {
             Reply::Producers(outcomes) => outcomes,
             other => unreachable!("a call for producers is answered by them, not {other:?}"),

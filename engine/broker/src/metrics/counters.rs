@@ -16,18 +16,19 @@ const ERRORS_MAX: usize = 4096;
 /// Topics whose fetched bytes are counted each by itself; the rest counts together.
 const SENT_TOPICS_MAX: usize = 20_000;
 
-/// Where the time of a request went, from its arrival on. The parts add up to the whole.
+/// Where the nanoseconds of a request went, from its arrival on. The parts add up to the whole. Plain numbers, because a
+/// [`Duration`] is divided into seconds, and every request would pay for that several times.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Times {
-    pub(crate) total: Duration,
+    pub(crate) total: u64,
     /// Until it was taken up.
-    pub(crate) queued: Duration,
+    pub(crate) queued: u64,
     /// With its handler.
-    pub(crate) local: Duration,
+    pub(crate) local: u64,
     /// For other shards, the disk, other members of a group, or data to come.
-    pub(crate) remote: Duration,
+    pub(crate) remote: u64,
     /// Until the socket had its answer.
-    pub(crate) sent: Duration,
+    pub(crate) sent: u64,
 }
 
 /// What was counted of the requests of one API key.
@@ -150,11 +151,11 @@ impl Counters {
     /// A request has ended.
     pub(crate) fn ended(&mut self, api: ApiKey, times: &Times) {
         let counts = self.api_mut(api);
-        counts.total_time.record(nanos(times.total));
-        counts.queued_nanos += nanos(times.queued);
-        counts.local_nanos += nanos(times.local);
-        counts.remote_nanos += nanos(times.remote);
-        counts.sent_nanos += nanos(times.sent);
+        counts.total_time.record(times.total);
+        counts.queued_nanos += times.queued;
+        counts.local_nanos += times.local;
+        counts.remote_nanos += times.remote;
+        counts.sent_nanos += times.sent;
     }
 
     /// A request is answered.
@@ -222,13 +223,7 @@ mod tests {
     #[test]
     fn every_key_has_its_place() {
         let mut counters = Counters::default();
-        let times = Times {
-            total: Duration::from_micros(12),
-            queued: Duration::from_micros(1),
-            local: Duration::from_micros(4),
-            remote: Duration::from_micros(5),
-            sent: Duration::from_micros(2),
-        };
+        let times = Times { total: 12_000, queued: 1000, local: 4000, remote: 5000, sent: 2000 };
         for api in ApiKey::ALL {
             counters.answered(api, 7, &Response::Nothing);
             counters.ended(api, &times);

@@ -17,7 +17,7 @@ use super::counters::{ApiCounts, Traffic};
 use super::exposition::Label;
 use super::snapshot::{self, PartitionRow, ShardSnapshot};
 use crate::controller;
-use crate::first::{on_first_shard, on_shard};
+use crate::errand::{on_first_shard, on_shard};
 use crate::shard::Shard;
 
 /// The topic that stands for all those that have no labels of their own. No topic can have this name.

@@ -99,12 +99,13 @@ impl Course {
     /// Its time as it is counted.
     pub(super) fn times(&self) -> Times {
         let handled_at = self.handled_at.unwrap_or(self.answered_at);
+        let nanos = |from: Nanos, to: Nanos| to.get().saturating_sub(from.get());
         Times {
-            total: self.trail.total().saturating_sub(self.trail.spent(Phase::Receive)),
-            queued: self.trail.spent(Phase::Queue) + self.trail.spent(Phase::Throttle),
-            local: handled_at.since(self.begun_at),
-            remote: self.answered_at.since(handled_at),
-            sent: self.trail.spent(Phase::Send),
+            total: self.trail.total_nanos() - self.trail.spent_nanos(Phase::Receive),
+            queued: self.trail.spent_nanos(Phase::Queue) + self.trail.spent_nanos(Phase::Throttle),
+            local: nanos(self.begun_at, handled_at),
+            remote: nanos(handled_at, self.answered_at),
+            sent: self.trail.spent_nanos(Phase::Send),
         }
     }
 

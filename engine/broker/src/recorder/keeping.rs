@@ -12,6 +12,8 @@ use super::trail::Trail;
 #[derive(Debug)]
 pub(super) struct Keeping {
     config: RecorderConfig,
+    /// What takes more nanoseconds is slow.
+    slow_nanos: u64,
     /// Requests until the next one of the sample.
     until_sample: u32,
     slow: Ring,
@@ -20,12 +22,14 @@ pub(super) struct Keeping {
 
 impl Keeping {
     pub(super) fn new(config: RecorderConfig) -> Self {
-        Self { config, until_sample: 0, slow: Ring::default(), sampled: Ring::default() }
+        let slow_nanos = slow_nanos(config);
+        Self { config, slow_nanos, until_sample: 0, slow: Ring::default(), sampled: Ring::default() }
     }
 
     pub(super) fn set(&mut self, config: RecorderConfig) {
         if config != self.config {
             self.config = config;
+            self.slow_nanos = slow_nanos(config);
             self.until_sample = 0;
         }
     }
@@ -38,7 +42,7 @@ impl Keeping {
     /// requests that come in turns all have their share of it.
     pub(super) fn judge(&mut self, trail: &Trail, dice: impl FnOnce() -> u64) -> Option<Reason> {
         let is_sampled = self.config.sample_every.is_some_and(|every| self.is_next_of_sample(every, dice));
-        if self.config.slow.is_some_and(|slow| trail.blamed() > slow) {
+        if trail.blamed_nanos() > self.slow_nanos {
             return Some(Reason::Slow { is_sampled });
         }
         is_sampled.then_some(Reason::Sampled)
@@ -73,6 +77,10 @@ impl Keeping {
         };
         std::iter::from_fn(next).take(limit).cloned().collect()
     }
+}
+
+fn slow_nanos(config: RecorderConfig) -> u64 {
+    config.slow.map_or(u64::MAX, |slow| u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

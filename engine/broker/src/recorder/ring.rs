@@ -29,7 +29,7 @@ impl Cursor {
             Reason::Slow { .. } => &mut self.slow,
             Reason::Sampled => &mut self.sampled,
         };
-        record.number - std::mem::replace(next, record.number + 1)
+        record.number.saturating_sub(std::mem::replace(next, record.number + 1))
     }
 }
 

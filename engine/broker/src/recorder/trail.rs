@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use ringlog_storage::types::Nanos;
 
-/// What a request does at a time.
+/// What a request does at a time, in the order in which it does it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// Its bytes arrive.
     Receive,
+    /// It waits because its client is over a quota.
+    Throttle,
     /// It waits until it is taken up.
     Queue,
-    /// The same, because its client is over a quota.
-    Throttle,
     /// It is on its way to the shards that own its partitions, or back.
     Mesh,
     /// Its batches are checked and put into the log.
@@ -21,10 +21,10 @@ pub(crate) enum Phase {
     CommitWait,
     /// That commit becomes durable.
     Flush,
-    /// It waits by its own wish: for data, or for the members of a group.
-    Purgatory,
     /// It waits for what a fetch has to read of the disk.
     Read,
+    /// It waits by its own wish: for data, or for the members of a group.
+    Purgatory,
     /// A handler does something else.
     Handle,
     /// Its answer waits for the socket to take it.
@@ -32,22 +32,27 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    pub(crate) const ALL: [Self; 11] = [
+    /// All of them.
+    pub const ALL: [Self; 11] = [
         Self::Receive,
-        Self::Queue,
         Self::Throttle,
+        Self::Queue,
         Self::Mesh,
         Self::Append,
         Self::CommitWait,
         Self::Flush,
-        Self::Purgatory,
         Self::Read,
+        Self::Purgatory,
         Self::Handle,
         Self::Send,
     ];
 
-    /// As it is told.
-    pub(crate) const fn name(self) -> &'static str {
+    /// Those in which the broker has nothing to do: a fetch waits for records because its client wants it to, and a client for
+    /// its quota.
+    pub const BY_WISH: [Self; 2] = [Self::Throttle, Self::Purgatory];
+
+    /// As `/perf/requests` tells it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Receive => "receive",
             Self::Queue => "queue",
@@ -118,17 +123,25 @@ impl Trail {
 
     /// The time in one phase.
     pub(crate) fn spent(&self, phase: Phase) -> Duration {
-        Duration::from_nanos(self.spent[phase as usize])
+        Duration::from_nanos(self.spent_nanos(phase))
+    }
+
+    pub(super) fn spent_nanos(&self, phase: Phase) -> u64 {
+        self.spent[phase as usize]
     }
 
     /// The whole time: the sum of all phases.
     pub(crate) fn total(&self) -> Duration {
-        self.at.since(self.began)
+        Duration::from_nanos(self.total_nanos())
     }
 
-    /// The time that somebody else than the client is to blame for.
-    pub(crate) fn blamed(&self) -> Duration {
-        self.total().saturating_sub(self.spent(Phase::Purgatory) + self.spent(Phase::Throttle))
+    pub(super) fn total_nanos(&self) -> u64 {
+        self.at.get() - self.began.get()
+    }
+
+    /// The nanoseconds that somebody else than the client is to blame for.
+    pub(super) fn blamed_nanos(&self) -> u64 {
+        self.total_nanos() - Phase::BY_WISH.iter().map(|phase| self.spent_nanos(*phase)).sum::<u64>()
     }
 
     /// The moment of the last call of [`until`](Self::until) that counted.
@@ -175,7 +188,7 @@ mod tests {
             trail.until(phase, at(nanos));
         }
         check(&trail, &[(Phase::Handle, 2), (Phase::Purgatory, 7)]);
-        assert_eq!(trail.blamed(), Duration::from_nanos(2));
+        assert_eq!(trail.blamed_nanos(), 2);
     }
 
     #[test]

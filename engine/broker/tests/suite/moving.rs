@@ -12,7 +12,8 @@ use ringlog_net::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtoc
 use ringlog_net::messages::metadata::MetadataRequest;
 use ringlog_net::messages::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
 use ringlog_net::wire::Reader;
-use ringlog_reactor::{Reactor, Socket};
+use ringlog_reactor::sim::SimOptions;
+use ringlog_reactor::{Limits, Reactor, Socket};
 use ringlog_storage::batch::{BatchBuilder, Record, split};
 use ringlog_storage::types::Millis;
 
@@ -245,6 +246,7 @@ fn a_connection_goes_when_its_requests_are_answered() {
         let [_, waited_for] = connections(&reactor, admin).await;
         assert!(waited_for > 0.5, "some wait for their group");
         are_answered(&sockets).await;
+        reactor.sleep(Duration::from_secs(16)).await;
         let [first, second] = connections(&reactor, admin).await;
         assert!(second < 0.5 && (first - f64::from(GROUPS)).abs() < 0.5, "{first} and {second}");
     });
@@ -304,4 +306,60 @@ async fn is_turned_away(reactor: &Reactor, address: SocketAddr) -> bool {
     let socket: Socket = connect(reactor, address).await;
     let frame = crate::frame(&MetadataRequest::default(), 1);
     socket.send(vec![frame[..].into()]).await.is_err() || receive::<MetadataRequest>(&socket, 1).await.is_none()
+}
+
+/// Connects so many times. The answer comes on every connection.
+async fn open(reactor: &Reactor, address: SocketAddr, count: usize) -> Vec<Socket> {
+    let mut sockets = Vec::new();
+    for _ in 0..count {
+        sockets.push(connect(reactor, address).await);
+    }
+    ask_all(&sockets).await;
+    sockets
+}
+
+async fn ask_all(sockets: &[Socket]) {
+    for socket in sockets {
+        ask(socket, &MetadataRequest::default(), 1).await;
+    }
+}
+
+#[test]
+fn connections_stay_where_they_are_until_there_is_room_elsewhere() {
+    const SOCKETS_MAX: usize = 40;
+    let limits = Limits { sockets: SOCKETS_MAX, ..SimOptions::default().limits };
+    for seed in 0..4 {
+        let mut broker = Broker::start_with(seed, &[], SimOptions { limits, ..SimOptions::default() });
+        let (address, admin) = (broker.address(), broker.sim.address(broker.node, ADMIN_PORT));
+        let go_on = Rc::new(Cell::new(true));
+        let other = {
+            let go_on = Rc::clone(&go_on);
+            broker.sim.spawn_client("other", move |reactor| async move {
+                let sockets = open(&reactor, address, 14).await;
+                while go_on.get() {
+                    reactor.sleep(Duration::from_secs(1)).await;
+                    ask_all(&sockets).await;
+                }
+            })
+        };
+        broker.sim.block_on("client", move |reactor| async move {
+            let mut sockets = open(&reactor, address, 14).await;
+            set_shards(&reactor, address, 1).await;
+            reactor.sleep(Duration::from_secs(20)).await;
+            let [_, left] = connections(&reactor, admin).await;
+            assert!(left >= 4.0, "all others have no room for {left}");
+            // Who comes in now is served too, wherever there is room.
+            sockets.extend(open(&reactor, address, 3).await);
+            ask_all(&sockets).await;
+            sockets.truncate(4);
+            reactor.sleep(Duration::from_secs(20)).await;
+            ask_all(&sockets).await;
+            let [first, second] = connections(&reactor, admin).await;
+            assert!((first - 18.0).abs() < 0.5 && second < 0.5, "{first} and {second}");
+        });
+        go_on.set(false);
+        broker.sim.run_until(|_| other.is_finished());
+        other.take().expect("no connection ends");
+        assert!(broker.stop() < Duration::from_secs(1));
+    }
 }

@@ -317,15 +317,18 @@ fn check_whole(
     match target {
         ConfigTarget::Topic => check_topic(&settings, layers),
         ConfigTarget::Group => check_group(&settings, layers),
-        ConfigTarget::Broker => whole(&ConfigLayers { broker: &settings, ..*layers }),
-        ConfigTarget::AllBrokers => whole(&ConfigLayers { all_brokers: &settings, ..*layers }),
+        ConfigTarget::Broker => check_broker_change(layers, &ConfigLayers { broker: &settings, ..*layers }),
+        ConfigTarget::AllBrokers => check_broker_change(layers, &ConfigLayers { all_brokers: &settings, ..*layers }),
         ConfigTarget::ClientMetrics => Ok(()),
     }
 }
 
-/// Looks whether the values in force of a broker go together.
-fn whole(layers: &ConfigLayers<'_>) -> Result<(), AlterError> {
-    check_broker(layers).into_iter().next().map_or(Ok(()), |reason| Err(AlterError::Conflict(reason)))
+/// Looks whether the values of a broker go together. What did not before the change is not the change's fault: a setting from an
+/// earlier start may not go with the properties of this one, and others can be changed all the same.
+fn check_broker_change(before: &ConfigLayers<'_>, after: &ConfigLayers<'_>) -> Result<(), AlterError> {
+    let known = check_broker(before);
+    let new = check_broker(after).into_iter().find(|reason| !known.contains(reason));
+    new.map_or(Ok(()), |reason| Err(AlterError::Conflict(reason)))
 }
 
 /// Looks whether the values in force of a topic with these settings go together.

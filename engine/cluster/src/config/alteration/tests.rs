@@ -175,6 +175,21 @@ fn what_a_broker_has_goes_together() {
     );
 }
 
+/// The properties may have changed since it was set, as the start has said.
+#[test]
+fn what_did_not_go_together_before_holds_up_nothing_else() {
+    let fixed = StaticConfig::default();
+    let stale = map(&[("cordoned.log.dirs", "/gone")]);
+    let layers = ConfigLayers { broker: &stale, ..ConfigLayers::of_start(&fixed) };
+    let alter = |step| told(alter_incrementally(ConfigTarget::Broker, &stale, &alterations(&[step]), &layers));
+    assert_eq!(alter(("max.connections", SET, "7")), "max.connections=7");
+    assert_eq!(alter(("cordoned.log.dirs", DELETE, "")), "-cordoned.log.dirs");
+    let other = alter(("cordoned.log.dirs", SET, "/elsewhere"));
+    assert!(other.starts_with("cordoned.log.dirs=/elsewhere"), "{other}");
+    let another = alter(("max.connections.per.ip", SET, "0"));
+    assert!(another.starts_with("max.connections.per.ip=0"), "{another}");
+}
+
 #[test]
 fn the_old_way_replaces_everything() {
     let fixed = StaticConfig::default();

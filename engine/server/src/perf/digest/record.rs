@@ -3,17 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use ringlog_broker::Phase;
 use serde::{Deserialize, Serialize};
 
 /// The longest time that is believed: 30 years.
 const MICROS_MAX: f64 = 1e15;
 /// Phases of one request that are told each by itself.
 pub(crate) const PHASES_MAX: usize = 32;
-/// The phases that are known, in the order in which a request goes through them.
-const PHASES: [&str; 11] =
-    ["receive", "throttle", "queue", "mesh", "append", "commit_wait", "flush", "read", "purgatory", "handle", "send"];
-/// Those in which the broker has nothing to do: a fetch waits for records by its own wish, and a client for its quota.
-const BY_WISH: [&str; 2] = ["throttle", "purgatory"];
 
 /// One answer of the broker.
 #[derive(Clone, Debug, Deserialize)]
@@ -133,7 +129,7 @@ impl Request {
 
     /// The same without what the request waited for by its own wish, or for its client's quota.
     pub(crate) fn own_us(&self) -> f64 {
-        let waited: f64 = BY_WISH.iter().map(|phase| self.phase_us(phase)).sum();
+        let waited: f64 = Phase::BY_WISH.iter().map(|phase| self.phase_us(phase.name())).sum();
         (self.total_us() - waited).max(0.0)
     }
 
@@ -144,7 +140,7 @@ impl Request {
 
     /// The phase that took most of its own time, and which part of that.
     pub(crate) fn longest(&self) -> Option<(&str, f64)> {
-        let own = self.phases_us.iter().filter(|(phase, _)| !BY_WISH.contains(&phase.as_str()));
+        let own = self.phases_us.iter().filter(|(phase, _)| !names(&Phase::BY_WISH, phase));
         let (phase, time) = own.max_by(|one, other| one.1.0.total_cmp(&other.1.0))?;
         (time.0 > 0.0).then(|| (phase.as_str(), (time.0 / self.own_us()).min(1.0)))
     }
@@ -166,11 +162,11 @@ impl Request {
 /// The phases that took time in some of these: those that are known first, in the order of a request's way; others behind.
 pub(crate) fn phases_of<'a>(requests: impl Iterator<Item = &'a Request> + Clone) -> Vec<String> {
     let took = |phase: &str| requests.clone().any(|request| request.phase_us(phase) > 0.0);
-    let known = PHASES.iter().copied().filter(|phase| took(phase));
+    let known = Phase::ALL.iter().map(|phase| phase.name()).filter(|phase| took(phase));
     let mut phases: Vec<String> = known.map(str::to_owned).collect();
     let mut others: Vec<&str> = Vec::new();
     for (phase, time) in requests.flat_map(|request| &request.phases_us) {
-        let is_new = time.0 > 0.0 && !PHASES.contains(&phase.as_str()) && !others.contains(&phase.as_str());
+        let is_new = time.0 > 0.0 && !names(&Phase::ALL, phase) && !others.contains(&phase.as_str());
         if is_new && phases.len() + others.len() < PHASES_MAX {
             others.push(phase);
         }
@@ -178,6 +174,11 @@ pub(crate) fn phases_of<'a>(requests: impl Iterator<Item = &'a Request> + Clone)
     others.sort_unstable();
     phases.extend(others.into_iter().map(str::to_owned));
     phases
+}
+
+/// Whether one of these phases is called so.
+fn names(phases: &[Phase], name: &str) -> bool {
+    phases.iter().any(|phase| phase.name() == name)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::event::Event;
 
 /// Something that one task does at a time; others wait. Whoever has his turn may be dropped, and so may who waits.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turn(Rc<Inner>);
+pub(crate) struct Turn(Rc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -18,17 +18,17 @@ struct Inner {
 
 /// A turn. It ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Taken(Rc<Inner>);
+pub(crate) struct Taken(Rc<Inner>);
 
 impl Turn {
     /// How many wait for their turn.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         // Who has given up has dropped his own.
         self.0.waiting.borrow().iter().filter(|event| Rc::strong_count(event) > 1).count()
     }
 
     /// Waits until nobody else has his turn.
-    pub(super) async fn take(&self) -> Taken {
+    pub(crate) async fn take(&self) -> Taken {
         while self.0.is_taken.get() {
             let event = Rc::new(Event::default());
             self.0.waiting.borrow_mut().push(Rc::clone(&event));

@@ -1,5 +1,4 @@
-//! What one shard alone has, and others ask it for: of shard 0 levels of loggers and telemetry of clients, of each what it has
-//! counted.
+//! What one shard does for another at once, whatever it is about: it tells what it has counted, or changes what it alone has.
 
 use std::any::Any;
 use std::fmt;
@@ -38,8 +37,8 @@ pub(crate) async fn on_shard<R: Send + 'static>(
         return act(shard);
     }
     let errand = Errand(Box::new(move |shard: &Shard| Box::new(act(shard)) as Found));
-    match shard.call(to, Call::First(errand)).await.reply().await {
-        Reply::First(found) => *found.downcast().expect("an errand answers what it was sent for"),
+    match shard.call(to, Call::Errand(errand)).await.reply().await {
+        Reply::Errand(found) => *found.downcast().expect("an errand answers what it was sent for"),
         other => unreachable!("an errand is answered by what it found, not {other:?}"),
     }
 }
