@@ -37,7 +37,7 @@ pub use transmit::{Body, COPIED_SLICE_BYTES_MAX, TRANSMIT_BYTES_MAX, TRANSMIT_PI
 use crate::error::ErrorCode;
 use crate::header::{Lookup, RequestHeader, RequestPrefix, ResponseHeader, ServedApi, ServedApis, decode_client_id};
 use crate::messages::ApiKey;
-use crate::wire::{Reader, Writer};
+use crate::wire::{ErrorCount, Reader, Writer};
 use receive::{Frame, FrameWant, Receiver};
 use ringlog_buffer::{Chunk, Slice};
 use ringlog_storage::types::Nanos;
@@ -128,6 +128,16 @@ pub enum Response {
 }
 
 impl Response {
+    /// The error codes that it tells, each once, and how often; or by its end.
+    pub fn errors(&self) -> impl Iterator<Item = ErrorCount> + '_ {
+        let (told, by_end) = match self {
+            Self::Send(body) => (body.errors(), None),
+            Self::Close(CloseReason::ProduceWithoutAcksFailed(code)) => (&[][..], Some(code.code())),
+            Self::Nothing | Self::Close(_) => (&[][..], None),
+        };
+        told.iter().copied().chain(by_end.map(|code| ErrorCount { code, count: 1 }))
+    }
+
     /// Bytes of the body.
     fn len(&self) -> usize {
         match self {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use addr2line::Loader;
 use anyhow::{Context as _, anyhow};
 
-use super::profile::{Call, Profile};
+use super::profile::{FunctionId, Profile};
 use crate::report::number;
 
 /// What observes: counters, which are always there, or the recorder of single requests.
@@ -130,12 +130,30 @@ pub(super) fn attribute(profile: &Profile, frames: &impl Frames, requests: u32) 
             *reads = count.max(*reads);
         }
     }
-    for (&Call { from, to }, &instructions) in profile.calls.iter().filter(|(_, instructions)| **instructions > 0) {
-        let Some(part) = part(&frames.of(from)?) else { continue };
-        let counts_itself = to.map(|to| frames.of(to)).transpose()?.is_some_and(|frames| self::part(&frames).is_some());
-        if !counts_itself {
-            attributed.parts.entry(part).or_default().instructions += number(instructions) / requests;
+    // A function that is called from a part may have work of parts inlined, which is counted there.
+    let mut counted: BTreeMap<FunctionId, f64> = BTreeMap::new();
+    let mut below: BTreeMap<FunctionId, f64> = BTreeMap::new();
+    for (address, &count) in profile.executed.iter().filter(|(_, count)| **count > 0) {
+        if let (Some(_), Some(function)) = (part(&frames.of(*address)?), profile.functions.get(address)) {
+            *counted.entry(*function).or_default() += number(count);
         }
+    }
+    let mut calls = Vec::new();
+    for (call, &instructions) in profile.calls.iter().filter(|(_, instructions)| **instructions > 0) {
+        *below.entry(call.function).or_default() += number(instructions);
+        let Some(part) = part(&frames.of(call.from)?) else { continue };
+        let called = call.to.map(|to| frames.of(to)).transpose()?;
+        if called.is_none_or(|frames| self::part(&frames).is_none()) {
+            calls.push((part, call, number(instructions)));
+            if let Some(caller) = profile.functions.get(&call.from) {
+                *counted.entry(*caller).or_default() += number(instructions);
+            }
+        }
+    }
+    for (part, call, instructions) in calls {
+        let counted = counted.get(&call.function).copied().unwrap_or(0.0) / below[&call.function];
+        let rest = instructions * (1.0 - counted).max(0.0);
+        attributed.parts.entry(part).or_default().instructions += rest / requests;
     }
     for ((part, _), reads) in clock_reads {
         let reads = number(reads) / requests;
@@ -166,6 +184,7 @@ fn is_at(file: &str, place: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overhead::profile::Call;
 
     /// Functions by address.
     struct Known(BTreeMap<u64, Vec<Frame>>);
@@ -204,10 +223,11 @@ mod tests {
         let profile = Profile {
             all: 1000,
             executed: (1..=8).map(|address| (address, 10)).collect(),
+            functions: BTreeMap::new(),
             calls: BTreeMap::from([
-                (Call { from: 7, to: None }, 100),
-                (Call { from: 7, to: Some(8) }, 500),
-                (Call { from: 9, to: Some(8) }, 500),
+                (Call { from: 7, to: None, function: 1 }, 100),
+                (Call { from: 7, to: Some(8), function: 2 }, 500),
+                (Call { from: 9, to: Some(8), function: 2 }, 500),
             ]),
         };
         let attributed = attribute(&profile, &known, 10).expect("all is known");
@@ -217,6 +237,33 @@ mod tests {
         assert_eq!(part("requests"), Some(Work { instructions: 15.0, clock_reads: 1.0 }));
         assert_eq!(part("commits"), Some(Work { instructions: 1.0, clock_reads: 0.0 }));
         assert_eq!((part(TURNS), part("recorder")), (None, None));
+    }
+
+    #[test]
+    fn what_is_inlined_into_a_called_function_counts_once() {
+        let sent = frame("sent", "engine/broker/src/recorder.rs");
+        let ended = frame("ended", "engine/broker/src/recorder.rs");
+        let request_ended = frame("request_ended", "engine/broker/src/connection.rs");
+        let known = Known(BTreeMap::from([
+            (1, vec![sent.clone()]),
+            (2, vec![request_ended.clone()]),
+            (3, vec![ended.clone(), request_ended.clone()]),
+            (4, vec![ended, request_ended]),
+        ]));
+        // The one function calls the other one, and that a library from what is inlined into it.
+        let calls = BTreeMap::from([
+            (Call { from: 1, to: Some(2), function: 2 }, 100),
+            (Call { from: 4, to: None, function: 3 }, 30),
+        ]);
+        let profile = Profile {
+            all: 1000,
+            executed: BTreeMap::from([(1, 5), (2, 20), (3, 50)]),
+            functions: BTreeMap::from([(1, 1), (2, 2), (3, 2), (4, 2)]),
+            calls,
+        };
+        let attributed = attribute(&profile, &known, 1).expect("all is known");
+        let recorder: f64 = attributed.parts.values().map(|work| work.instructions).sum();
+        assert!((recorder - 105.0).abs() < 1e-9, "{recorder}");
     }
 
     #[inline(never)]

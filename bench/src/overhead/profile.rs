@@ -11,16 +11,22 @@ pub(super) struct Profile {
     pub(super) all: u64,
     /// How often each instruction of the program itself was executed, by its address.
     pub(super) executed: BTreeMap<u64, u64>,
+    /// The function that each address is in of which something is told, with all that was inlined there.
+    pub(super) functions: BTreeMap<u64, FunctionId>,
     /// Instructions below each call from the program.
     pub(super) calls: BTreeMap<Call, u64>,
 }
+
+/// Callgrind's number of a function.
+pub(super) type FunctionId = u32;
 
 /// A call from one address of the program.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Call {
     pub(super) from: u64,
-    /// The function that is called; `None` in a library.
+    /// Where the function begins that is called; `None` in a library.
     pub(super) to: Option<u64>,
+    pub(super) function: FunctionId,
 }
 
 impl Profile {
@@ -29,6 +35,7 @@ impl Profile {
         let mut profile = Self::default();
         let mut objects = Objects { program, known: BTreeMap::new() };
         let (mut is_own, mut called_is_own) = (false, None);
+        let (mut function, mut called_function) = (0, 0);
         let mut address = 0;
         let mut called_address = None;
         for (number, line) in (1..).zip(text.lines()) {
@@ -37,6 +44,10 @@ impl Profile {
                 is_own = objects.is_program(object).with_context(of_line)?;
             } else if let Some(object) = line.strip_prefix("cob=") {
                 called_is_own = Some(objects.is_program(object).with_context(of_line)?);
+            } else if let Some(named) = line.strip_prefix("fn=") {
+                function = function_id(named).with_context(of_line)?;
+            } else if let Some(named) = line.strip_prefix("cfn=") {
+                called_function = function_id(named).with_context(of_line)?;
             } else if let Some(call) = line.strip_prefix("calls=") {
                 let to = call.split(' ').nth(1).with_context(of_line)?;
                 called_address = Some(position(to, address).with_context(of_line)?);
@@ -44,13 +55,16 @@ impl Profile {
                 let mut fields = line.split(' ');
                 address = position(fields.next().unwrap_or_default(), address).with_context(of_line)?;
                 let cost = fields.nth(1).and_then(|cost| cost.parse().ok()).with_context(of_line)?;
+                if is_own {
+                    profile.functions.insert(address, function);
+                }
                 let Some(to) = called_address.take() else {
                     profile.count(is_own.then_some(address), cost);
                     continue;
                 };
                 let to = called_is_own.take().unwrap_or(is_own).then_some(to);
                 if is_own {
-                    *profile.calls.entry(Call { from: address, to }).or_default() += cost;
+                    *profile.calls.entry(Call { from: address, to, function: called_function }).or_default() += cost;
                 }
             }
         }
@@ -92,6 +106,11 @@ impl<'a> Objects<'a> {
         }
         self.known.get(number).copied().context("an object that was not named before")
     }
+}
+
+/// Of `(3) name`, or `(3)` where it was named before.
+fn function_id(named: &str) -> Option<FunctionId> {
+    named.strip_prefix('(')?.split_once(')')?.0.parse().ok()
 }
 
 /// An address: in hexadecimal, or as its distance from the one before.
@@ -144,8 +163,10 @@ fn=(3)
         let profile = Profile::parse(TEXT, "/ringlog-bench").expect("it is whole");
         assert_eq!(profile.all, 30);
         assert_eq!(profile.executed, BTreeMap::from([(0x2000, 6), (0x2003, 6), (0x3000, 8)]));
-        let calls = [(Call { from: 0x2003, to: None }, 10), (Call { from: 0x2008, to: Some(0x3000) }, 20)];
-        assert_eq!(profile.calls, BTreeMap::from(calls));
+        let memcpy = Call { from: 0x2003, to: None, function: 1 };
+        let answered = Call { from: 0x2008, to: Some(0x3000), function: 3 };
+        assert_eq!(profile.calls, BTreeMap::from([(memcpy, 10), (answered, 20)]));
+        assert_eq!(profile.functions, BTreeMap::from([(0x2000, 2), (0x2003, 2), (0x2008, 2), (0x3000, 3)]));
     }
 
     #[test]
@@ -161,7 +182,7 @@ fn=(3)
     #[test]
     fn what_is_not_callgrinds_is_refused() {
         assert!(Profile::parse(TEXT, "/other").is_err(), "nothing of the program");
-        for bad in ["ob=(7)\n", "calls=1\n", "0xzz 1 1\n", "0x10 1\n", "-5 1 1\n"] {
+        for bad in ["ob=(7)\n", "fn=7\n", "calls=1\n", "0xzz 1 1\n", "0x10 1\n", "-5 1 1\n"] {
             let error = Profile::parse(bad, "/ringlog-bench").expect_err(bad).to_string();
             assert!(error.starts_with("line 1 of callgrind's output"), "{error}");
         }

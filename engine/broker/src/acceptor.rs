@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringlog_cluster::config::BrokerConfig;
-use ringlog_reactor::{ListenOptions, Listener, Reactor, Socket};
+use ringlog_reactor::{ListenOptions, Listener, Reactor, Socket, is_out_of_descriptors};
 
 use crate::clock::Clock;
 use crate::connection::Connection;
@@ -20,8 +20,6 @@ use crate::shard::Shard;
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long accepting rests after it failed: too many open files, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// `EMFILE` and `ENFILE`: this process, or the whole machine, has too many open files.
-pub(crate) const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 
 /// Listens on a port that other shards listen on too.
 pub(crate) async fn listen(reactor: &Reactor, config: &BrokerConfig, address: SocketAddr) -> io::Result<Listener> {
@@ -61,7 +59,7 @@ async fn enter(shard: &Shard, socket: Socket, entrant: Entrant) {
 
 fn accept_failed(shard: &Shard, error: &io::Error) {
     shard.connection_gate().accept_failed();
-    let is_out = error.raw_os_error().is_some_and(|errno| OUT_OF_DESCRIPTORS.contains(&errno));
+    let is_out = error.raw_os_error().is_some_and(is_out_of_descriptors);
     let remedy = if is_out {
         "; clients wait until others leave: raise the limit of open files (ulimit -n, LimitNOFILE=), which a line of the start \
          tells"

@@ -1,5 +1,5 @@
-//! What is served over HTTP to those who watch a broker: metrics, health, settings, where the time of requests went. On shard 0, from before recovery on, so
-//! that a broker that takes its time can be told from one that is gone.
+//! What is served over HTTP to those who watch a broker: metrics, health, settings, where the time of requests went. On shard 0,
+//! from before recovery on, so that a broker that takes its time can be told from one that is gone.
 
 mod answers;
 pub(crate) mod health;

@@ -1,6 +1,7 @@
 //! Changes of configuration that a request asks for, whichever of the two kinds of request that is.
 
-use ringlog_cluster::config::{Alteration, SHARDS_KEY, shards_beyond};
+use ringlog_cluster::config::{AlterOperation, Alteration, SHARDS_KEY, shards_beyond};
+use ringlog_cluster::image::ConfigResource;
 use ringlog_cluster::metadata::{AlterConfigs, AlterMode, Intent};
 use ringlog_cluster::placement::Placement;
 use ringlog_net::error::ErrorCode;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use crate::config_resource::{Named, ResourceError, named};
 use crate::controller::{METADATA_LOG, decide};
 use crate::shard::Shard;
+use crate::topics::all_partitions;
 use crate::{logging, resize};
 
 /// Why a resource is not changed: the code, and words for people.
@@ -23,8 +25,7 @@ pub(crate) enum Asked {
 }
 
 /// Has the controller change every resource that was understood, and loggers change their levels. Another number of shards is
-/// in use when this answers. Answers code and words
-/// in the order of the request.
+/// in use when this answers. Answers code and words in the order of the request.
 pub(crate) async fn alter(
     shard: &Shard,
     asked: Vec<Result<Asked, Failure>>,
@@ -37,8 +38,12 @@ pub(crate) async fn alter(
         Asked::Loggers(_) => None,
     });
     let of_cluster: Vec<_> = of_cluster.collect();
-    let changes_shards = !validate_only
-        && of_cluster.iter().any(|changes: &AlterConfigs| changes.alterations.iter().any(|one| one.key == SHARDS_KEY));
+    // What is not named goes away where everything is replaced.
+    let may_change_shards = |changes: &AlterConfigs| {
+        is_of_broker(&changes.resource)
+            && (mode == AlterMode::Whole || changes.alterations.iter().any(|one| one.key == SHARDS_KEY))
+    };
+    let changes_shards = !validate_only && of_cluster.iter().any(may_change_shards);
     let of_loggers = asked.iter().flatten().filter(|asked| matches!(asked, Asked::Loggers(_))).count();
     let decided = decide(shard, move |metadata, _| metadata.alter_configs(&of_cluster, mode, intent)).await;
     if changes_shards && decided.is_ok() {
@@ -86,41 +91,44 @@ pub(crate) fn asked(
     });
     match resource.map_err(|error| (error.code(), error.to_string()))? {
         Named::Cluster(resource) => {
-            check_shards(shard, &alterations)?;
+            if is_of_broker(&resource) {
+                check_shards(shard, &alterations)?;
+            }
             Ok(Asked::Cluster(AlterConfigs { resource, alterations }))
         }
         Named::Loggers(_) => Ok(Asked::Loggers(alterations)),
     }
 }
 
+fn is_of_broker(resource: &ConfigResource) -> bool {
+    matches!(resource, ConfigResource::Broker(_) | ConfigResource::AllBrokers)
+}
+
 /// A broker cannot have more shards in use than it has, nor so few that one of them has more partitions than it can have.
 fn check_shards(shard: &Shard, alterations: &[Alteration]) -> Result<(), Failure> {
     let there = shard.shards();
-    let asked = alterations.iter().filter(|alteration| alteration.key == SHARDS_KEY);
+    let is_set = |alteration: &&Alteration| alteration.key == SHARDS_KEY && alteration.operation == AlterOperation::Set;
+    let asked = alterations.iter().filter(is_set);
     for asked in asked.filter_map(|alteration| alteration.value.as_deref()?.trim().parse().ok()) {
         if let Some(beyond) = shards_beyond(asked, there) {
             return Err((ErrorCode::InvalidConfig, beyond));
         }
         if let Ok(asked @ 1..) = u16::try_from(asked) {
-            check_room(shard, asked, there)?;
+            check_room(shard, asked)?;
         }
     }
     Ok(())
 }
 
-fn check_room(shard: &Shard, asked: u16, there: u16) -> Result<(), Failure> {
+fn check_room(shard: &Shard, asked: u16) -> Result<(), Failure> {
     let partitions_max = shard.settings().store(shard.index()).partitions_max;
     let image = shard.with(|state| Arc::clone(&state.image));
-    let most = |shards| Placement::most(shards, resize::partitions(&image).chain([METADATA_LOG]));
-    let wanted = most(asked);
+    let wanted = Placement::most(asked, all_partitions(&image).chain([METADATA_LOG]));
     if wanted <= partitions_max {
         return Ok(());
     }
-    let least = (asked + 1..=there).find(|shards| most(*shards) <= partitions_max);
-    let remedy = match least {
-        Some(least) => format!("expected 0, or {least} to {there}; or delete topics first"),
-        None => "delete topics first".to_owned(),
-    };
-    let why = format!("one shard would have {wanted} partitions, and can have {partitions_max}; {remedy}");
+    let why = format!(
+        "one shard would have {wanted} partitions, and can have {partitions_max}; put more shards to use, or delete topics first"
+    );
     Err((ErrorCode::InvalidConfig, format!("{SHARDS_KEY}={asked}: {why}")))
 }

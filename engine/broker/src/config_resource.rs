@@ -2,6 +2,7 @@
 
 use ringlog_cluster::config::ResourceType;
 use ringlog_cluster::image::ConfigResource;
+use ringlog_cluster::metadata::InvalidTopicName;
 use ringlog_net::error::ErrorCode;
 use ringlog_storage::types::BrokerId;
 
@@ -10,6 +11,8 @@ use ringlog_storage::types::BrokerId;
 pub(crate) enum ResourceError {
     #[error("there is no topic {0}")]
     UnknownTopic(String),
+    #[error("{0} cannot be the name of a topic: {1}")]
+    TopicName(String, InvalidTopicName),
     #[error("this is broker {node}; ask broker {asked} for its own configuration")]
     OtherBroker { asked: BrokerId, node: BrokerId },
     #[error("{0} is not the id of a broker")]
@@ -17,7 +20,8 @@ pub(crate) enum ResourceError {
     #[error("a resource of type {0} without a name has no configuration; name one")]
     NoName(i8),
     #[error(
-        "there are no resources of type {0}; topics (2), brokers (4), loggers of a broker (8), client metrics (16) and groups (32) have configuration"
+        "there are no resources of type {0}; topics (2), brokers (4), loggers of a broker (8), client metrics (16) and groups \
+         (32) have configuration"
     )]
     UnsupportedType(i8),
 }
@@ -26,6 +30,7 @@ impl ResourceError {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
+            Self::TopicName(..) => ErrorCode::InvalidTopicException,
             Self::OtherBroker { .. } | Self::BadBrokerId(_) | Self::NoName(_) | Self::UnsupportedType(_) => {
                 ErrorCode::InvalidRequest
             }

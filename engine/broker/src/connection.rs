@@ -410,13 +410,13 @@ impl Connection {
     }
 
     fn respond(&self, request: Request, response: Response, course: CourseId, now: Nanos) {
-        let took = self.shard.recorder().answered(course, now, &response);
-        request_log::completed(self, took, &request.header, request.frame_bytes, &response);
+        let is_sent = matches!(response, Response::Send(_)) && !self.has_sent_all.get();
+        let unsent = is_sent.then_some(&self.unsent);
+        let begun_at = self.shard.recorder().answered(course, now, &response, unsent);
+        request_log::completed(self, begun_at, now, &request.header, request.frame_bytes, &response);
         let Request { seq, header, body, frame_bytes, granted_bytes, .. } = request;
         self.shard.with_counters(|counters| counters.answered(header.api_key, frame_bytes, &response));
-        if matches!(response, Response::Send(_)) && !self.has_sent_all.get() {
-            self.shard.recorder().queue(course, &self.unsent);
-        } else {
+        if !is_sent {
             self.request_ended(course, now);
         }
         self.conn.borrow_mut().respond(seq, response);

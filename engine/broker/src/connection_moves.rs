@@ -6,7 +6,7 @@
 //! has room: a shard that is not in use serves those that it still has, and asks for room again from time to time.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use ringlog_cluster::connections::{Gift, Held};
@@ -119,7 +119,9 @@ pub(crate) async fn give(shard: Shard) {
         }
         for some in chosen(live, order).chunks(TOLD_AT_ONCE_MAX) {
             for (connection, to) in some {
-                connection.go(*to);
+                if let Some(connection) = connection.upgrade() {
+                    connection.go(*to);
+                }
             }
             shard.reactor().sleep(TELL_PAUSE).await;
         }
@@ -128,12 +130,12 @@ pub(crate) async fn give(shard: Shard) {
 
 /// As many as the order says, and where each goes. Evenly from those that are used much and those that are not, for the work is
 /// to move with them.
-fn chosen(mut live: Vec<Rc<Connection>>, order: Order) -> Vec<(Rc<Connection>, usize)> {
+fn chosen(mut live: Vec<Rc<Connection>>, order: Order) -> Vec<(Weak<Connection>, usize)> {
     live.sort_by_key(|connection| connection.active_at());
     let to = in_turn(order, live.len());
     let (count, of) = (to.len(), live.len());
     let spaced = live.into_iter().enumerate().filter(|(at, _)| (at + 1) * count / of > at * count / of);
-    spaced.map(|(_, connection)| connection).zip(to).collect()
+    spaced.map(|(_, connection)| Rc::downgrade(&connection)).zip(to).collect()
 }
 
 /// The shards of an order one after the other, each as often as it gets a connection.

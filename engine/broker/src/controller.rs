@@ -26,12 +26,13 @@ use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
 use ringlog_storage::types::{LeaderEpoch, Millis, Nanos, Offset, PartitionIndex, TopicPartition, Uuid};
 
+use crate::countdown::Countdown;
 use crate::errand::on_first_shard;
 use crate::event::Event;
 use crate::limits::DECISION_BYTES_MAX;
 use crate::message::{Call, Reply};
 use crate::metrics::counters::Traffic;
-use crate::partition::commit::{CommitCount, Commits};
+use crate::partition::commit::Commits;
 use crate::partition::replay::{ReplayError, replay_log};
 use crate::partition::table::{PartitionKey, Slot};
 use crate::random::{random_bits, random_id};
@@ -144,7 +145,7 @@ pub(crate) async fn submit(shard: Shard, command: Command) -> CommandReply {
 }
 
 struct Written {
-    count: Rc<CommitCount>,
+    count: Rc<Countdown>,
     last_offset: Offset,
     image: Arc<Image>,
 }
@@ -162,7 +163,7 @@ fn write(state: &mut State, records: &[MetadataRecord], now: Millis) -> Result<W
                 _ => ErrorCode::KafkaStorageError,
             }
         })?;
-    let count = Rc::new(CommitCount::default());
+    let count = Rc::new(Countdown::default());
     state.table.get_mut(log).expect("the metadata log has its slot").commits.push(appended.last_offset, &count);
     let metadata = &mut state.controller.as_mut().expect("shard 0 has the controller").metadata;
     let mut offset = appended.base_offset;
@@ -185,7 +186,7 @@ fn open_change(state: &mut State) -> Result<Option<Written>, ErrorCode> {
         return Ok(None);
     }
     let (image, last_offset) = (Arc::new(image.clone()), Offset::new(offsets.log_end.get() - 1));
-    let count = Rc::new(CommitCount::default());
+    let count = Rc::new(Countdown::default());
     if !is_committed {
         if state.has_failed() {
             return Err(ErrorCode::KafkaStorageError);

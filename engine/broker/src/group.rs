@@ -26,6 +26,7 @@ use crate::message::Message;
 use crate::partition::table::PartitionKey;
 use crate::recorder::{CourseId, Phase, Span};
 use crate::shard::Shard;
+use crate::topics::partitions;
 
 pub(crate) use coordinators::{Coordinators, facts_after, retry_stalled, stop, topics_deleted};
 pub(crate) use load::load;
@@ -89,12 +90,17 @@ pub(crate) async fn ask_each(
     groups: &[String],
     request: impl Fn(usize) -> GroupRequest,
 ) -> Vec<GroupReply> {
-    let mut replies = Vec::new();
-    let mut indexes = 0..groups.len();
+    let questions = groups.iter().enumerate();
+    some_at_once(questions.map(|(index, group)| ask(shard, course, group, caller.clone(), request(index)))).await
+}
+
+/// Asks some at a time, and answers in their order.
+async fn some_at_once(questions: impl Iterator<Item = impl Future<Output = Asked>>) -> Vec<GroupReply> {
+    let (mut questions, mut replies) = (questions, Vec::new());
     loop {
         let mut asked = Vec::new();
-        for index in indexes.by_ref().take(ASKED_AT_ONCE_MAX) {
-            asked.push(ask(shard, course, &groups[index], caller.clone(), request(index)).await);
+        for question in questions.by_ref().take(ASKED_AT_ONCE_MAX) {
+            asked.push(question.await);
         }
         if asked.is_empty() {
             return replies;
@@ -114,13 +120,8 @@ pub(crate) async fn ask_all(
 ) -> Vec<GroupReply> {
     let image = shard.with(|state| state.image.clone());
     let Some(topic) = image.topic(GROUP_TOPIC) else { return Vec::new() };
-    let mut replies = Vec::new();
-    for (index, _) in (0..).zip(&topic.partitions) {
-        let log = PartitionKey { topic_id: topic.id, partition: PartitionIndex::new(index) };
-        let asked = ask_coordinator(shard, course, log, caller.clone(), request.clone()).await;
-        replies.push(asked.reply().await);
-    }
-    replies
+    let logs = partitions(topic).map(|(log, _)| log);
+    some_at_once(logs.map(|log| ask_coordinator(shard, course, log, caller.clone(), request.clone()))).await
 }
 
 async fn ask_coordinator(

@@ -7,11 +7,11 @@ use std::time::Duration;
 use ringlog_storage::answer::PartitionId;
 use ringlog_storage::{Handover, Release};
 
+use crate::countdown::Countdown;
 use crate::group;
 use crate::message::Message;
 use crate::metrics::counters::Traffic;
 use crate::partition::append::{note_gone, refuse_deferred};
-use crate::partition::commit::CommitCount;
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 use crate::state::State;
@@ -35,7 +35,7 @@ impl Moved {
 #[derive(Debug, Default)]
 pub(crate) struct Handovers {
     /// Those that are prepared, and who waits for that.
-    preparing: BTreeMap<PartitionId, Rc<CommitCount>>,
+    preparing: BTreeMap<PartitionId, Rc<Countdown>>,
     /// Those that are to leave, and have not.
     leaving: BTreeSet<PartitionId>,
     /// Those that have.
@@ -43,7 +43,7 @@ pub(crate) struct Handovers {
     /// Those that cannot: they stay.
     stuck: Vec<PartitionId>,
     /// Counts those that are to leave.
-    count: Rc<CommitCount>,
+    count: Rc<Countdown>,
     /// Those that were taken over, from these shards, which keep what they know of them until a checkpoint of this one does.
     taken: BTreeMap<PartitionKey, (usize, Release)>,
     /// What those shards may forget, and what the first one may move.
@@ -77,7 +77,7 @@ impl Handovers {
 /// Has the store bring partitions of this shard into their segments while they are served, so that requests wait for a short
 /// time when they leave. Ends when it has, or when `time_max` is over.
 pub(crate) async fn prepare(shard: Shard, keys: Vec<PartitionKey>, time_max: Duration) {
-    let count = Rc::new(CommitCount::default());
+    let count = Rc::new(Countdown::default());
     shard.with(|state| {
         for id in keys.iter().filter_map(|key| state.table.id(*key)).collect::<Vec<_>>() {
             count.begin();
@@ -118,12 +118,14 @@ pub(crate) async fn release(shard: Shard, keys: Vec<PartitionKey>, time_max: Dur
 }
 
 fn begin_to_leave(state: &mut State, id: PartitionId, shard: &Shard) {
-    let slot = state.table.leave(id);
+    let slot = state.table.get(id).expect("a partition that is found has its slot");
     let (key, is_group_log) = (slot.key, slot.is_group_log());
+    // While it is found: its producers are told apart from new ones where it goes.
+    refuse_deferred(state, key, shard.wall_clock());
+    state.table.leave(id);
     if is_group_log {
         state.groups.remove(key.partition);
     }
-    refuse_deferred(state, key, shard.wall_clock());
     state.wake_watchers(id);
     state.handovers.leaving.insert(id);
     state.handovers.count.begin();
@@ -148,6 +150,8 @@ pub(crate) fn released(state: &mut State, id: PartitionId, handover: Option<Hand
         Some(storage) => {
             let traffic = state.table.remove(id).map_or_else(Traffic::default, |slot| slot.traffic);
             note_gone(state, id);
+            // A read that was under way has put some to sleep since it began to leave.
+            state.wake_watchers(id);
             state.handovers.left.push(Moved { storage, traffic });
         }
         None => state.handovers.stuck.push(id),

@@ -10,6 +10,7 @@ use ringlog_cluster::quota::Charge;
 use ringlog_storage::Release;
 
 use crate::boot::Boot;
+use crate::calls::Pace;
 use crate::connection_limits::Note;
 use crate::connection_moves::Moving;
 use crate::controller::{Command, CommandReply};
@@ -126,6 +127,16 @@ pub(crate) enum Call {
     Drain,
     /// Close the store. Every shard has drained, so nobody asks it for anything any more.
     Shutdown,
+}
+
+impl Call {
+    /// What it waits for.
+    pub(crate) fn pace(&self) -> Pace {
+        match self {
+            Self::Command(_) | Self::Resized => Pace::Slow,
+            _ => Pace::Quick,
+        }
+    }
 }
 
 /// The result of a [`Call`].

@@ -1,6 +1,6 @@
 //! Which connections a shard has.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -17,14 +17,13 @@ const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub(crate) struct OpenConnections {
     open: RefCell<BTreeMap<u64, Weak<Connection>>>,
-    next: RefCell<u64>,
+    next: Cell<u64>,
 }
 
 impl OpenConnections {
     pub(crate) fn insert(&self, connection: &Rc<Connection>) {
-        let mut next = self.next.borrow_mut();
-        self.open.borrow_mut().insert(*next, Rc::downgrade(connection));
-        *next += 1;
+        let number = self.next.replace(self.next.get() + 1);
+        self.open.borrow_mut().insert(number, Rc::downgrade(connection));
     }
 
     /// Waits until every connection has ended, but no longer than [`DRAIN_TIME_MAX`].

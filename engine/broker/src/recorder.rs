@@ -19,7 +19,6 @@ use ringlog_cluster::config::RecorderConfig;
 use ringlog_net::conn::{Request, RequestSeq, Response};
 use ringlog_storage::types::{Millis, Nanos};
 use slab::Slab;
-use std::time::Duration;
 
 use crate::metrics::counters::Counters;
 use crate::partition::table::PartitionKey;
@@ -80,14 +79,13 @@ impl Recorder {
         self.courses.borrow_mut()[id.index()].handled_at = Some(now);
     }
 
-    /// Its answer is there. Answers how long that took since it was taken up.
-    pub(crate) fn answered(&self, id: CourseId, now: Nanos, response: &Response) -> Duration {
-        self.courses.borrow_mut()[id.index()].answered(now, response)
-    }
-
-    /// Its answer waits to be sent with those in `unsent`.
-    pub(crate) fn queue(&self, id: CourseId, unsent: &Unsent) {
-        self.courses.borrow_mut()[id.index()].next = unsent.0.replace(Some(id));
+    /// Its answer is there; if it is to be sent it waits for that with those in `unsent`. Answers when it was taken up.
+    pub(crate) fn answered(&self, id: CourseId, now: Nanos, response: &Response, unsent: Option<&Unsent>) -> Nanos {
+        let course = &mut self.courses.borrow_mut()[id.index()];
+        if let Some(unsent) = unsent {
+            course.next = unsent.0.replace(Some(id));
+        }
+        course.answered(now, response)
     }
 
     /// The socket has the answers to all requests before `first_unsent`, or the connection has ended and it is `None`. The
@@ -103,7 +101,7 @@ impl Recorder {
             if first_unsent.is_none_or(|first| seq < first) {
                 end(id);
             } else {
-                self.queue(id, unsent);
+                self.courses.borrow_mut()[id.index()].next = unsent.0.replace(Some(id));
             }
         }
     }
@@ -149,6 +147,7 @@ mod tests {
     use ringlog_storage::types::{PartitionIndex, Uuid};
     use std::num::NonZeroU32;
     use std::sync::Arc;
+    use std::time::Duration;
 
     const FIRST: PartitionKey = PartitionKey { topic_id: Uuid::new([7; 16]), partition: PartitionIndex::new(3) };
 
@@ -200,10 +199,8 @@ mod tests {
         recorder.until(id, Phase::Append, at(43));
         recorder.handled(id, at(45));
         recorder.note(id, |trail| trail.committed(Some(Span { from: at(60), to: at(190) })));
-        assert_eq!(
-            recorder.answered(id, at(200), &Response::Send(Body::from(vec![0; 57]))),
-            Duration::from_micros(160)
-        );
+        let response = Response::Send(Body::from(vec![0; 57]));
+        assert_eq!(recorder.answered(id, at(200), &response, None), at(40));
         end(&recorder, &mut counters, id, at(225));
         let [record] = &recorder.read(Wanted::All, Cursor::default(), 10)[..] else { panic!("it was slow") };
         let spent: Vec<_> = Phase::ALL.iter().map(|phase| record.trail.spent(*phase).as_micros()).collect();
@@ -226,8 +223,9 @@ mod tests {
         let (recorder, mut counters, unsent) = (recorder(0, 0), Counters::default(), Unsent::default());
         let requests = requests(at(0), 0..4);
         let ids: Vec<_> = requests.iter().map(|request| recorder.begin(request, at(0))).collect();
+        let response = Response::Send(Body::from(Vec::new()));
         for index in [2, 0, 1] {
-            recorder.queue(ids[index], &unsent);
+            recorder.answered(ids[index], at(0), &response, Some(&unsent));
         }
         let mut sent = |first_unsent: Option<usize>, now| {
             let first_unsent = first_unsent.map(|index| requests[index].seq);
@@ -236,7 +234,7 @@ mod tests {
         sent(Some(0), at(1));
         sent(Some(2), at(2));
         sent(Some(3), at(3));
-        recorder.queue(ids[3], &unsent);
+        recorder.answered(ids[3], at(0), &response, Some(&unsent));
         sent(None, at(4));
         let records = recorder.read(Wanted::All, Cursor::default(), 10);
         let mut ended: Vec<_> = records.iter().map(|one| (one.correlation_id, one.ended_at())).collect();

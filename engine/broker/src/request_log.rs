@@ -1,19 +1,19 @@
 //! A line for each request, for who asks for it: the logger `kafka.request.logger` at DEBUG.
 
-use std::time::Duration;
-
 use ringlog_net::conn::Response;
 use ringlog_net::header::RequestHeader;
+use ringlog_storage::types::Nanos;
 
 use crate::connection::Connection;
 
 /// [`REQUEST_LOGGER`](ringlog_cluster::config::REQUEST_LOGGER), as a path of modules.
 const TARGET: &str = "kafka::request::logger";
 
-/// Writes the line of a request that is answered, so long after it was taken up, if there is to be one.
+/// Writes the line of a request that was taken up and is answered now, if there is to be one.
 pub(crate) fn completed(
     connection: &Connection,
-    took: Duration,
+    begun_at: Nanos,
+    now: Nanos,
     header: &RequestHeader,
     frame_bytes: usize,
     response: &Response,
@@ -39,7 +39,7 @@ pub(crate) fn completed(
         request_bytes = frame_bytes,
         response_bytes,
         answer,
-        time_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        time_us = u64::try_from(now.since(begun_at).as_micros()).unwrap_or(u64::MAX),
         "completed request"
     );
 }

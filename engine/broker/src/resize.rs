@@ -1,8 +1,9 @@
 //! Changes how many shards own partitions while the broker runs (`ringlog.shards`). On shard 0. Connections follow.
 //!
 //! Partitions move some at a time, after they have been brought into their segments while they are used. Requests for them wait
-//! until those that were sent before are where they were sent, the shard that had them has brought what is new into their segments
-//! and let go of them, and the other has taken them over. No other change of the metadata is put in force meanwhile, so that every shard opens and closes what all of them think that it owns.
+//! until those that were sent before are where they were sent, the shard that had them has brought what is new into their
+//! segments and let go of them, and the other has taken them over. No other change of the metadata is put in force meanwhile, so
+//! that every shard opens and closes what all of them think that it owns.
 //!
 //! A partition stays where it is, and is served there, while its shard cannot let go of it or the other has no room. One that is
 //! on its way to another data directory follows when it has arrived there, or does not go there.
@@ -15,7 +16,7 @@ use futures_channel::oneshot;
 use ringlog_cluster::config::{ConfigLayers, SHARDS_KEY, shards_beyond, shards_in_use};
 use ringlog_cluster::image::Image;
 use ringlog_cluster::placement::Placement;
-use ringlog_storage::types::{PartitionIndex, ShardId};
+use ringlog_storage::types::ShardId;
 
 use crate::calls::PendingCall;
 use crate::connection_moves;
@@ -25,6 +26,7 @@ use crate::handover::{self, Moved};
 use crate::message::{Call, Reply};
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
+use crate::topics::all_partitions;
 use crate::topology;
 
 /// Partitions that are brought into their segments together. Those that have no files yet get them; the file system makes that
@@ -112,7 +114,7 @@ async fn resize(shard: &Shard, shards: u16) {
     {
         let _turn = publications.turn().await;
         let image = shard.with(|state| Arc::clone(&state.image));
-        placement.change(shards, partitions(&image));
+        placement.change(shards, all_partitions(&image));
         place(shard, &placement, &[]).await;
     }
     let to_move = placement.to_move().collect();
@@ -154,12 +156,18 @@ async fn catch_up(shard: &Shard, settled: &BTreeSet<PartitionKey>) {
 /// Moves partitions from the shards where they are, and answers how many have moved.
 async fn move_all(shard: &Shard, placement: &mut Placement, mut to_move: Vec<(PartitionKey, ShardId)>) -> usize {
     let publications = publications(shard);
-    let mut moved = 0;
+    let (mut moved, mut disk_follows) = (0, true);
     loop {
         let (before, mut crowded) = (moved, Vec::new());
         for some in to_move.chunks(MOVED_AT_ONCE_MAX) {
+            if wanted(shard) != placement.in_use() {
+                // Another number is wanted by now, and where they should be then.
+                return moved;
+            }
             for few in some.chunks(PREPARED_AT_ONCE_MAX) {
-                prepare(shard, few).await;
+                if disk_follows {
+                    disk_follows = prepare(shard, few).await;
+                }
             }
             let _turn = publications.turn().await;
             moved += move_some(shard, placement, some, &mut crowded).await;
@@ -219,8 +227,10 @@ async fn room(shard: &Shard, takers: impl Iterator<Item = usize>) -> BTreeMap<us
     room
 }
 
-/// Has the shards that have these partitions bring them into their segments.
-async fn prepare(shard: &Shard, many: &[(PartitionKey, ShardId)]) {
+/// Has the shards that have these partitions bring them into their segments. Answers whether that took less than all the time
+/// that it may.
+async fn prepare(shard: &Shard, many: &[(PartitionKey, ShardId)]) -> bool {
+    let deadline = shard.now().saturating_add(PREPARATION_TIME_MAX);
     let mut givers: BTreeMap<usize, Vec<PartitionKey>> = BTreeMap::new();
     for (key, from) in many {
         givers.entry(from.index()).or_default().push(*key);
@@ -239,6 +249,7 @@ async fn prepare(shard: &Shard, many: &[(PartitionKey, ShardId)]) {
     for call in calls {
         call.reply().await;
     }
+    shard.now() < deadline
 }
 
 async fn release(shard: &Shard, leaving: BTreeMap<usize, Vec<PartitionKey>>) -> Vec<(usize, Moved)> {
@@ -295,14 +306,6 @@ pub(crate) async fn put_in_force(shard: Shard, placement: Arc<Placement>, givers
     for fence in fences {
         fence.reply().await;
     }
-}
-
-/// All partitions of topics.
-pub(crate) fn partitions(image: &Image) -> impl Iterator<Item = PartitionKey> {
-    image.topics().flat_map(|topic| {
-        let keys = (0..).zip(&topic.partitions).map(|(index, _)| PartitionIndex::new(index));
-        keys.map(|partition| PartitionKey { topic_id: topic.id, partition })
-    })
 }
 
 fn exists(image: &Image, key: PartitionKey) -> bool {

@@ -19,8 +19,8 @@ pub(crate) fn once_each<T, N: Ord>(mut items: Vec<T>, name: impl Fn(&T) -> N) ->
 }
 
 /// Splits `items` by owner, lets `here` work on those of this shard and calls the others, and gathers the outcomes in the
-/// order of the items. `here` begins its work when it is called, not when it is waited for. An item that is an error already is its own outcome. The time in which others are waited for is
-/// their way over the mesh, with what they do.
+/// order of the items. `here` begins its work when it is called, not when it is waited for. An item that is an error already is
+/// its own outcome. The time in which others are waited for is their way over the mesh, with what they do.
 pub(crate) async fn scatter<I, T, F>(
     shard: &Shard,
     course: CourseId,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ringlog_cluster::config::RecorderConfig;
 use ringlog_cluster::group::Now;
 use ringlog_cluster::placement::Placement;
 use ringlog_net::conn::SpareChunks;
@@ -34,7 +35,6 @@ use crate::resize;
 use crate::routes::{Routes, Sending};
 use crate::settings::Settings;
 use crate::state::State;
-use crate::topology::recorder_config;
 
 /// One shard: its reactor, its end of the mesh, its state. Cloning is cheap; it never leaves its thread.
 #[derive(Clone)]
@@ -95,7 +95,7 @@ impl Shard {
         let quotas = Quotas::new(settings.broker.quota_windows);
         let lines = state.lines.clone();
         let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
-        let recorder = Recorder::new(recorder_config(&settings, &state.image));
+        let recorder = Recorder::new(RecorderConfig::new(&settings.layers(&state.image)));
         let connection_gate = ConnectionGate::new(connection_limits::limits(&settings, &state.image));
         Self(Rc::new(Inner {
             reactor,
@@ -346,7 +346,7 @@ impl Shard {
 
     /// Sends a call. When this returns the call is in its place in the line to that shard; the reply comes later.
     pub(crate) async fn call(&self, to: usize, call: Call) -> PendingCall {
-        let (id, pending) = self.0.calls.begin().await;
+        let (id, pending) = self.0.calls.begin(call.pace()).await;
         self.0.mesh.send(to, ShardMessage(Message::Call { id, call })).await;
         pending
     }
@@ -367,7 +367,6 @@ impl Shard {
             match message {
                 Message::Wake(watch) => self.0.state.borrow().watches.wake(watch),
                 Message::GroupAnswer(told) => self.0.group_waits.answered(*told),
-                Message::Adopted(release) => self.0.state.borrow_mut().store.forget_released(release),
                 Message::Settled(key) => resize::note_settled(self, key),
                 other => unreachable!("a shard posts nothing else to itself: {other:?}"),
             }

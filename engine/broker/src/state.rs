@@ -22,6 +22,7 @@ use ringlog_storage::types::{Nanos, TopicPartition};
 use crate::boot::BrokerEnd;
 use crate::connection_limits::Asking;
 use crate::controller::Controller;
+use crate::countdown::Countdown;
 use crate::group::{Coordinators, retry_stalled};
 use crate::handover::{Handovers, released};
 use crate::limits::ShardLimits;
@@ -29,7 +30,6 @@ use crate::lines::{Lines, repeated};
 use crate::logging::Logging;
 use crate::metrics::counters::Traffic;
 use crate::partition::append::{self, Deferred, retry_deferred};
-use crate::partition::commit::CommitCount;
 use crate::partition::deletion::Deletions;
 use crate::partition::read::read_ended;
 use crate::partition::table::{PartitionKey, Table};
@@ -115,7 +115,7 @@ pub(crate) enum Disk {
 struct Removal {
     name: TopicPartition,
     /// Who waits for that; nobody where the store cannot bring it to its end any more.
-    waiting: Option<Rc<CommitCount>>,
+    waiting: Option<Rc<Countdown>>,
 }
 
 /// What the store wants, besides operations.
@@ -353,7 +353,7 @@ impl State {
             remedy(reason)
         );
         self.disk = Disk::Failed;
-        let partitions: Vec<_> = self.table.keys().map(|(_, id)| id).collect();
+        let partitions: Vec<_> = self.table.all().collect();
         for partition in partitions {
             self.end_waits(partition);
         }
@@ -364,7 +364,7 @@ impl State {
     }
 
     /// Counts a removed partition in `removals` until its folder is free, or cannot become free any more.
-    pub(crate) fn await_removal(&mut self, partition: PartitionId, name: TopicPartition, removals: &Rc<CommitCount>) {
+    pub(crate) fn await_removal(&mut self, partition: PartitionId, name: TopicPartition, removals: &Rc<Countdown>) {
         let waiting = (!self.store.is_fenced()).then(|| Rc::clone(removals));
         if let Some(waiting) = &waiting {
             waiting.begin();
@@ -405,5 +405,5 @@ fn remedy(reason: IoErrorKind) -> &'static str {
 }
 
 fn is_out_of_descriptors(reason: IoErrorKind) -> bool {
-    matches!(reason, IoErrorKind::Other(errno) if crate::acceptor::OUT_OF_DESCRIPTORS.contains(&errno))
+    matches!(reason, IoErrorKind::Other(errno) if ringlog_reactor::is_out_of_descriptors(errno))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ringlog_cluster::config::Endpoint;
-use ringlog_cluster::image::{BrokerImage, Image, TopicImage};
+use ringlog_cluster::image::{BrokerImage, Image, PartitionImage, TopicImage};
 use ringlog_net::error::ErrorCode;
 use ringlog_net::views::TopicRef;
 use ringlog_storage::types::PartitionIndex;
@@ -23,6 +23,17 @@ pub(crate) fn find_topic<'a>(image: &'a Image, topic: TopicRef<'_>) -> Result<&'
 pub(crate) fn find_partition(topic: &TopicImage, partition: PartitionIndex) -> Result<PartitionKey, ErrorCode> {
     topic.partition(partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     Ok(PartitionKey { topic_id: topic.id, partition })
+}
+
+/// All partitions of the topic.
+pub(crate) fn partitions(topic: &TopicImage) -> impl Iterator<Item = (PartitionKey, &PartitionImage)> {
+    let key = |index| PartitionKey { topic_id: topic.id, partition: PartitionIndex::new(index) };
+    (0..).zip(&topic.partitions).map(move |(index, partition)| (key(index), partition))
+}
+
+/// All partitions of all topics.
+pub(crate) fn all_partitions(image: &Image) -> impl Iterator<Item = PartitionKey> {
+    image.topics().flat_map(|topic| partitions(topic).map(|(key, _)| key))
 }
 
 /// Where clients that came in through a listener of this broker reach `broker`: through its listener of the same name.

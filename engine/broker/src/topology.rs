@@ -9,19 +9,21 @@ use ringlog_cluster::config::{Durability, RecorderConfig, TopicConfig, log_dir_m
 use ringlog_cluster::image::{Image, PartitionImage, TopicImage};
 use ringlog_storage::LogDir;
 use ringlog_storage::config::{Durability as LogDurability, LogConfig};
-use ringlog_storage::types::{PartitionIndex, TopicPartition, Uuid};
+use ringlog_storage::types::{TopicPartition, Uuid};
 
 use crate::connection_limits;
+use crate::countdown::Countdown;
 use crate::group::{self, GROUP_TOPIC, topics_deleted};
 use crate::limits::INTERNAL_SEGMENT_BYTES_MIN;
 use crate::lines::repeated;
 use crate::metrics::counters::Traffic;
-use crate::partition::commit::{CommitCount, Commits};
+use crate::partition::commit::Commits;
 use crate::partition::table::{PartitionKey, Slot};
 use crate::places::{Ground, Plan};
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::state::State;
+use crate::topics::partitions;
 
 /// Removed partitions whose folders are not free although nobody waits for that any more: their shard's journal could not be
 /// written. The next start finds them again, and brings back what they had, into those folders.
@@ -33,7 +35,7 @@ pub(crate) type TakenFolders = BTreeSet<TopicPartition>;
 pub(crate) async fn close_missing(shard: Shard, image: Arc<Image>) -> Ground {
     let removals = shard.with(|state| {
         let before = Arc::clone(&state.image);
-        let removals = Rc::new(CommitCount::default());
+        let removals = Rc::new(Countdown::default());
         let partitions_before = state.table.count();
         for change in image.topic_changes(&before, shard.settings().broker.node_id) {
             if let Some(gone) = change.before.filter(|before| change.now.is_none_or(|now| now.id != before.id)) {
@@ -83,7 +85,10 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, plan: &Plan) {
         let mut has_deletions = false;
         let partitions_before = state.table.count();
         for change in image.topic_changes(&before, shard.settings().broker.node_id) {
-            has_deletions |= change.before.is_some_and(|before| change.now.is_none_or(|now| now.id != before.id));
+            if let Some(gone) = change.before.filter(|before| change.now.is_none_or(|now| now.id != before.id)) {
+                has_deletions = true;
+                shard.with_counters(|counters| counters.sent.forget(&gone.name, gone.id));
+            }
             if let Some(now) = change.now {
                 open(shard, state, &image, now, plan);
                 for (key, _) in partitions(now).filter(|(key, _)| shard.owner(*key) != shard.index()) {
@@ -94,7 +99,7 @@ pub(crate) fn install(shard: &Shard, image: Arc<Image>, plan: &Plan) {
         // Those that are gone were closed before.
         tell_changes(state, state.table.count() - partitions_before, "opened as leader");
         set_move_rate(shard, state, &image);
-        shard.recorder().set(recorder_config(shard.settings(), &image));
+        shard.recorder().set(RecorderConfig::new(&shard.settings().layers(&image)));
         if !image.has_quotas_of(&before) {
             shard.quotas().changed(&image);
         }
@@ -124,13 +129,8 @@ fn set_move_rate(shard: &Shard, state: &mut State, image: &Image) {
     state.store.set_move_rate(limit.map(|limit| limit.div_ceil(shards)));
 }
 
-/// Which requests are kept with this image.
-pub(crate) fn recorder_config(settings: &Settings, image: &Image) -> RecorderConfig {
-    RecorderConfig::new(&settings.layers(image))
-}
-
 /// Closes the partitions of a topic that is gone. Those of other shards are not in the table.
-fn close(state: &mut State, topic: &TopicImage, removals: &Rc<CommitCount>) {
+fn close(state: &mut State, topic: &TopicImage, removals: &Rc<Countdown>) {
     for (key, _) in partitions(topic) {
         state.table.forget_unserved(key);
         if let Some(id) = state.table.id(key) {
@@ -260,11 +260,6 @@ fn tell_not_opened(state: &State, topic: &TopicImage, key: PartitionKey, reason:
         partition = key.partition.get(),
         "the partition takes no records until the broker is restarted: {reason}"
     );
-}
-
-fn partitions(topic: &TopicImage) -> impl Iterator<Item = (PartitionKey, &PartitionImage)> {
-    let key = |index| PartitionKey { topic_id: topic.id, partition: PartitionIndex::new(index) };
-    (0..).zip(&topic.partitions).map(move |(index, partition)| (key(index), partition))
 }
 
 /// The settings of a topic of the brokers' own: always durable before it is answered, and with segments that have room for

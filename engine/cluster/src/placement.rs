@@ -1,6 +1,7 @@
 //! Which shard owns a partition, and what changes of that while the number of shards that own any does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ringlog_storage::PartitionKey;
 use ringlog_storage::types::{PartitionIndex, ShardId, Uuid};
@@ -10,7 +11,8 @@ use ringlog_storage::types::{PartitionIndex, ShardId, Uuid};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Placement {
     in_use: u16,
-    elsewhere: BTreeMap<PartitionKey, ShardId>,
+    /// Shared, because every shard has it, and it changes less often than what is held.
+    elsewhere: Arc<BTreeMap<PartitionKey, ShardId>>,
     held: BTreeSet<PartitionKey>,
 }
 
@@ -18,7 +20,7 @@ impl Placement {
     /// Partitions on the first `in_use` shards. Panics if that is none.
     pub fn new(in_use: u16) -> Self {
         assert!(in_use > 0, "a broker has at least one shard");
-        Self { in_use, elsewhere: BTreeMap::new(), held: BTreeSet::new() }
+        Self { in_use, elsewhere: Arc::default(), held: BTreeSet::new() }
     }
 
     /// The shards that own partitions are the first ones, so many.
@@ -31,7 +33,7 @@ impl Placement {
     pub fn most(in_use: u16, partitions: impl IntoIterator<Item = PartitionKey>) -> usize {
         let mut owned = vec![0; usize::from(in_use)];
         for key in partitions {
-            owned[placement(key.topic_id, key.partition, in_use).index()] += 1;
+            owned[by_rule(key.topic_id, key.partition, in_use).index()] += 1;
         }
         owned.into_iter().max().expect("a broker has at least one shard")
     }
@@ -43,7 +45,7 @@ impl Placement {
         {
             return *shard;
         }
-        placement(key.topic_id, key.partition, self.in_use)
+        by_rule(key.topic_id, key.partition, self.in_use)
     }
 
     /// Whether the partition is on its way from one shard to another: requests for it have to wait.
@@ -61,8 +63,8 @@ impl Placement {
     pub fn change(&mut self, in_use: u16, partitions: impl IntoIterator<Item = PartitionKey>) {
         assert!(in_use > 0, "a broker has at least one shard");
         let moving = partitions.into_iter().map(|key| (key, self.owner(key)));
-        let moving = moving.filter(|(key, now)| placement(key.topic_id, key.partition, in_use) != *now).collect();
-        self.elsewhere = moving;
+        let moving = moving.filter(|(key, now)| by_rule(key.topic_id, key.partition, in_use) != *now).collect();
+        self.elsewhere = Arc::new(moving);
         self.held.clear();
         self.in_use = in_use;
     }
@@ -74,7 +76,7 @@ impl Placement {
 
     /// Where the partition should be.
     pub fn destination(&self, key: PartitionKey) -> ShardId {
-        placement(key.topic_id, key.partition, self.in_use)
+        by_rule(key.topic_id, key.partition, self.in_use)
     }
 
     /// Requests for these partitions have to wait.
@@ -84,8 +86,9 @@ impl Placement {
 
     /// These partitions are where they should be.
     pub fn arrived(&mut self, keys: impl IntoIterator<Item = PartitionKey>) {
+        let elsewhere = Arc::make_mut(&mut self.elsewhere);
         for key in keys {
-            self.elsewhere.remove(&key);
+            elsewhere.remove(&key);
         }
     }
 
@@ -98,7 +101,7 @@ impl Placement {
 /// The shard that owns a partition. Always the same for the same arguments; consecutive partitions of one topic are on
 /// consecutive shards, and topics begin on shards of their own choice, so that both few large and many small topics
 /// spread evenly. The metadata log is always on shard 0, with its writer. Panics if there are no shards.
-fn placement(topic_id: Uuid, partition: PartitionIndex, shard_count: u16) -> ShardId {
+fn by_rule(topic_id: Uuid, partition: PartitionIndex, shard_count: u16) -> ShardId {
     assert!(shard_count > 0, "a broker has at least one shard");
     if topic_id == Uuid::METADATA_TOPIC {
         return ShardId::new(0);
@@ -121,7 +124,7 @@ mod tests {
                 let id = Uuid::from_u128((topic + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
                 let mut owned = vec![0; usize::from(shard_count)];
                 for partition in 0..100 {
-                    owned[super::placement(id, PartitionIndex::new(partition), shard_count).index()] += 1;
+                    owned[by_rule(id, PartitionIndex::new(partition), shard_count).index()] += 1;
                 }
                 let (least, most) = (owned.iter().min().expect("some"), owned.iter().max().expect("some"));
                 assert!(most - least <= 1, "{shard_count} shards: {owned:?}");
@@ -134,14 +137,14 @@ mod tests {
         let mut owned = [0; 8];
         for topic in 0..8000_u128 {
             let id = Uuid::from_u128((topic + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
-            owned[super::placement(id, PartitionIndex::new(0), 8).index()] += 1;
+            owned[by_rule(id, PartitionIndex::new(0), 8).index()] += 1;
         }
         assert!(owned.iter().all(|count| (800..1200).contains(count)), "{owned:?}");
     }
 
     #[test]
     fn the_metadata_log_is_with_its_writer() {
-        assert_eq!(super::placement(Uuid::METADATA_TOPIC, PartitionIndex::new(0), 5), ShardId::new(0));
+        assert_eq!(by_rule(Uuid::METADATA_TOPIC, PartitionIndex::new(0), 5), ShardId::new(0));
     }
 
     #[test]

@@ -38,7 +38,7 @@ mod workers;
 pub use counts::{MeshCounts, ReactorCounts, RingCounts};
 pub use file::{File, WRITE_SLICES_MAX};
 pub use launch::{BackendChoice, BackendKind, LaunchError, ShardSpec, Shards, launch};
-pub use limits::Limits;
+pub use limits::{Limits, is_out_of_descriptors};
 pub use loose::LooseSocket;
 pub use mesh::Mesh;
 pub use op::{Create, DirEntry, Durability, EntryKind, ListenOptions, OpenOptions, Signal};

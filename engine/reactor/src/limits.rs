@@ -80,3 +80,8 @@ impl Limits {
         assert!(self.receive_buffer_bytes > 0 && self.ring_entries > 0, "a limit of 0 lets nothing happen: {self:?}");
     }
 }
+
+/// Whether an error of the system says that this process, or the whole machine, has too many open files: `EMFILE`, `ENFILE`.
+pub fn is_out_of_descriptors(errno: i32) -> bool {
+    matches!(errno, 24 | 23)
+}

@@ -176,19 +176,7 @@ fn what_is_left_goes_although_the_partition_changes_its_shard() {
         world.start(2);
         world.settle(steps);
         for partition in 0..2 {
-            let (from, id) = world.ids[&partition];
-            world.stores[from].release_partition(id);
-        }
-        world.settle(30);
-        for (from, event) in std::mem::take(&mut world.events) {
-            let crate::answer::StoreEvent::Released { handover, .. } = event else { continue };
-            let (handover, to) = (handover.expect("nothing holds it"), 1 - from);
-            let partition = u32::try_from(handover.key().partition.get()).expect("small");
-            let name = crate::types::TopicPartition::new(format!("topic{partition}"), handover.key().partition);
-            let (config, topic_id) = (world.log_config(), handover.key().topic_id);
-            world.stores[to].adopt_partition(handover);
-            let id = world.stores[to].create_partition(name, topic_id, config, LogDir::HOME).expect("there is room");
-            world.ids.insert(partition, (to, id));
+            world.move_over(partition);
         }
         world.settle(200);
         assert_eq!(world.leftovers(), [""; 0], "{steps}");

@@ -6,6 +6,7 @@ mod lookups;
 mod memory;
 mod places;
 mod reads;
+mod releases;
 mod stalls;
 
 use std::time::Duration;

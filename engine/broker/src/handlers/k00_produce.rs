@@ -13,7 +13,7 @@ use ringlog_storage::types::{Nanos, PartitionIndex};
 use crate::calls::PendingCall;
 use crate::dispatch::{Handled, Incoming};
 use crate::message::{Call, Reply};
-use crate::partition::append::{self, AppendFailure, AppendItem, AppendOutcome, AppendTimes};
+use crate::partition::append::{self, AppendFailure, AppendItem, AppendOutcome, AppendTimes, WAIT_MIN};
 use crate::partition::table::PartitionKey;
 use crate::recorder::{CourseId, Phase};
 use crate::shard::Shard;
@@ -23,10 +23,6 @@ use crate::topics::{find_partition, find_topic};
 const ACKS_NONE: i16 = 0;
 const ACKS_LEADER: i16 = 1;
 const ACKS_ALL: i16 = -1;
-
-/// A client's time is for what Kafka waits for, which are other replicas: the leader's own append is not timed there. Here
-/// it is the disk that is waited for, and a time below this is no reason to fail.
-pub(super) const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// Begins the appends; they have their places in the logs when this returns. `acks` of 1 and all wait for the same: with
 /// one replica, what is committed is what the topic's durability says. What is not committed in the client's time is

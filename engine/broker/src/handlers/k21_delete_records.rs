@@ -11,9 +11,9 @@ use ringlog_net::messages::delete_records::{
 use ringlog_net::views::TopicRef;
 use ringlog_storage::types::{Offset, PartitionIndex};
 
-use super::k00_produce::WAIT_MIN;
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::message::{Call, Reply};
+use crate::partition::append::WAIT_MIN;
 use crate::partition::deletion::{self, DeleteItem};
 use crate::scatter::scatter;
 use crate::shard::Shard;

@@ -6,6 +6,7 @@ use ringlog_cluster::config::{
     describe_group, describe_topic,
 };
 use ringlog_cluster::image::{ConfigResource, Image};
+use ringlog_cluster::metadata::check_topic_name;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
@@ -78,6 +79,7 @@ fn describe_config(
     let layers = settings.layers(image);
     match resource {
         ConfigResource::Topic(name) => {
+            check_topic_name(name).map_err(|why| ResourceError::TopicName(name.to_string(), why))?;
             image.topic(name).ok_or_else(|| ResourceError::UnknownTopic(name.to_string()))?;
             Ok(describe_topic(image.topic_settings(name), &layers))
         }

@@ -2,12 +2,14 @@
 //! allocated for a request, but for the first of its kind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_cluster::fetch_session::TopicKey;
 use ringlog_measure::Durations;
 use ringlog_net::conn::Response;
 use ringlog_net::messages::ApiKey;
+use ringlog_storage::types::Uuid;
 
 /// API keys that can be counted: their numbers are below.
 const API_KEYS_MAX: usize = 128;
@@ -100,6 +102,13 @@ impl Sent {
             self.by_topic.insert(topic.clone(), bytes);
         }
     }
+
+    /// The topic is gone; its bytes stay with those of all.
+    pub(crate) fn forget(&mut self, name: &Arc<str>, id: Uuid) {
+        for key in [TopicKey::Name(Arc::clone(name)), TopicKey::Id(id)] {
+            self.by_topic.remove(&key);
+        }
+    }
 }
 
 /// What one shard counts of its connections.
@@ -162,9 +171,10 @@ impl Counters {
     pub(crate) fn answered(&mut self, api: ApiKey, frame_bytes: usize, response: &Response) {
         let counts = self.api_mut(api);
         counts.request_bytes += length(frame_bytes);
-        let Response::Send(body) = response else { return };
-        counts.response_bytes += length(body.len());
-        for error in body.errors() {
+        if let Response::Send(body) = response {
+            counts.response_bytes += length(body.len());
+        }
+        for error in response.errors() {
             let key = (api, error.code);
             if self.errors.len() < ERRORS_MAX || self.errors.contains_key(&key) {
                 *self.errors.entry(key).or_default() += u64::from(error.count);
@@ -217,7 +227,8 @@ fn length(bytes: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringlog_net::conn::Body;
+    use ringlog_net::conn::{Body, CloseReason};
+    use ringlog_net::error::ErrorCode;
     use ringlog_net::wire::ErrorCount;
 
     #[test]
@@ -244,7 +255,10 @@ mod tests {
         counters.answered(ApiKey::Produce, 7, &response);
         counters.answered(ApiKey::Produce, 7, &response);
         counters.answered(ApiKey::Metadata, 7, &response);
+        let without_acks = CloseReason::ProduceWithoutAcksFailed(ErrorCode::MessageTooLarge);
+        counters.answered(ApiKey::Produce, 7, &Response::Close(without_acks));
         let expected = [
+            ((ApiKey::Produce, 10), 1),
             ((ApiKey::Produce, 3), 4),
             ((ApiKey::Produce, 56), 2),
             ((ApiKey::Metadata, 3), 2),

@@ -180,6 +180,8 @@ impl Gatherer {
         let total = shard.reactor().total_space(directory.clone()).await.ok();
         let space = total.zip(shard.reactor().free_space(directory).await.ok());
         let (mut shards, mut partitions, mut facts) = (Vec::new(), Vec::new(), Vec::new());
+        // A partition that goes from shard to shard meanwhile might be on neither, and its counters would go back.
+        let turn = controller::publications(shard).turn().await;
         for index in 0..shard.count() {
             shards.push(on_shard(shard, index, snapshot::shard).await);
             let mut cursor = None;
@@ -195,6 +197,7 @@ impl Gatherer {
             }
             facts.extend(self.groups_of(index).await);
         }
+        drop(turn);
         let metadata_log = on_first_shard(shard, |shard| shard.with(|state| controller::offsets(state).ok())).await;
         let image = shard.with(|state| Arc::clone(&state.image));
         let mut gathered = merge(shard, image, shards, self.rates());

@@ -13,13 +13,18 @@ use ringlog_storage::answer::{AppendError, AppendOrigin, Appended, NewBatch, Par
 use ringlog_storage::batch::validate::{InvalidRecord, ProduceError, validate_produced};
 use ringlog_storage::types::{Millis, Nanos, Offset};
 
-use super::commit::{CommitCount, Counts};
+use super::commit::Counts;
 use super::table::PartitionKey;
+use crate::countdown::Countdown;
 use crate::metrics::counters::Traffic;
 use crate::produce_rules::produce_rules;
 use crate::recorder::Span;
 use crate::shard::Shard;
 use crate::state::State;
+
+/// A client's time is for what Kafka waits for, which are other replicas: the leader's own append is not timed there. Here
+/// it is the disk that is waited for, and a time below this is no reason to fail.
+pub(crate) const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// One batch for one partition.
 #[derive(Clone, Debug)]
@@ -92,13 +97,13 @@ impl From<ErrorCode> for AppendFailure {
 #[derive(Debug)]
 pub(crate) struct Request {
     entries: RefCell<Vec<Entry>>,
-    count: CommitCount,
+    count: Countdown,
     /// When the client wants an answer at the latest.
     deadline: Nanos,
 }
 
 impl Counts for Request {
-    fn count(&self) -> &CommitCount {
+    fn count(&self) -> &Countdown {
         &self.count
     }
 }
@@ -160,7 +165,7 @@ pub(crate) fn begin(shard: &Shard, items: Vec<AppendItem>, wait_max: Duration) -
     let entries = RefCell::new(Vec::with_capacity(items.len()));
     let taken_at = shard.now();
     let deadline = taken_at.saturating_add(wait_max);
-    let request = Rc::new(Request { entries, count: CommitCount::default(), deadline });
+    let request = Rc::new(Request { entries, count: Countdown::default(), deadline });
     let now = shard.wall_clock();
     let waiting = shard.with(|state| {
         for (index, item) in items.into_iter().enumerate() {
@@ -193,15 +198,8 @@ pub(crate) fn expire(state: &mut State, now: Nanos, wall_clock: Millis) {
     for request in due {
         request.count.give_up();
     }
-    for deferred in std::mem::take(&mut state.deferred.0) {
-        if !deferred.request.count.is_given_up() {
-            state.deferred.0.push_back(deferred);
-            continue;
-        }
-        note_refused(state, &deferred.item, wall_clock);
-        count_failed(state, deferred.item.key);
-        deferred.request.entries.borrow_mut()[deferred.index] = Entry::Failed(ErrorCode::RequestTimedOut.into());
-    }
+    let is_over = |deferred: &DeferredItem| deferred.request.count.is_given_up();
+    fail_deferred(state, is_over, ErrorCode::RequestTimedOut, wall_clock);
 }
 
 /// A partition has gone to another shard, with everything committed: requests that wait for batches of others too know that.
@@ -219,13 +217,19 @@ pub(crate) fn note_gone(state: &State, id: PartitionId) {
 
 /// What waits for room in this partition never gets any here: the partition leaves the shard.
 pub(crate) fn refuse_deferred(state: &mut State, key: PartitionKey, wall_clock: Millis) {
+    fail_deferred(state, |deferred| deferred.item.key == key, ErrorCode::NotLeaderOrFollower, wall_clock);
+}
+
+/// Has some of what waits for room fail.
+fn fail_deferred(state: &mut State, fails: impl Fn(&DeferredItem) -> bool, code: ErrorCode, wall_clock: Millis) {
     for deferred in std::mem::take(&mut state.deferred.0) {
-        if deferred.item.key != key {
+        if !fails(&deferred) {
             state.deferred.0.push_back(deferred);
             continue;
         }
         note_refused(state, &deferred.item, wall_clock);
-        deferred.request.entries.borrow_mut()[deferred.index] = Entry::Failed(ErrorCode::NotLeaderOrFollower.into());
+        count_failed(state, deferred.item.key);
+        deferred.request.entries.borrow_mut()[deferred.index] = Entry::Failed(code.into());
         deferred.request.count.settle_one();
     }
 }

@@ -1,94 +1,22 @@
 //! Appends that wait until they are committed.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
 
 use ringlog_storage::types::Offset;
 
+use crate::countdown::Countdown;
 use crate::recorder::Span;
-
-/// Counts the appends of one request that are not committed yet.
-#[derive(Debug, Default)]
-pub(crate) struct CommitCount {
-    open: Cell<usize>,
-    /// The group commit that the last one of them waited for.
-    commit: Cell<Option<Span>>,
-    given_up: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl CommitCount {
-    /// Waits until every append of the request is committed, or will never be, or the wait is given up.
-    pub(crate) async fn settled(&self) {
-        poll_fn(|context| {
-            if self.open.get() == 0 || self.given_up.get() {
-                return Poll::Ready(());
-            }
-            *self.waker.borrow_mut() = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// Counts one more.
-    pub(crate) fn begin(&self) {
-        self.open.set(self.open.get() + 1);
-    }
-
-    /// Counts one less.
-    pub(crate) fn settle_one(&self) {
-        self.open.set(self.open.get() - 1);
-        if self.open.get() == 0 {
-            self.wake();
-        }
-    }
-
-    /// Counts one less, because of this group commit.
-    fn settle_one_by(&self, commit: Span) {
-        self.commit.set(Some(commit));
-        self.settle_one();
-    }
-
-    /// The group commit that the last append waited for, as far as it is known.
-    pub(crate) fn commit(&self) -> Option<Span> {
-        self.commit.get()
-    }
-
-    /// Whether something is counted.
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.get() > 0
-    }
-
-    /// Ends the wait, whatever is still open.
-    pub(crate) fn give_up(&self) {
-        self.given_up.set(true);
-        self.wake();
-    }
-
-    /// Whether the wait was given up.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.given_up.get()
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-}
 
 /// What counts its appends.
 pub(crate) trait Counts: fmt::Debug {
     /// Those that are not committed yet.
-    fn count(&self) -> &CommitCount;
+    fn count(&self) -> &Countdown;
 }
 
-impl Counts for CommitCount {
-    fn count(&self) -> &CommitCount {
+impl Counts for Countdown {
+    fn count(&self) -> &Countdown {
         self
     }
 }
@@ -104,8 +32,8 @@ impl Commits {
         self.0.push_back((last_offset, Rc::clone(whose) as Rc<dyn Counts>));
     }
 
-    /// Settles what lies below the new high watermark, which a group commit has moved. A duplicate may stand behind a later batch, and then settles
-    /// together with it.
+    /// Settles what lies below the new high watermark, which a group commit has moved. A duplicate may stand behind a later batch,
+    /// and then settles together with it.
     pub(crate) fn advanced(&mut self, high_watermark: Offset, commit: Span) {
         while let Some((_, whose)) = self.0.pop_front_if(|(last_offset, _)| *last_offset < high_watermark) {
             whose.count().settle_one_by(commit);
@@ -127,7 +55,7 @@ mod tests {
     use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Context, Wake};
+    use std::task::{Context, Wake, Waker};
 
     #[derive(Default)]
     struct Wakes(AtomicUsize);
@@ -142,7 +70,7 @@ mod tests {
         Span { from: Nanos::new(from), to: Nanos::new(from + 1) }
     }
 
-    fn push(commits: &mut Commits, last_offsets: &[i64], count: &Rc<CommitCount>) {
+    fn push(commits: &mut Commits, last_offsets: &[i64], count: &Rc<Countdown>) {
         for last_offset in last_offsets {
             commits.push(Offset::new(*last_offset), count);
         }
@@ -153,7 +81,7 @@ mod tests {
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let mut context = Context::from_waker(&waker);
-        let (count, mut one, mut other) = (Rc::<CommitCount>::default(), Commits::default(), Commits::default());
+        let (count, mut one, mut other) = (Rc::<Countdown>::default(), Commits::default(), Commits::default());
         push(&mut one, &[4, 9], &count);
         push(&mut other, &[0], &count);
         let mut settled = pin!(count.settled());
@@ -170,19 +98,19 @@ mod tests {
 
     #[test]
     fn a_request_without_open_appends_does_not_wait() {
-        let count = CommitCount::default();
+        let count = Countdown::default();
         assert!(pin!(count.settled()).poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }
 
     #[test]
     fn a_duplicate_settles_with_the_batch_before_it_at_the_latest() {
-        let (later, duplicate) = (Rc::<CommitCount>::default(), Rc::<CommitCount>::default());
+        let (later, duplicate) = (Rc::<Countdown>::default(), Rc::<Countdown>::default());
         let mut commits = Commits::default();
         push(&mut commits, &[9], &later);
         push(&mut commits, &[4], &duplicate);
         commits.advanced(Offset::new(5), commit(1));
-        assert_eq!((later.open.get(), duplicate.open.get()), (1, 1));
+        assert_eq!((later.is_open(), duplicate.is_open()), (true, true));
         commits.advanced(Offset::new(10), commit(2));
-        assert_eq!((later.open.get(), duplicate.open.get()), (0, 0));
+        assert_eq!((later.is_open(), duplicate.is_open()), (false, false));
     }
 }

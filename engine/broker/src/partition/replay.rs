@@ -1,5 +1,6 @@
 //! Reading the whole of one of the brokers' own logs.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use ringlog_net::error::ErrorCode;
@@ -10,12 +11,13 @@ use ringlog_storage::types::{LeaderEpoch, Offset};
 use super::read::{self, Look, ReadCall, ReadItem};
 use super::table::PartitionKey;
 use super::watch::Watcher;
+use crate::event::Event;
 use crate::shard::Shard;
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 1024 * 1024;
-/// How long to wait for a turn where the shard has too many reads under way.
-const CROWDED_OUT_MAX: Duration = Duration::from_secs(30);
+/// How long to wait for a turn, before it is looked for again, where the shard has too many reads under way.
+const CROWDED_OUT_WAIT: Duration = Duration::from_millis(200);
 
 /// Why a log cannot be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -50,19 +52,19 @@ pub(crate) async fn replay_log(
         let outcome = outcomes.pop().expect("one item, one outcome");
         // It must never be taken for shorter than it is: nothing was read because clients' reads have all turns.
         let is_crowded_out = outcome.bytes == 0 && outcome.code == ErrorCode::None && offset < outcome.high_watermark;
-        let mut had_turn = false;
-        if let Some((watch, event)) = turn {
-            had_turn = is_crowded_out && shard.reactor().timeout(event.wait(), CROWDED_OUT_MAX).await.is_ok();
+        if is_crowded_out {
+            // Whether somebody makes room or not, it looks again: a log that is left alone now is lost until the next start.
+            let event = turn.as_ref().map_or_else(|| Rc::new(Event::default()), |(_, event)| Rc::clone(event));
+            let _ = shard.reactor().timeout(event.wait(), CROWDED_OUT_WAIT).await;
+        }
+        if let Some((watch, _)) = turn {
             shard.with(|state| {
                 state.watches.close(watch);
                 state.watched.remove(Watcher { shard: shard.index(), watch });
             });
         }
         if is_crowded_out {
-            if had_turn {
-                continue;
-            }
-            return Err(ReplayError::Read { offset, code: ErrorCode::KafkaStorageError });
+            continue;
         }
         if outcome.code != ErrorCode::None {
             return Err(ReplayError::Read { offset, code: outcome.code });

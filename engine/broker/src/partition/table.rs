@@ -64,11 +64,10 @@ impl Table {
     }
 
     /// The partition goes to another shard: it is not found here any more. Its slot is there until it has gone.
-    pub(crate) fn leave(&mut self, id: PartitionId) -> &Slot {
+    pub(crate) fn leave(&mut self, id: PartitionId) {
         let slot = self.slots.get(&id).expect("a partition that is found has its slot");
         self.ids.remove(&slot.key);
         self.unserved.insert(slot.key, ErrorCode::NotLeaderOrFollower);
-        slot
     }
 
     /// It does not go after all.
@@ -96,6 +95,11 @@ impl Table {
         let slot = self.slots.remove(&id)?;
         self.ids.remove(&slot.key);
         Some(slot)
+    }
+
+    /// All of them, those too that are leaving.
+    pub(crate) fn all(&self) -> impl Iterator<Item = PartitionId> {
+        self.slots.keys().copied()
     }
 
     /// How many there are.

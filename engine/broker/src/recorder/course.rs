@@ -1,7 +1,5 @@
 //! The course of one request, from the first byte of it to the last one of its answer. It is measured here and nowhere else.
 
-use std::time::Duration;
-
 use ringlog_net::conn::{Request, RequestSeq, Response};
 use ringlog_net::messages::ApiKey;
 use ringlog_storage::types::{Millis, Nanos};
@@ -39,11 +37,11 @@ pub(super) struct Course {
     api: ApiKey,
     version: i16,
     correlation_id: i32,
-    request_bytes: usize,
-    response_bytes: usize,
+    request_bytes: u32,
+    response_bytes: u32,
     error: Option<i16>,
     first_partition: Option<PartitionKey>,
-    partitions: usize,
+    partitions: u32,
 }
 
 impl Course {
@@ -65,7 +63,7 @@ impl Course {
             api: request.header.api_key,
             version: request.header.api_version,
             correlation_id: request.header.correlation_id,
-            request_bytes: request.frame_bytes,
+            request_bytes: count(request.frame_bytes),
             response_bytes: 0,
             error: None,
             first_partition: None,
@@ -75,17 +73,17 @@ impl Course {
 
     pub(super) fn about(&mut self, first: PartitionKey, partitions: usize) {
         self.first_partition = Some(first);
-        self.partitions = partitions;
+        self.partitions = count(partitions);
     }
 
-    pub(super) fn answered(&mut self, now: Nanos, response: &Response) -> Duration {
+    pub(super) fn answered(&mut self, now: Nanos, response: &Response) -> Nanos {
         self.trail.until(Phase::Handle, now);
         self.answered_at = now;
         if let Response::Send(body) = response {
-            self.response_bytes = body.len();
-            self.error = body.errors().first().map(|error| error.code);
+            self.response_bytes = count(body.len());
         }
-        now.since(self.begun_at)
+        self.error = response.errors().next().map(|error| error.code);
+        self.begun_at
     }
 
     pub(super) fn api(&self) -> ApiKey {
@@ -127,4 +125,9 @@ impl Course {
             trail: self.trail,
         }
     }
+}
+
+/// Of what a message has; a course is to be small.
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

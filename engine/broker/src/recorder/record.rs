@@ -35,9 +35,9 @@ pub(crate) struct Record {
     /// The first one that it works on.
     pub(crate) partition: Option<PartitionIndex>,
     /// How many.
-    pub(crate) partitions: usize,
-    pub(crate) request_bytes: usize,
-    pub(crate) response_bytes: usize,
+    pub(crate) partitions: u32,
+    pub(crate) request_bytes: u32,
+    pub(crate) response_bytes: u32,
     /// The first one that its answer tells.
     pub(crate) error: Option<i16>,
     pub(crate) trail: Trail,

@@ -67,19 +67,7 @@ fn a_folder_that_another_shards_partition_takes_is_nobody_elses() {
 #[test]
 fn a_folder_that_nothing_is_known_of_goes_with_its_partition() {
     let mut world = world_with_orphan(2);
-    let (from, id) = world.ids[&0];
-    world.stores[from].release_partition(id);
-    world.settle(20);
-    let handover = world.events.drain(..).find_map(|(_, event)| match event {
-        StoreEvent::Released { handover, .. } => handover,
-        _ => None,
-    });
-    let to = 1 - from;
-    world.stores[to].adopt_partition(handover.expect("nothing holds it"));
-    let name = TopicPartition::new("topic0", key(0).partition);
-    let config = world.log_config();
-    let id = world.stores[to].create_partition(name, key(0).topic_id, config, LogDir::HOME).expect("there is room");
-    world.ids.insert(0, (to, id));
+    world.move_over(0);
     assert_eq!(place(&world), OTHER);
     remove(&mut world);
     assert!(!world.disk.names("1:").contains(&"topic0-0".to_owned()), "it was its folder");
