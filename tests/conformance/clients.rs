@@ -42,6 +42,14 @@ fn kafkajs() {
 }
 
 #[test]
+fn python() {
+    // The clients wait for more members, and for their next heartbeat, as often as they are told to.
+    let quick = Options::default().set("group.initial.rebalance.delay.ms", "100");
+    let quick = quick.set("group.consumer.min.heartbeat.interval.ms", "300");
+    check("python", quick.set("group.consumer.heartbeat.interval.ms", "300"));
+}
+
+#[test]
 fn franz_go() {
     check("franz-go", Options::default());
 }

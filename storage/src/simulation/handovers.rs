@@ -10,6 +10,29 @@ use crate::io::{IoOp, IoOutput};
 use crate::store::{Handover, Release};
 use crate::types::{Offset, TopicPartition};
 
+impl World {
+    /// Has a partition of one of two stores go to the other one, and answers what tells that it has gone. Events are forgotten.
+    pub(crate) fn move_over(&mut self, partition: u32) -> Release {
+        let (from, id) = self.ids[&partition];
+        self.stores[from].release_partition(id);
+        let left = (0..100).find_map(|_| {
+            self.settle(1);
+            self.events.drain(..).find_map(|(_, event)| match event {
+                StoreEvent::Released { handover, .. } => handover,
+                _ => None,
+            })
+        });
+        let (handover, to) = (left.expect("nothing holds it"), 1 - from);
+        let release = handover.release();
+        self.stores[to].adopt_partition(handover);
+        let name = TopicPartition::new(format!("topic{partition}"), key(partition).partition);
+        let config = self.log_config();
+        let id = self.stores[to].create_partition(name, key(partition).topic_id, config, LogDir::HOME);
+        self.ids.insert(partition, (to, id.expect("there is room")));
+        release
+    }
+}
+
 /// Partitions between two stores.
 #[derive(Default)]
 struct Moves {

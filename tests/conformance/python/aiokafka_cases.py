@@ -21,6 +21,9 @@ async def create(admin, name, partitions=PARTITIONS, configs=None):
     new = NewTopic(topic, partitions, 1, topic_configs=configs or {})
     response = await admin.create_topics([new])
     assert response.topic_errors[0][1] == 0, response
+    # Apache Kafka answers a creation before its broker leads the partitions.
+    async with AIOKafkaConsumer(bootstrap_servers=BOOTSTRAP) as consumer:
+        await consumer.end_offsets([TopicPartition(topic, partition) for partition in range(partitions)])
     return topic
 
 

@@ -3,8 +3,6 @@
 python confluent_cases.py BOOTSTRAP PREFIX
 """
 
-import time
-
 from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
@@ -43,7 +41,15 @@ def done(futures):
 def create(name, partitions=PARTITIONS, config=None):
     topic = f"{PREFIX}-{name}"
     done(admin.create_topics([NewTopic(topic, partitions, 1, config=config or {})]))
-    return topic
+    # Apache Kafka answers a creation before its broker leads the partitions.
+    ends, check = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}, deadline()
+    while True:
+        check("the topic is there", topic)
+        try:
+            done(admin.list_offsets(ends))
+            return topic
+        except KafkaException:
+            pass
 
 
 def send(topic, sent, **options):
@@ -241,7 +247,6 @@ def groups(protocol, options):
                 break
             except KafkaException as why:
                 assert why.args[0].code() == KafkaError.NON_EMPTY_GROUP, why
-                time.sleep(0.1)
         refused(KafkaError.GROUP_ID_NOT_FOUND, lambda: done(admin.delete_consumer_groups([full])))
     with told(f"{name}: a pattern finds topics that come later"):
         create(f"pattern-{kind}-1", 1)

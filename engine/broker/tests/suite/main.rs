@@ -18,6 +18,7 @@ mod moving;
 mod quotas;
 mod recording;
 mod resizing;
+mod sequences;
 mod telemetry;
 mod timeouts;
 
