@@ -407,7 +407,7 @@ pub enum StoreEvent {
         /// Which it is, or was.
         partition: PartitionId,
         /// What the store that takes it over has to know; `None` if it stays.
-        handover: Option<Handover>,
+        handover: Option<Box<Handover>>,
     },
     /// A checkpoint of this store tells of a partition that it has taken over: the one that let go of it may forget it.
     Adopted {

@@ -107,11 +107,14 @@ pub(crate) fn destination(shard: &Shard, to: Option<usize>) -> Option<usize> {
 pub(crate) async fn give(shard: Shard) {
     let moves = shard.connection_moves();
     loop {
-        let told = shard.reactor().timeout(moves.bell.wait(), ASK_INTERVAL).await;
-        let live = shard.connections().live();
-        if told.is_err() && !shard.is_used() && !live.is_empty() {
+        if shard.is_used() {
+            moves.bell.wait().await;
+        } else if shard.reactor().timeout(moves.bell.wait(), ASK_INTERVAL).await.is_err()
+            && !shard.connections().live().is_empty()
+        {
             on_first_shard(&shard, resize::spread_connections).await;
         }
+        let live = shard.connections().live();
         let Some(order) = moves.order.take() else { continue };
         // What was to be before is not any more.
         for connection in &live {

@@ -20,7 +20,7 @@ use crate::topology::{self, TopicConfigs};
 /// A partition between two shards: what the store knew of it, and what has passed through it.
 #[derive(Debug)]
 pub(crate) struct Moved {
-    storage: Handover,
+    storage: Box<Handover>,
     traffic: Traffic,
 }
 
@@ -142,7 +142,7 @@ fn stay(state: &mut State, id: PartitionId, shard: &Shard) {
 }
 
 /// The store has let go of a partition, or cannot.
-pub(crate) fn released(state: &mut State, id: PartitionId, handover: Option<Handover>) {
+pub(crate) fn released(state: &mut State, id: PartitionId, handover: Option<Box<Handover>>) {
     if !state.handovers.leaving.remove(&id) {
         return;
     }

@@ -129,7 +129,11 @@ async fn resize(shard: &Shard, shards: u16) {
     }
     let stayed = placement.to_move().count();
     let took_ms = shard.now().since(began).as_millis();
-    if stayed == 0 {
+    if wanted(shard) != shards {
+        tracing::info!(
+            "{moved} partitions were moved in {took_ms} ms, before another number of shards than {shards} was asked for"
+        );
+    } else if stayed == 0 {
         tracing::info!("{shards} shards own all partitions: {moved} were moved in {took_ms} ms");
     } else {
         tracing::warn!(

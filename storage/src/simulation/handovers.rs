@@ -39,7 +39,7 @@ struct Moves {
     /// On their way out, and where to.
     leaving: BTreeMap<u32, usize>,
     /// Let go of.
-    between: Vec<(u32, usize, Handover)>,
+    between: Vec<(u32, usize, Box<Handover>)>,
     /// Taken over, and by whom they may be forgotten when a checkpoint has them.
     taken: BTreeMap<u32, (usize, Release)>,
     /// What shards were not told yet that they may forget: a message may take longer than what comes behind it on other ways.

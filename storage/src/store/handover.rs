@@ -141,7 +141,8 @@ impl Store {
 
     /// Takes a partition over from another store, to be opened with [`create_partition`](Self::create_partition).
     /// [`StoreEvent::Adopted`] tells when a checkpoint has it.
-    pub fn adopt_partition(&mut self, Handover { release: _, state, has_orphan, is_unseen }: Handover) {
+    pub fn adopt_partition(&mut self, handover: Box<Handover>) {
+        let Handover { release: _, state, has_orphan, is_unseen } = *handover;
         let key = state.key;
         assert!(!self.by_key.contains_key(&key), "a partition is in one store at a time");
         // From an earlier time here, which the store that gives it has taken over.
@@ -220,10 +221,11 @@ impl Store {
         self.handovers.next_release += 1;
         self.handovers.released.insert(state.key, (release, id, state.clone()));
         let is_unseen = self.leftovers.leave(state.key);
-        self.end_release(id, Some(Handover { release, state, has_orphan: partition.has_orphan, is_unseen }));
+        let handover = Handover { release, state, has_orphan: partition.has_orphan, is_unseen };
+        self.end_release(id, Some(Box::new(handover)));
     }
 
-    fn end_release(&mut self, id: PartitionId, handover: Option<Handover>) {
+    fn end_release(&mut self, id: PartitionId, handover: Option<Box<Handover>>) {
         self.handovers.leaving.remove(&id);
         self.events.push_back(StoreEvent::Released { partition: id, handover });
     }
