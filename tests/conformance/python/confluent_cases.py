@@ -31,6 +31,9 @@ from confluent_kafka.admin import (
 from cases import BOOTSTRAP, PARTITIONS, PREFIX, compare, deadline, end, messages, told
 
 admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
+onlooker = Consumer(
+    {"bootstrap.servers": BOOTSTRAP, "group.id": f"{PREFIX}-onlooker", "topic.metadata.refresh.interval.ms": 500}
+)
 
 
 def done(futures):
@@ -42,14 +45,15 @@ def create(name, partitions=PARTITIONS, config=None):
     topic = f"{PREFIX}-{name}"
     done(admin.create_topics([NewTopic(topic, partitions, 1, config=config or {})]))
     # Apache Kafka answers a creation before its broker leads the partitions.
-    ends, check = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}, deadline()
-    while True:
-        check("the topic is there", topic)
+    waiting, check, refusal = list(range(partitions)), deadline(), None
+    while waiting:
+        check("the topic is there", topic, refusal)
         try:
-            done(admin.list_offsets(ends))
-            return topic
-        except KafkaException:
-            pass
+            onlooker.get_watermark_offsets(TopicPartition(topic, waiting[-1]), timeout=5)
+            waiting.pop()
+        except KafkaException as why:
+            refusal = why
+    return topic
 
 
 def send(topic, sent, **options):
@@ -305,4 +309,5 @@ groups("classic", {"partition.assignment.strategy": "range"})
 groups("classic", {"partition.assignment.strategy": "cooperative-sticky"})
 groups("consumer", {})
 groups("consumer", {"group.remote.assignor": "range"})
+onlooker.close()
 end()
