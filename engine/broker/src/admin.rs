@@ -65,7 +65,12 @@ struct Served {
 impl Admin {
     /// Listens, and begins to serve.
     pub(crate) async fn start(reactor: &Reactor, address: SocketAddr) -> io::Result<Rc<Self>> {
-        let listener = reactor.listen(address, ListenOptions { reuse_port: false, backlog: BACKLOG }).await?;
+        let listener = reactor
+            .listen(
+                address,
+                ListenOptions { backlog: BACKLOG, beyond_limit: CONNECTIONS_MAX, ..ListenOptions::default() },
+            )
+            .await?;
         let admin = Rc::new(Self {
             reactor: reactor.clone(),
             address: listener.local_addr(),

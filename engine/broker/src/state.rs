@@ -391,7 +391,7 @@ impl State {
 }
 
 /// What an operator can do about a write that failed.
-fn remedy(reason: IoErrorKind) -> &'static str {
+pub(crate) fn remedy(reason: IoErrorKind) -> &'static str {
     match reason {
         IoErrorKind::NoSpace => "give log.dirs more space",
         _ if is_out_of_descriptors(reason) => {

@@ -390,7 +390,8 @@ impl Pending {
         if is_file && core.file_operations.get() >= core.limits.file_operations {
             return self.queue(op, Full::FileOperations, context);
         }
-        if core.sockets.get() >= core.limits.sockets {
+        let beyond_limit = if let Op::Accept { beyond_limit, .. } = op { beyond_limit } else { 0 };
+        if core.sockets.get() >= core.limits.sockets + beyond_limit {
             match op {
                 Op::Accept { .. } | Op::TakeUp { .. } => return self.queue(op, Full::Sockets, context),
                 Op::Connect { .. } | Op::Listen { .. } => {

@@ -88,11 +88,14 @@ pub struct ListenOptions {
     pub reuse_port: bool,
     /// Connections that wait to be accepted at most.
     pub backlog: u32,
+    /// How many sockets beyond the limit of the shard this listener may bring it to: who has to come in where all places are
+    /// taken, such as an operator, has some of his own.
+    pub beyond_limit: usize,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { reuse_port: false, backlog: 1024 }
+        Self { reuse_port: false, backlog: 1024, beyond_limit: 0 }
     }
 }
 
@@ -149,7 +152,7 @@ pub(crate) enum Op {
     /// Answers [`Outcome::Listening`].
     Listen { address: SocketAddr, options: ListenOptions },
     /// Answers [`Outcome::Connection`].
-    Accept { listener: SocketId },
+    Accept { listener: SocketId, beyond_limit: usize },
     /// Answers [`Outcome::Connection`].
     Connect { address: SocketAddr },
     /// What arrived, in a buffer of the shared pool. Answers [`Outcome::Received`]. Abandoned, it must not lose bytes.

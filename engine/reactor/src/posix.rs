@@ -274,7 +274,7 @@ impl Backend for Posix {
             Op::Signal => self.wait_for_signal(id),
             Op::LetGo { socket } => Some(Outcome::Loose(self.let_go(socket))),
             Op::TakeUp { loose } => Some(Outcome::TakenUp(self.take_up(loose))),
-            Op::Accept { listener: socket }
+            Op::Accept { listener: socket, .. }
             | Op::Receive { socket }
             | Op::ReceiveInto { socket, .. }
             | Op::Send { socket, .. }

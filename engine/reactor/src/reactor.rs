@@ -195,7 +195,9 @@ impl Reactor {
     /// Starts to listen. Port 0 takes a free one: see [`Listener::local_addr`].
     pub async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
         match self.core.operate(Op::Listen { address, options }).await {
-            Outcome::Listening(listening) => listening.map(|(id, local)| Listener::new(&self.core, id, local)),
+            Outcome::Listening(listening) => {
+                listening.map(|(id, local)| Listener::new(&self.core, id, local, options.beyond_limit))
+            }
             other => mismatch(&other),
         }
     }

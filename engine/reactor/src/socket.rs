@@ -76,11 +76,12 @@ impl Drop for Busy<'_> {
 pub struct Listener {
     handle: Rc<Handle>,
     local: SocketAddr,
+    beyond_limit: usize,
 }
 
 impl Listener {
-    pub(crate) fn new(core: &Rc<Core>, id: SocketId, local: SocketAddr) -> Self {
-        Self { handle: Handle::new(core, id), local }
+    pub(crate) fn new(core: &Rc<Core>, id: SocketId, local: SocketAddr, beyond_limit: usize) -> Self {
+        Self { handle: Handle::new(core, id), local, beyond_limit }
     }
 
     /// The next connection, and its peer's address. `TCP_NODELAY` is set. Waits while the shard's sockets are at their
@@ -90,7 +91,8 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
         let _busy = Busy::new(&self.handle.receiving, "accept");
         let core = &self.handle.core;
-        match core.operate(Op::Accept { listener: self.handle.id }).with_stash(&self.handle.stash).await {
+        let accept = Op::Accept { listener: self.handle.id, beyond_limit: self.beyond_limit };
+        match core.operate(accept).with_stash(&self.handle.stash).await {
             Outcome::Connection(connection) => connection.map(|(id, peer)| (Socket::new(core, id), peer)),
             other => mismatch(&other),
         }

@@ -373,7 +373,7 @@ impl Backend for Uring {
                     (self.add_stream(fd, Side::Listener(accepting)), local)
                 })))
             }
-            Op::Accept { listener } => {
+            Op::Accept { listener, .. } => {
                 let stream = index(listener.0);
                 self.place(id, Place::Waiting(stream));
                 self.streams[stream].accepting().join(id);

@@ -205,5 +205,7 @@ pub(super) fn descriptors(resources: &Resources, shards: usize, limits: Limits) 
         PlanLine { what: "open files", value: files, because: files_because },
         PlanLine { what: "sockets", value: format!("{sockets} a shard"), because: sockets_because },
     ];
-    Descriptors { limits: Limits { sockets, ..limits }, open_files_max, lines }
+    // Those that have come in and are not taken up yet have descriptors, too.
+    let accept_queue = limits.accept_queue.min((sockets / 8).max(1));
+    Descriptors { limits: Limits { sockets, accept_queue, ..limits }, open_files_max, lines }
 }

@@ -31,9 +31,9 @@ impl ShardHealth {
     /// Why the broker should get no clients.
     fn objection(self, index: usize) -> Option<String> {
         match self {
-            Self { disk: Disk::Failed, .. } => {
-                Some(format!("a write of shard {index} failed: look at the disk, and restart the broker"))
-            }
+            Self { disk: Disk::Failed, .. } => Some(format!(
+                "a write of shard {index} failed: look at the log, which tells why, and restart the broker"
+            )),
             Self { is_stopping: true, .. } => Some("the broker stops".to_owned()),
             Self { loading: 1.., .. } => {
                 Some(format!("{} group coordinators of shard {index} are being loaded", self.loading))

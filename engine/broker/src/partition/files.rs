@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{TryStreamExt, stream};
 use ringlog_buffer::{Pool, Slice};
-use ringlog_reactor::{Create, Durability, File, OpenOptions, Reactor, WRITE_SLICES_MAX};
+use ringlog_reactor::{Create, Durability, File, OpenOptions, Reactor, WRITE_SLICES_MAX, is_out_of_descriptors};
 use ringlog_storage::LogDir;
 use ringlog_storage::io::{
     DirEntry, EntryKind, FileId, FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability,
 };
 
 use crate::settings::Settings;
+use crate::state::remedy;
 
 /// Files that one shard keeps open, however few it may. Beyond its limit the one that was used longest ago is closed; it is
 /// opened again when needed.
@@ -25,6 +27,9 @@ const SYNCED_TOGETHER_MIN: usize = 4;
 
 /// Syncs that are under way at the same time where they are done one by one.
 const SYNCS_AT_ONCE_MAX: usize = 16;
+
+/// How long to wait for a descriptor before it is tried again.
+const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
 
 /// Memory of reads that is kept for the next ones when whoever read has let go of it.
 const READ_MEMORY_BYTES_KEPT_MAX: usize = 16 * 1024 * 1024;
@@ -70,9 +75,13 @@ impl<I: Copy + Ord, F: Clone> OpenFiles<I, F> {
         self.uses += 1;
         self.by_use.insert(self.uses, id);
         self.by_id.insert(id, (self.uses, file));
-        if self.by_id.len() > self.limit
-            && let Some((_, oldest)) = self.by_use.pop_first()
-        {
+        if self.by_id.len() > self.limit {
+            self.remove_oldest();
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        if let Some((_, oldest)) = self.by_use.pop_first() {
             self.by_id.remove(&oldest);
         }
     }
@@ -97,7 +106,8 @@ impl Files {
         }
     }
 
-    /// Performs one operation.
+    /// Performs one operation. What changes or keeps something waits until there is a descriptor for it, because nothing mends
+    /// what is told to have failed.
     pub(crate) async fn perform(&self, op: IoOp) -> IoResult {
         self.attempt(op).await.map_err(|error| kind(&error))
     }
@@ -106,7 +116,7 @@ impl Files {
         match op {
             IoOp::List { path } => return Ok(IoOutput::Listing(self.list(&path).await?)),
             IoOp::Read { file, offset, bytes } => {
-                let file = self.file(&file, Create::No).await?;
+                let file = self.open(&file, Create::No).await?;
                 let (result, chunk) = file.read(self.read_memory.chunk(bytes), offset, bytes).await;
                 result?;
                 return Ok(IoOutput::Read(chunk));
@@ -132,14 +142,18 @@ impl Files {
             }
             IoOp::Sync { file } => self.file(&file, Create::No).await?.sync_data().await?,
             IoOp::SyncAll { files, dirs } => self.sync_all(files, dirs).await?,
-            IoOp::SyncDir { path } => self.reactor.sync_dir(self.at(&path)).await?,
+            IoOp::SyncDir { path } => {
+                self.with_descriptor(async || self.reactor.sync_dir(self.at(&path)).await).await?;
+            }
             IoOp::Truncate { file, bytes } => self.file(&file, Create::No).await?.truncate(bytes).await?,
             IoOp::Rename { from, to } => self.reactor.rename(self.at(&from), self.at(&to)).await?,
             IoOp::RemoveFile { file } => {
                 self.open.borrow_mut().remove(file.id);
                 missing_is_fine(self.reactor.remove_file(self.at(&file.path)).await)?;
             }
-            IoOp::RemoveDir { path } => missing_is_fine(self.remove_dir(&path).await)?,
+            IoOp::RemoveDir { path } => {
+                missing_is_fine(self.with_descriptor(async || self.remove_dir(&path).await).await)?;
+            }
             IoOp::Close { file } => self.open.borrow_mut().remove(file.id),
         }
         Ok(IoOutput::Done)
@@ -152,6 +166,27 @@ impl Files {
     }
 
     async fn file(&self, file: &FileRef, create: Create) -> io::Result<File> {
+        self.with_descriptor(async || self.open(file, create).await).await
+    }
+
+    /// Does something that takes a descriptor, as soon as there is one. The file that was used longest ago goes for it.
+    async fn with_descriptor<T>(&self, act: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
+        let mut has_told = false;
+        loop {
+            match act().await {
+                Err(error) if error.raw_os_error().is_some_and(is_out_of_descriptors) => {
+                    if !std::mem::replace(&mut has_told, true) {
+                        tracing::warn!("a write waits for a file to be opened: {error}; {}", remedy(kind(&error)));
+                    }
+                    self.open.borrow_mut().remove_oldest();
+                    self.reactor.sleep(DESCRIPTOR_WAIT).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn open(&self, file: &FileRef, create: Create) -> io::Result<File> {
         let open = self.open.borrow_mut().get(file.id);
         if let Some(open) = open {
             return Ok(open);
@@ -165,8 +200,8 @@ impl Files {
         Ok(opened)
     }
 
-    /// Many are synced together with their file system, where it can: all of them lie in one data directory. A failed write of the page cache may have been told
-    /// to somebody else by then, so all files must go past it.
+    /// Many are synced together with their file system, where it can: all of them lie in one data directory. A failed write of the
+    /// page cache may have been told to somebody else by then, so all files must go past it.
     async fn sync_all(&self, files: Vec<FileRef>, dirs: Vec<Arc<str>>) -> io::Result<()> {
         let paths = files.iter().map(|file| &file.path).chain(&dirs);
         let roots: BTreeSet<LogDir> = paths.map(|path| LogDir::of_path(path).0).collect();
@@ -174,7 +209,8 @@ impl Files {
             && files.len() + dirs.len() >= SYNCED_TOGETHER_MIN
             && !self.is_buffered.get()
         {
-            match self.reactor.sync_file_system(self.roots[dir.index()].clone()).await {
+            let root = &self.roots[dir.index()];
+            match self.with_descriptor(async || self.reactor.sync_file_system(root.clone()).await).await {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
                 result => return result,
             }

@@ -5,6 +5,7 @@ mod administration;
 mod cluster_settings;
 mod connections;
 mod deletions;
+mod descriptors;
 mod ending;
 mod fetching;
 mod floods;

@@ -30,7 +30,7 @@ impl World {
                 self.connect(key, id, address);
                 None
             }
-            Op::Accept { listener } => {
+            Op::Accept { listener, .. } => {
                 let Some(Socket::Listener(listener)) = socket(self, listener) else {
                     return Some(failed(op, Errno::BAD_DESCRIPTOR.into()));
                 };

@@ -285,7 +285,7 @@ impl World {
             return;
         }
         let socket = match op {
-            Op::Accept { listener: socket }
+            Op::Accept { listener: socket, .. }
             | Op::Receive { socket }
             | Op::ReceiveInto { socket, .. }
             | Op::Send { socket, .. }

@@ -118,7 +118,8 @@ fn a_full_backlog_makes_callers_wait_and_a_closed_listener_resets() {
     let mut sim = Sim::new(12, SimOptions::default());
     let node = sim.start_node("busy", 1, |reactor: Reactor, _: Mesh<()>| async move {
         let address = SocketAddr::from(([0, 0, 0, 0], PORT));
-        let listener = reactor.listen(address, ListenOptions { reuse_port: false, backlog: 2 }).await.expect("free");
+        let listener =
+            reactor.listen(address, ListenOptions { backlog: 2, ..ListenOptions::default() }).await.expect("free");
         let error = reactor.listen(address, ListenOptions::default()).await.expect_err("taken");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         reactor.sleep(Duration::from_secs(2)).await;
