@@ -54,6 +54,7 @@ const LOGGERS: &[&str] = &[
     "ringlog_broker.logging",
     "ringlog_broker.partition",
     "ringlog_broker.partition.driver",
+    "ringlog_broker.partition.files",
     "ringlog_broker.partition.recovery",
     "ringlog_broker.quota",
     "ringlog_broker.resize",
