@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import MessageSizeTooLargeError, TopicAlreadyExistsError, UnknownMemberIdError
+from aiokafka.errors import CommitFailedError, MessageSizeTooLargeError, TopicAlreadyExistsError
 from aiokafka.structs import OffsetAndMetadata
 
 from cases import BOOTSTRAP, PARTITIONS, PREFIX, compare, deadline, end, messages, told
@@ -89,10 +89,8 @@ async def producers(admin):
 async def administration(admin):
     with told("aiokafka: topics and their settings"):
         topic = await create(admin, "admin", configs={"retention.ms": "123456"})
-        try:
-            assert (await admin.create_topics([NewTopic(topic, 1, 1)])).topic_errors[0][1] == TopicAlreadyExistsError.errno
-        except TopicAlreadyExistsError:
-            pass
+        again = await admin.create_topics([NewTopic(topic, 1, 1)])
+        assert again.topic_errors[0][1] == TopicAlreadyExistsError.errno, again
         resource = ConfigResource(ConfigResourceType.TOPIC, topic)
         entries = (await admin.describe_configs([resource]))[0].resources[0][4]
         assert {entry[0]: entry[1] for entry in entries}["retention.ms"] == "123456"
@@ -136,9 +134,10 @@ def member(group, topics=(), **options):
     )
 
 
-async def drain(consumer, values, stop):
-    while not stop.is_set():
-        for records in (await consumer.getmany(timeout_ms=100)).values():
+async def take(consumers, values):
+    """Adds what the consumers get, or nothing in a while."""
+    for consumer in consumers:
+        for records in (await consumer.getmany(timeout_ms=50)).values():
             values.extend(one.value for one in records)
 
 
@@ -148,28 +147,22 @@ async def groups(admin):
         first, second, check = member("shared", [topic]), member("shared", [topic]), deadline()
         await first.start()
         await second.start()
-        values, left, stop, ends = [], [], asyncio.Event(), asyncio.Event()
-        of_first = asyncio.create_task(drain(first, values, stop))
-        of_second = asyncio.create_task(drain(second, left, ends))
+        values = []
         while not (len(first.assignment()) == len(second.assignment()) == PARTITIONS // 2):
             check("both have half", first.assignment(), second.assignment())
-            await asyncio.sleep(0.05)
+            await take([first, second], values)
         assert not first.assignment() & second.assignment()
         await send(topic, [(i % PARTITIONS, None, str(i).encode(), [], None) for i in range(120)])
-        while len(values) + len(left) < 120:
-            check("all are read", len(values), len(left))
-            await asyncio.sleep(0.05)
-        ends.set()
-        await of_second
+        while len(values) < 120:
+            check("all are read", len(values))
+            await take([first, second], values)
         await second.stop()
         await send(topic, [(i % PARTITIONS, None, str(i).encode(), [], None) for i in range(120, 240)])
-        while len(values) + len(left) < 240:
-            check("the other goes on", len(values), len(left))
-            await asyncio.sleep(0.05)
-        stop.set()
-        await of_first
+        while len(values) < 240:
+            check("the other goes on", len(values))
+            await take([first], values)
         await first.stop()
-        assert sorted(values + left, key=int) == [str(i).encode() for i in range(240)], "each was read once"
+        assert sorted(values, key=int) == [str(i).encode() for i in range(240)], "each was read once"
     with told("aiokafka: commits, and a start from them"):
         topic = await create(admin, "commits")
         await send(topic, [(0, None, str(i).encode(), [], None) for i in range(10)])
@@ -185,7 +178,6 @@ async def groups(admin):
         assert f"{PREFIX}-commits" in listed
         offsets = await admin.list_consumer_group_offsets(f"{PREFIX}-commits")
         assert offsets[at].offset == 4 and offsets[at].metadata == "so far"
-        await admin.delete_consumer_groups([f"{PREFIX}-commits"]) if hasattr(admin, "delete_consumer_groups") else None
     with told("aiokafka: a pattern finds topics that come later"):
         await create(admin, "pattern-1", 1)
         consumer, check = member("pattern"), deadline()
@@ -196,8 +188,7 @@ async def groups(admin):
         values = []
         while b"late" not in values:
             check("the topic is found", consumer.assignment())
-            for records in (await consumer.getmany(timeout_ms=100)).values():
-                values.extend(one.value for one in records)
+            await take([consumer], values)
         await consumer.stop()
     with told("aiokafka: a static member comes back to what it had"):
         topic, moves = await create(admin, "static"), []
@@ -220,7 +211,7 @@ async def groups(admin):
         assert described[0].groups[0][2] == "Stable", described
         await consumer.stop()
         assert any(kind == "assigned" and len(of) == PARTITIONS for kind, of in moves), moves
-    with told("aiokafka: a commit of a generation that is over is refused"):
+    with told("aiokafka: a commit of a member that the group does not know is refused"):
         topic = await create(admin, "fenced")
         at = TopicPartition(topic, 0)
         consumer = member("fenced", [topic], enable_auto_commit=False)
@@ -232,8 +223,8 @@ async def groups(admin):
         consumer._coordinator.member_id = "somebody else"
         try:
             await consumer.commit({at: 3})
-        except Exception as why:
-            assert isinstance(why, UnknownMemberIdError) or isinstance(why.__cause__, UnknownMemberIdError) or "rebalanc" in str(why).lower(), repr(why)
+        except CommitFailedError:
+            pass
         else:
             raise AssertionError("a stranger has committed")
         await consumer.stop()
