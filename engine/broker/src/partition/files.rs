@@ -116,7 +116,10 @@ impl Files {
         match op {
             IoOp::List { path } => return Ok(IoOutput::Listing(self.list(&path).await?)),
             IoOp::Read { file, offset, bytes } => {
-                let file = self.open(&file, Create::No).await?;
+                let file = match self.opened(&file) {
+                    Some(open) => open,
+                    None => self.open(&file, Create::No).await?,
+                };
                 let (result, chunk) = file.read(self.read_memory.chunk(bytes), offset, bytes).await;
                 result?;
                 return Ok(IoOutput::Read(chunk));
@@ -166,6 +169,9 @@ impl Files {
     }
 
     async fn file(&self, file: &FileRef, create: Create) -> io::Result<File> {
+        if let Some(open) = self.opened(file) {
+            return Ok(open);
+        }
         self.with_descriptor(async || self.open(file, create).await).await
     }
 
@@ -186,11 +192,12 @@ impl Files {
         }
     }
 
+    /// The file, if it is open already.
+    fn opened(&self, file: &FileRef) -> Option<File> {
+        self.open.borrow_mut().get(file.id)
+    }
+
     async fn open(&self, file: &FileRef, create: Create) -> io::Result<File> {
-        let open = self.open.borrow_mut().get(file.id);
-        if let Some(open) = open {
-            return Ok(open);
-        }
         let options = OpenOptions { write: true, create, direct: true };
         let opened = self.reactor.open(self.at(&file.path), options).await?;
         if !opened.is_direct() {

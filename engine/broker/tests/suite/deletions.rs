@@ -53,6 +53,18 @@ async fn delete_topic(socket: &Socket) -> ErrorCode {
     ErrorCode::from_wire(ask(socket, &request, 5).await.responses[0].error_code)
 }
 
+/// A broker with the topic, and a record in each of its partitions.
+pub(crate) fn broker_with_records(seed: u64) -> Broker {
+    let mut broker = Broker::start(seed, &[]);
+    let address = broker.address();
+    broker.sim.block_on("setup", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        create_topic(&socket).await;
+        assert_eq!(produce_each(&socket, 100).await, [ErrorCode::None; 8]);
+    });
+    broker
+}
+
 /// Produces a batch to every partition: the code of each.
 pub(crate) async fn produce_each(socket: &Socket, value_bytes: usize) -> Vec<ErrorCode> {
     let response = ask(socket, &produce(value_bytes), 7).await;

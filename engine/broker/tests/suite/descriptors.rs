@@ -7,21 +7,16 @@ use ringlog_net::messages::metadata::MetadataRequest;
 use ringlog_reactor::Limits;
 use ringlog_reactor::sim::{Client, SimOptions};
 
-use crate::deletions::produce_each;
+use crate::deletions::{broker_with_records, produce_each};
 use crate::metrics::{admin_address, get};
-use crate::{Broker, ask, connect, create_topic};
+use crate::{Broker, ask, connect};
 
 /// What is told to have failed is not mended before a restart.
 #[test]
 fn writes_wait_for_descriptors() {
     for seed in 0..3 {
-        let mut broker = Broker::start(seed, &[]);
+        let mut broker = broker_with_records(seed);
         let address = broker.address();
-        broker.sim.block_on("setup", move |reactor| async move {
-            let socket = connect(&reactor, address).await;
-            create_topic(&socket).await;
-            assert_eq!(produce_each(&socket, 100).await, [ErrorCode::None; 8]);
-        });
         broker.sim.set_descriptors_max(broker.node, 0);
         // What was taken is written to files that there are not yet.
         broker.sim.run_for(Duration::from_secs(30));

@@ -25,7 +25,7 @@ use ringlog_storage::batch::{BatchBuilder, Record, split};
 use ringlog_storage::config::StoreConfig;
 use ringlog_storage::types::{Millis, ShardId};
 
-use crate::deletions::produce_each;
+use crate::deletions::{broker_with_records, produce_each};
 use crate::log_dirs::{DIRS, alter, name_of, places, read_each};
 use crate::metrics::{admin_address, get, sample};
 use crate::{Broker, PARTITIONS, SHARDS, TOPIC, connect, create_topic, fetch, receive, send};
@@ -400,13 +400,7 @@ fn sizes(partitions_max: usize) -> StoreSizes {
 
 /// A broker with the topic, whose four partitions on each shard are all that a shard can have beside the metadata.
 fn full_broker(seed: u64) -> Broker {
-    let mut broker = Broker::start(seed, &[]);
-    let address = broker.address();
-    broker.sim.block_on("setup", move |reactor| async move {
-        let socket = connect(&reactor, address).await;
-        create_topic(&socket).await;
-        assert_eq!(produce_each(&socket, 100).await, [ErrorCode::None; 8]);
-    });
+    let mut broker = broker_with_records(seed);
     broker.start.store_sizes = Some(sizes(6));
     broker
 }
