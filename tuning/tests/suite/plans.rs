@@ -190,11 +190,11 @@ fn descriptors_are_shared_with_files() {
     let sizes = |descriptors| {
         machine.limits(descriptors, "unlimited");
         let plan = machine.plan(&no_wishes()).expect("a plan");
-        (plan.limits.sockets, plan.open_files_max)
+        (plan.limits.sockets, plan.limits.accept_queue, plan.open_files_max)
     };
-    assert_eq!(sizes(1 << 20), (16 * 1024, 131_072));
-    assert_eq!(sizes(4096), (341, 512));
-    assert_eq!(sizes(100), (64, 12));
+    assert_eq!(sizes(1 << 20), (16 * 1024, 256, 131_072));
+    assert_eq!(sizes(4096), (341, 42, 512));
+    assert_eq!(sizes(100), (64, 8, 12));
 }
 
 #[test]
