@@ -192,7 +192,8 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
         );
     }
     let settings = Settings::new(start, &taken.cluster_id, &taken.ids);
-    let files = Rc::new(Files::new(reactor.clone(), &settings));
+    let lines = Lines::new(reactor.clone());
+    let files = Rc::new(Files::new(reactor.clone(), &settings, lines.clone()));
     let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
     let recovered = recovery::recover(reactor, &settings, shards)
         .await
@@ -201,7 +202,7 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     taken.found(reactor).await?;
     let mut recovered = recovered.into_iter();
     let mine = recovered.next().expect("recovery answers for every shard");
-    let shard = begin(reactor, mesh, settings, mine, &files);
+    let shard = begin(reactor, mesh, settings, mine, lines, &files);
     shard.with(|state| {
         state.logging = start.logging.clone();
         state.telemetry = Telemetry::new(usize::try_from(start.broker.telemetry_bytes_max).unwrap_or(0));
@@ -244,8 +245,9 @@ async fn run_other(reactor: &Reactor, mesh: &Mesh<ShardMessage>, boot: Boot) -> 
     for address in addresses {
         listeners.push(acceptor::listen(reactor, &settings.broker, address).await.map_err(listen_error(address))?);
     }
-    let files = Rc::new(Files::new(reactor.clone(), &settings));
-    let shard = begin(reactor, mesh, settings, recovered, &files);
+    let lines = Lines::new(reactor.clone());
+    let files = Rc::new(Files::new(reactor.clone(), &settings, lines.clone()));
+    let shard = begin(reactor, mesh, settings, recovered, lines, &files);
     Ok(serve(&shard, listeners).await)
 }
 
@@ -276,6 +278,7 @@ fn begin(
     mesh: &Mesh<ShardMessage>,
     settings: Settings,
     recovered: RecoveredShard,
+    lines: Lines,
     files: &Rc<Files>,
 ) -> Shard {
     let store = Store::new(settings.store(mesh.index()), recovered);
@@ -283,7 +286,6 @@ fn begin(
     let image = Arc::new(Image::new(Arc::clone(&settings.cluster_id), settings.broker.node_id));
     let limits = ShardLimits::new(reactor.limits(), mesh.shards());
     let usages = Usages::new(settings.broker.quota_windows, settings.broker.controller_quota_windows);
-    let lines = Lines::new(reactor.clone());
     let mut state = State::new(image, store, FetchSessions::new(sessions), usages, &limits, lines);
     if mesh.index() == 0 {
         let limits = connection_limits::limits(&settings, &state.image);

@@ -37,6 +37,7 @@ pub(crate) enum Kind {
     TooLarge,
     TopicChanged,
     TopicNotCreated,
+    WriteWaits,
 }
 
 impl Kind {

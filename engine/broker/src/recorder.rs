@@ -43,6 +43,12 @@ pub(crate) struct Recorder {
 #[derive(Debug, Default)]
 pub(crate) struct Unsent(Cell<Option<CourseId>>);
 
+impl Unsent {
+    fn push(&self, id: CourseId, course: &mut Course) {
+        course.next = self.0.replace(Some(id));
+    }
+}
+
 impl Recorder {
     pub(crate) fn new(config: RecorderConfig) -> Self {
         Self { courses: RefCell::default(), keeping: RefCell::new(Keeping::new(config)) }
@@ -83,7 +89,7 @@ impl Recorder {
     pub(crate) fn answered(&self, id: CourseId, now: Nanos, response: &Response, unsent: Option<&Unsent>) -> Nanos {
         let course = &mut self.courses.borrow_mut()[id.index()];
         if let Some(unsent) = unsent {
-            course.next = unsent.0.replace(Some(id));
+            unsent.push(id, course);
         }
         course.answered(now, response)
     }
@@ -101,7 +107,7 @@ impl Recorder {
             if first_unsent.is_none_or(|first| seq < first) {
                 end(id);
             } else {
-                self.courses.borrow_mut()[id.index()].next = unsent.0.replace(Some(id));
+                unsent.push(id, &mut self.courses.borrow_mut()[id.index()]);
             }
         }
     }

@@ -27,13 +27,6 @@ pub struct Release {
     number: u64,
 }
 
-impl Release {
-    /// Which partition it is.
-    pub fn key(&self) -> PartitionKey {
-        self.key
-    }
-}
-
 /// All that a store knew of a partition when it let go of it.
 #[derive(Debug)]
 pub struct Handover {

@@ -17,7 +17,7 @@ use super::counters::{ApiCounts, Traffic};
 use super::exposition::Label;
 use super::snapshot::{self, PartitionRow, ShardSnapshot};
 use crate::controller;
-use crate::errand::{on_first_shard, on_shard};
+use crate::errand::on_shard;
 use crate::shard::Shard;
 
 /// The topic that stands for all those that have no labels of their own. No topic can have this name.
@@ -198,7 +198,7 @@ impl Gatherer {
             facts.extend(self.groups_of(index).await);
         }
         drop(turn);
-        let metadata_log = on_first_shard(shard, |shard| shard.with(|state| controller::offsets(state).ok())).await;
+        let metadata_log = controller::log_offsets(shard).await.ok();
         let image = shard.with(|state| Arc::clone(&state.image));
         let mut gathered = merge(shard, image, shards, self.rates());
         gathered.rates = self.rates_of(&gathered.shards, metadata_log.as_ref());

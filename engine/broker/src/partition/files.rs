@@ -15,6 +15,7 @@ use ringlog_storage::io::{
     DirEntry, EntryKind, FileId, FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability,
 };
 
+use crate::lines::{Lines, repeated};
 use crate::settings::Settings;
 use crate::state::remedy;
 
@@ -38,6 +39,7 @@ const READ_MEMORY_BYTES_KEPT_MAX: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Files {
     reactor: Reactor,
+    lines: Lines,
     /// Where they are, home first.
     roots: Vec<PathBuf>,
     open: RefCell<OpenFiles>,
@@ -95,10 +97,11 @@ impl<I: Copy + Ord, F: Clone> OpenFiles<I, F> {
 
 impl Files {
     /// The files of one store, or of one recovery: each has ids of its own.
-    pub(crate) fn new(reactor: Reactor, settings: &Settings) -> Self {
+    pub(crate) fn new(reactor: Reactor, settings: &Settings, lines: Lines) -> Self {
         let open_files_max = settings.open_files_max.max(OPEN_FILES_MIN);
         Self {
             reactor,
+            lines,
             roots: settings.log_dirs.iter().map(|directory| directory.path.clone()).collect(),
             open: RefCell::new(OpenFiles::new(open_files_max)),
             is_buffered: Cell::new(false),
@@ -177,13 +180,17 @@ impl Files {
 
     /// Does something that takes a descriptor, as soon as there is one. The file that was used longest ago goes for it.
     async fn with_descriptor<T>(&self, act: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
-        let mut has_told = false;
         loop {
             match act().await {
                 Err(error) if error.raw_os_error().is_some_and(is_out_of_descriptors) => {
-                    if !std::mem::replace(&mut has_told, true) {
-                        tracing::warn!("a write waits for a file to be opened: {error}; {}", remedy(kind(&error)));
-                    }
+                    repeated!(
+                        self.lines,
+                        WriteWaits,
+                        "writes that wait for files to be opened",
+                        WARN,
+                        "a write waits for a file to be opened: {error}; {}",
+                        remedy(kind(&error))
+                    );
                     self.open.borrow_mut().remove_oldest();
                     self.reactor.sleep(DESCRIPTOR_WAIT).await;
                 }

@@ -10,6 +10,7 @@ use ringlog_storage::types::{Millis, PartitionIndex, TopicPartition};
 use ringlog_storage::{RecoveredShard, Recovery, RecoveryError, RecoveryNews};
 
 use super::files::Files;
+use crate::lines::Lines;
 use crate::settings::Settings;
 
 /// Drives recovery to its end, tells what an operator should know, and gives every partition to the shard that owns it.
@@ -19,7 +20,7 @@ pub(crate) async fn recover(
     shards: u16,
 ) -> Result<Vec<RecoveredShard>, RecoveryError> {
     let began = reactor.now();
-    let files = Rc::new(Files::new(reactor.clone(), settings));
+    let files = Rc::new(Files::new(reactor.clone(), settings, Lines::new(reactor.clone())));
     let mut recovery = Recovery::new(Millis::new(reactor.wall_clock_ms()), settings.dirs());
     let (sender, mut results) = mpsc::unbounded();
     // Recovery bounds what it has under way.

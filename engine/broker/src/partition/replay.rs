@@ -1,6 +1,5 @@
 //! Reading the whole of one of the brokers' own logs.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use ringlog_net::error::ErrorCode;
@@ -11,7 +10,6 @@ use ringlog_storage::types::{LeaderEpoch, Offset};
 use super::read::{self, Look, ReadCall, ReadItem};
 use super::table::PartitionKey;
 use super::watch::Watcher;
-use crate::event::Event;
 use crate::shard::Shard;
 
 /// Bytes that are read at a time.
@@ -54,8 +52,10 @@ pub(crate) async fn replay_log(
         let is_crowded_out = outcome.bytes == 0 && outcome.code == ErrorCode::None && offset < outcome.high_watermark;
         if is_crowded_out {
             // Whether somebody makes room or not, it looks again: a log that is left alone now is lost until the next start.
-            let event = turn.as_ref().map_or_else(|| Rc::new(Event::default()), |(_, event)| Rc::clone(event));
-            let _ = shard.reactor().timeout(event.wait(), CROWDED_OUT_WAIT).await;
+            match &turn {
+                Some((_, event)) => drop(shard.reactor().timeout(event.wait(), CROWDED_OUT_WAIT).await),
+                None => shard.reactor().sleep(CROWDED_OUT_WAIT).await,
+            }
         }
         if let Some((watch, _)) = turn {
             shard.with(|state| {
