@@ -2,6 +2,7 @@
 //! evaluated, and what one broker can be made to complain about is complained about, and nothing else.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -37,6 +38,8 @@ const PROVOKED: &[&str] = &[
     "RinglogRebalances",
     "RinglogRequestErrors",
 ];
+
+const FENCED: &str = "RinglogPartitionsFenced";
 
 /// What is recorded of errors, of which there are none while all is well.
 const OF_ERRORS: &str = "ringlog:request_errors:ratio5m";
@@ -129,6 +132,7 @@ fn prometheus_finds_what_it_looks_for_and_complains_about_what_is_wrong() {
     descriptors_are_few(&broker, &prometheus, &mut load);
     clients_behave_badly(&prometheus, &mut load);
     files_cannot_be_opened(&broker, &prometheus, &mut load);
+    folders_cannot_be_made(&broker, &prometheus, &mut load);
 
     broker.kill();
     // Whoever scrapes it finds somebody who hangs up, and that paces this, once the kernel has let go of the port.
@@ -175,12 +179,25 @@ fn clients_behave_badly(prometheus: &Prometheus, load: &mut Load) {
 
 /// Without a descriptor what the journal holds cannot go to its segment: it waits, and nothing is fenced.
 fn files_cannot_be_opened(broker: &Broker, prometheus: &Prometheus, load: &mut Load) {
+    const TOPIC: &str = "late";
     let (open, usual) = (prometheus.query("process_open_fds")[0], prometheus.query("process_max_fds")[0]);
-    load.begin_late();
+    load.create_late(TOPIC);
     limit_descriptors(broker.id(), open);
     let waits = || broker.log().iter().any(|line| line.contains("a write waits for a file to be opened"));
-    until_nothing_is_left(|| load.late_round(), || if waits() { Vec::new() } else { vec!["the line that tells it"] });
+    let left = || if waits() { Vec::new() } else { vec!["the line that tells it"] };
+    until_nothing_is_left(|| load.late_round(TOPIC), left);
     limit_descriptors(broker.id(), usual);
+    assert!(!prometheus.firing().contains(FENCED), "a write that waits fences nothing");
+}
+
+/// Somebody has put files where the folders of partitions belong.
+fn folders_cannot_be_made(broker: &Broker, prometheus: &Prometheus, load: &mut Load) {
+    const TOPIC: &str = "in-the-way";
+    for partition in load.create_late(TOPIC) {
+        File::create_new(broker.data().join(format!("{TOPIC}-{partition}")))
+            .expect("a folder comes with the first segment");
+    }
+    until_nothing_is_left(|| load.late_round(TOPIC), || not_firing(prometheus, FENCED));
 }
 
 fn not_firing(prometheus: &Prometheus, alert: &'static str) -> Vec<&'static str> {

@@ -2,6 +2,7 @@
 //! about.
 
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
@@ -33,8 +34,7 @@ const BULK: &str = "bulk";
 /// Never written to: a fetch of it waits for its time.
 const IDLE: &str = "idle";
 const ORDERS_PARTITIONS: i32 = 4;
-/// Written to when nothing goes well any more.
-const LATE: &str = "late";
+/// Of a topic that is written to when nothing goes well any more.
 const LATE_PARTITIONS: i32 = 4;
 /// How long a round waits for data that do not come: it is what paces the rounds.
 const ROUND_MS: i32 = 100;
@@ -113,14 +113,15 @@ impl Load {
     }
 
     /// Makes partitions whose files there is no need of yet.
-    pub(crate) fn begin_late(&mut self) {
-        self.create(LATE, LATE_PARTITIONS);
+    pub(crate) fn create_late(&mut self, topic: &str) -> Range<i32> {
+        self.create(topic, LATE_PARTITIONS);
+        0..LATE_PARTITIONS
     }
 
     /// Records for those, whatever becomes of them. Takes [`ROUND_MS`] and a little more.
-    pub(crate) fn late_round(&mut self) {
+    pub(crate) fn late_round(&mut self, topic: &str) {
         let partitions: Vec<i32> = (0..LATE_PARTITIONS).collect();
-        self.produce(LATE, &partitions, &batch(1));
+        self.produce(topic, &partitions, &batch(1));
         self.fetch(IDLE, 0, 0);
     }
 
