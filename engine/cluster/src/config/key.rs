@@ -140,6 +140,8 @@ pub struct Synonym {
 pub enum Unit {
     /// As it is.
     Same,
+    /// Milliseconds, of which negative ones mean "without end".
+    Millis,
     /// Minutes to milliseconds.
     Minutes,
     /// Hours to milliseconds.
@@ -149,7 +151,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The value in the unit of the key that falls back to it. Negative numbers mean "without end" in every unit.
+    /// The value in the unit of the key that falls back to it. Negative times mean "without end" in every unit.
     pub fn convert(self, value: Value) -> Value {
         let factor = match self {
             Self::Same => return value,
@@ -159,6 +161,7 @@ impl Unit {
                     other => other,
                 };
             }
+            Self::Millis => 1,
             Self::Minutes => 60_000,
             Self::Hours => 3_600_000,
         };

@@ -135,6 +135,9 @@ impl Image {
             let kind = kind.ok_or_else(|| ReplayError::BadQuota(part.entity_type.clone()))?;
             entity.set(kind, QuotaName::from_wire(part.entity_name.as_deref()));
         }
+        if !record.remove && !record.value.is_finite() {
+            return Err(ReplayError::QuotaNotFinite(record.key.clone()));
+        }
         let mut values = self.quotas_of(&entity).clone();
         if record.remove {
             values.remove(record.key.as_str());

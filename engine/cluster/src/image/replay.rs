@@ -60,6 +60,9 @@ pub enum ReplayError {
     /// A quota of something that is no client.
     #[error("quotas of kind {0:?} are not supported by this release")]
     BadQuota(String),
+    /// A quota that nobody can have been given.
+    #[error("the quota {0} is not a finite number")]
+    QuotaNotFinite(String),
     /// A credential of a mechanism that is not known.
     #[error("the SCRAM mechanism {0} is not supported by this release")]
     BadScramMechanism(i8),

@@ -72,6 +72,14 @@ fn records_that_do_not_fit_are_refused_and_change_nothing() {
             }),
             "quotas of kind \"planet\" are not supported by this release",
         ),
+        (
+            MetadataRecord::ClientQuota(ClientQuotaRecord {
+                key: "producer_byte_rate".to_owned(),
+                value: f64::NAN,
+                ..Default::default()
+            }),
+            "the quota producer_byte_rate is not a finite number",
+        ),
     ] {
         let mut changed = image(&base);
         let error = changed.replay(Offset::new(2), &record).expect_err("the record does not fit");

@@ -141,7 +141,11 @@ fn what_a_broker_has_goes_together() {
     const OVERRIDES: &str = "max.connections.per.ip.overrides";
     let refusal = "max.connections.per.ip=0 would let nobody connect; expected at least 1, or addresses that may connect all \
          the same, in max.connections.per.ip.overrides";
+    let nothing_kept = "log.retention.ms, log.retention.minutes or log.retention.hours is 0, which would keep nothing of any topic; \
+         expected at least 1, or -1 to keep everything";
     for target in [ConfigTarget::Broker, ConfigTarget::AllBrokers] {
+        check(target, &[], &[("log.retention.ms", SET, "0")], nothing_kept);
+        check(target, &[], &[("log.retention.ms", SET, "-2")], "log.retention.ms=-2");
         let both = [(PER_IP, "0"), (OVERRIDES, "1.2.3.4:5")];
         check(target, &[], &[(PER_IP, SET, "0")], refusal);
         check(

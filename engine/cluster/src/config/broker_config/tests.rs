@@ -76,6 +76,13 @@ fn settings_that_do_not_go_together_are_refused() {
         "cordoned.log.dirs=/c: /c is none of log.dirs=/a,/b; name those, or * for all"
     );
     assert!(parse("log.dirs=/a,/b\ncordoned.log.dirs=/b").is_ok());
+    for key in ["ms", "minutes", "hours"] {
+        assert!(
+            refused(&format!("log.retention.{key}=0")).starts_with("log.retention.ms, log.retention.minutes or"),
+            "{key}"
+        );
+    }
+    assert!(parse("log.retention.ms=1\nlog.retention.hours=0").is_ok(), "the first one counts");
 }
 
 #[test]

@@ -74,6 +74,8 @@ fn a_topic_inherits_source_by_source() {
 fn units_flushing_and_values_without_a_broker_key() {
     let given = Given { file: "log.retention.hours=-1\nlog.roll.hours=2", ..Given::default() };
     given.check_topic("retention.ms", "-1 4 [4:log.retention.hours=-1 5:log.retention.hours=168]");
+    let negative = Given { file: "log.retention.ms=-2", ..Given::default() };
+    negative.check_topic("retention.ms", "-1 4 [4:log.retention.ms=-2 5:log.retention.hours=168]");
     given.check_topic("segment.ms", "7200000 4 [4:log.roll.hours=2 5:log.roll.hours=168]");
     given.check_topic("flush.ms", "9223372036854775807 5 [5:log.flush.scheduler.interval.ms=9223372036854775807]");
     given.check_topic("remote.storage.enable", "false 5 []");

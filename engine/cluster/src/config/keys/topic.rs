@@ -14,6 +14,10 @@ const fn same(name: &'static str) -> Synonym {
     Synonym { name, unit: Unit::Same }
 }
 
+const fn millis(name: &'static str) -> Synonym {
+    Synonym { name, unit: Unit::Millis }
+}
+
 const fn minutes(name: &'static str) -> Synonym {
     Synonym { name, unit: Unit::Minutes }
 }
@@ -99,7 +103,7 @@ keys! {
     "retention.bytes": Long = "-1", Any, Topic(&[same("log.retention.bytes")]), Acts;
     /// How long records are kept; -1 keeps them for ever.
     "retention.ms": Long = "604800000", AtLeast(-1),
-        Topic(&[same("log.retention.ms"), minutes("log.retention.minutes"), hours("log.retention.hours")]), Acts;
+        Topic(&[millis("log.retention.ms"), minutes("log.retention.minutes"), hours("log.retention.hours")]), Acts;
     /// What an acknowledgement promises: `sync` storage, `interval` flushes, or `none`.
     "ringlog.durability": String = "sync",
         OneOf(&["interval", "none", "sync"]), Topic(&[same("ringlog.durability")]), Acts;
