@@ -62,8 +62,12 @@ pub struct PartitionOffsets {
 pub enum AppendOrigin {
     /// A produce request: producer ids, epochs and sequences are checked.
     Client,
-    /// The broker itself, for internal topics and control batches: no sequence is checked.
+    /// A coordinator, for its records and control batches: no sequence is checked. On a full device it goes on while the
+    /// journal has more room than the controller may come to need.
     Coordinator,
+    /// The controller, whose records are checked as little. On a full device it goes on: what it writes is how an operator
+    /// makes space.
+    Controller,
 }
 
 /// A batch to append, validated before: its header as it is to be stored, but for base offset and leader epoch, and

@@ -73,6 +73,8 @@ pub(crate) struct World {
     pub(crate) news: Vec<RecoveryNews>,
     pub(crate) events: Vec<(usize, StoreEvent)>,
     pub(crate) refused_for_space: u64,
+    /// Who appends to a partition, where it is not a client.
+    pub(crate) origins: BTreeMap<u32, AppendOrigin>,
     pub(crate) compare: bool,
     /// Appends that wait for their commit, by partition and last offset, as a broker keeps them.
     waiting: BTreeSet<(u32, Offset)>,
@@ -120,6 +122,7 @@ impl World {
             news: Vec::new(),
             events: Vec::new(),
             refused_for_space: 0,
+            origins: BTreeMap::new(),
             compare: true,
             waiting: BTreeSet::new(),
             faulty: false,
@@ -395,15 +398,14 @@ impl World {
         let (view, _) = BatchView::parse(&bytes).expect("just built");
         let next_sequence = view.last_sequence().advance(1);
         let has_room = self.stores[shard].has_room(id, bytes.len());
-        let answer = self.stores[shard].append(
-            id,
-            NewBatch::from(&view),
-            AppendOrigin::Client,
-            LeaderEpoch::new(0),
-            Millis::new(timestamp),
-        );
+        let origin = self.origins.get(&partition).copied().unwrap_or(AppendOrigin::Client);
+        let answer =
+            self.stores[shard].append(id, NewBatch::from(&view), origin, LeaderEpoch::new(0), Millis::new(timestamp));
         match answer {
-            Ok(_) => assert!(has_room, "partition {partition}: a batch has room that was not told"),
+            Ok(_) => assert!(
+                has_room || origin == AppendOrigin::Controller,
+                "partition {partition}: a batch has room that was not told"
+            ),
             Err(AppendError::Backpressure) => assert!(!has_room, "partition {partition}: there is no room for a batch"),
             Err(_) => {}
         }
@@ -437,7 +439,7 @@ impl World {
             }
             Err(AppendError::Backpressure) => false,
             Err(AppendError::Storage(StorageError::Fenced(_))) if self.faulty => false,
-            Err(AppendError::Storage(StorageError::NoSpace)) => {
+            Err(AppendError::Storage(StorageError::NoSpace)) if origin != AppendOrigin::Controller => {
                 self.refused_for_space += 1;
                 false
             }

@@ -157,7 +157,7 @@ fn write(state: &mut State, records: &[MetadataRecord], now: Millis) -> Result<W
     let batch = batch(records, now)?;
     let (view, _) = BatchView::parse(&batch).expect("was built just now");
     let appended =
-        state.store.append(log, (&view).into(), AppendOrigin::Coordinator, CONTROLLER_EPOCH, now).map_err(|error| {
+        state.store.append(log, (&view).into(), AppendOrigin::Controller, CONTROLLER_EPOCH, now).map_err(|error| {
             match error {
                 AppendError::Backpressure => ErrorCode::RequestTimedOut,
                 _ => ErrorCode::KafkaStorageError,

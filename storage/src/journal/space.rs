@@ -61,6 +61,13 @@ impl JournalSpace {
         if self.live.is_empty() { 0 } else { full * self.file_bytes + self.position }
     }
 
+    /// Bytes for records without another file being made or freed.
+    pub(crate) fn room_bytes(&self) -> u64 {
+        let ready = u64::try_from(self.ready.len()).expect("a journal has few files");
+        let begun = if self.live.is_empty() { 0 } else { self.file_bytes - self.position };
+        ready * self.file_bytes + begun
+    }
+
     /// Where a record of this length and sequence goes; `None` when there is no room until another file is
     /// made, or a checkpoint frees some.
     pub(crate) fn reserve(&mut self, bytes: u64, sequence: u64) -> Option<(FileRef, u64)> {

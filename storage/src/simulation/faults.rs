@@ -159,6 +159,11 @@ fn what_is_committed_survives_group_syncs_that_fail() {
 fn what_is_committed_survives_a_full_device() {
     for seed in 0..100 {
         let mut world = World::new(400_000 + seed, Shape { partitions: 2, ..Shape::default() });
+        match seed % 3 {
+            0 => {}
+            1 => drop(world.origins.insert(1, AppendOrigin::Coordinator)),
+            _ => drop(world.origins.insert(1, AppendOrigin::Controller)),
+        }
         for _ in 0..3 {
             world.disk.space_bytes = usize::MAX;
             world.start(1);

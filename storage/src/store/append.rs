@@ -49,21 +49,22 @@ impl Store {
         if to_u64(bytes) > u64::from(partition.config.segment_bytes) {
             return Err(AppendError::BatchTooLarge { bytes });
         }
-        if let Err(refusal) = self.check_writable(partition.fenced) {
+        if let Err(refusal) = self.check_writable(partition.fenced, origin, bytes) {
             let partition = self.partitions[at].as_mut().expect("looked up before");
             if origin == AppendOrigin::Client {
                 partition.producers.refused(batch.header, now);
             }
             return Err(refusal);
         }
-        if self.is_full_for(bytes) {
+        let cannot_wait = origin == AppendOrigin::Controller && self.space != Space::There;
+        if self.is_full_for(bytes) && !cannot_wait {
             self.make_room();
             return Err(AppendError::Backpressure);
         }
         Ok(self.append_checked(id, batch, leader_epoch, now))
     }
 
-    /// Whether an append of so many bytes would get an answer other than [`AppendError::Backpressure`]. Tells before a batch
+    /// Whether a client's append of so many bytes would get an answer other than [`AppendError::Backpressure`]. Tells before a batch
     /// is validated whether that is worth while, and has room made if it is not.
     pub fn has_room(&mut self, id: PartitionId, bytes: usize) -> bool {
         let is_full = self.is_full_for(bytes);
@@ -72,7 +73,7 @@ impl Store {
             return true;
         }
         let fenced = self.get(id).map(|partition| partition.fenced);
-        if fenced.is_none_or(|fenced| self.check_writable(fenced).is_err()) {
+        if fenced.is_none_or(|fenced| self.check_writable(fenced, AppendOrigin::Client, bytes).is_err()) {
             return true;
         }
         self.make_room();
@@ -99,14 +100,33 @@ impl Store {
         }
     }
 
-    fn check_writable(&self, fenced: Option<crate::io::IoErrorKind>) -> Result<(), AppendError> {
+    fn check_writable(
+        &self,
+        fenced: Option<crate::io::IoErrorKind>,
+        origin: AppendOrigin,
+        bytes: usize,
+    ) -> Result<(), AppendError> {
         let refusal = match (self.fenced.or(fenced), self.phase, self.space) {
             (Some(reason), _, _) => StorageError::Fenced(reason),
             (None, Phase::Closing | Phase::Closed, _) => StorageError::Closing,
-            (None, Phase::Running, Space::Exhausted(_)) => StorageError::NoSpace,
-            (None, Phase::Running, Space::There) => return Ok(()),
+            (None, Phase::Running, Space::Exhausted(_)) if !self.goes_on_without_space(origin, bytes) => {
+                StorageError::NoSpace
+            }
+            (None, Phase::Running, _) => return Ok(()),
         };
         Err(AppendError::Storage(refusal))
+    }
+
+    /// What is appended on a full device stays in the journal until there is space for it. Half a file of that is left to the
+    /// controller: else nobody could delete a topic any more, and it would stay full.
+    fn goes_on_without_space(&self, origin: AppendOrigin, bytes: usize) -> bool {
+        match origin {
+            AppendOrigin::Client => false,
+            AppendOrigin::Coordinator => {
+                !self.is_full_for(bytes) && self.journal.room_bytes() > self.journal.file_bytes() / 2
+            }
+            AppendOrigin::Controller => true,
+        }
     }
 
     /// Everything is decided: from here on nothing can fail.
@@ -217,7 +237,7 @@ fn check_producer(
     batch: BatchHeader<'_>,
     origin: AppendOrigin,
 ) -> Result<Option<Appended>, AppendError> {
-    if origin == AppendOrigin::Coordinator || batch.producer_id() < ProducerId::new(0) {
+    if origin != AppendOrigin::Client || batch.producer_id() < ProducerId::new(0) {
         return Ok(None);
     }
     match partition.producers.check(batch) {

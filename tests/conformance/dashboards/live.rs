@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,12 @@ fn hurried(rules: &str) -> String {
     lines.collect()
 }
 
+/// One that watches a broker by the rules, hurried.
+pub(crate) fn start_prometheus(admin: SocketAddr) -> Option<Prometheus> {
+    let rules = ["recording.yml", "alerts.yml"].map(|name| (name, hurried(&text(name))));
+    Prometheus::start(admin, &rules.each_ref().map(|(name, text)| (*name, text.as_str())))
+}
+
 /// An expression of a dashboard, with everything chosen.
 fn chosen(expr: &str) -> String {
     let expr = expr.replace("$__rate_interval", "10s");
@@ -90,7 +96,7 @@ fn expressions() -> Vec<(String, String)> {
 }
 
 /// Does something again and again until nothing is left of what is wanted, or it has taken too long.
-fn until_nothing_is_left<T: std::fmt::Debug>(mut act: impl FnMut(), mut left: impl FnMut() -> Vec<T>) {
+pub(crate) fn until_nothing_is_left<T: std::fmt::Debug>(mut act: impl FnMut(), mut left: impl FnMut() -> Vec<T>) {
     let give_up_at = Instant::now() + STAGE_MAX;
     loop {
         act();
@@ -111,7 +117,7 @@ fn limit_descriptors(process: u32, count: f64) {
 }
 
 /// Fails where an alert fires that is not expected.
-fn check_firing(prometheus: &Prometheus, expected: &[&str], stage: &str) {
+pub(crate) fn check_firing(prometheus: &Prometheus, expected: &[&str], stage: &str) {
     let is_expected = |alert: &String| expected.iter().chain(OF_THE_MACHINE).any(|known| known == alert);
     let unexpected: Vec<String> = prometheus.firing().into_iter().filter(|alert| !is_expected(alert)).collect();
     assert!(unexpected.is_empty(), "{stage}: {unexpected:?} fire");
@@ -121,10 +127,8 @@ fn check_firing(prometheus: &Prometheus, expected: &[&str], stage: &str) {
 fn prometheus_finds_what_it_looks_for_and_complains_about_what_is_wrong() {
     let options = Options::default().set("ringlog.admin.listener", "127.0.0.1:0").set("num.partitions", "1");
     let mut broker = Broker::start(options);
-    let rules = [("recording.yml", hurried(&text("recording.yml"))), ("alerts.yml", hurried(&text("alerts.yml")))];
-    let rules = rules.each_ref().map(|(name, text)| (*name, text.as_str()));
     let admin = broker.admin().expect("the start line tells it");
-    let Some(prometheus) = Prometheus::start(admin, &rules) else { return };
+    let Some(prometheus) = start_prometheus(admin) else { return };
     let mut load = Load::start(broker.address());
 
     all_is_well(&prometheus, &mut load);
@@ -200,7 +204,7 @@ fn folders_cannot_be_made(broker: &Broker, prometheus: &Prometheus, load: &mut L
     until_nothing_is_left(|| load.late_round(TOPIC), || not_firing(prometheus, FENCED));
 }
 
-fn not_firing(prometheus: &Prometheus, alert: &'static str) -> Vec<&'static str> {
+pub(crate) fn not_firing(prometheus: &Prometheus, alert: &'static str) -> Vec<&'static str> {
     if prometheus.firing().contains(alert) { Vec::new() } else { vec![alert] }
 }
 

@@ -1,12 +1,15 @@
 //! What clients do to the broker that is watched: first all is well, then everything that one broker can be made to complain
 //! about.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
+use std::time::Duration;
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use ringlog_net::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
+use ringlog_net::messages::delete_topics::DeleteTopicsRequest;
 use ringlog_net::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ringlog_net::messages::find_coordinator::FindCoordinatorRequest;
 use ringlog_net::messages::incremental_alter_configs::{
@@ -40,6 +43,12 @@ const LATE_PARTITIONS: i32 = 4;
 const ROUND_MS: i32 = 100;
 /// Records that the group that does not get on is behind, in all: more than an alert of lag lets pass.
 const BEHIND: usize = 12_000;
+/// Of a batch just under the limit of a message.
+const BATCH_RECORDS: usize = 8_000;
+/// Of a frame that does not arrive.
+const LARGE_BYTES: usize = 4 << 20;
+/// How long the broker may read nothing.
+const WRITE_MAX: Duration = Duration::from_millis(500);
 /// The most that one address may have, later.
 const CONNECTIONS_MAX: usize = 8;
 /// The place of the checksum of a batch, which nothing else covers.
@@ -73,7 +82,7 @@ impl Load {
         self.written += i64::try_from(RECORDS).expect("a small number");
         // One record is left, so that there is a lag.
         self.commit("shop", ORDERS, self.written - 1);
-        self.fetch(IDLE, 0, 0);
+        self.idle_round();
     }
 
     /// A group is left behind by many records. It has two members, of which neither says anything from now on.
@@ -112,6 +121,41 @@ impl Load {
         (0..count).map(|_| TcpStream::connect(self.address).expect("the broker listens")).collect()
     }
 
+    /// Connections that have sent most of a large request each, as far as the broker reads it.
+    pub(crate) fn begin_large_frames(&self) -> Vec<TcpStream> {
+        const CONNECTIONS: u32 = 32;
+        let begin = |mut stream: TcpStream| {
+            stream.set_write_timeout(Some(WRITE_MAX)).expect("a timeout that is not zero");
+            stream.write_all(&u32::try_from(LARGE_BYTES).expect("it fits").to_be_bytes()).expect("the broker reads");
+            // It reads no more than it has memory for.
+            _ = stream.write_all(&[0; LARGE_BYTES - 1]);
+            stream
+        };
+        self.hold(CONNECTIONS).into_iter().map(begin).collect()
+    }
+
+    /// As many records as one request may have, whatever becomes of them.
+    pub(crate) fn fill(&mut self) {
+        self.produce(BULK, &[0, 1], &batch(BATCH_RECORDS));
+    }
+
+    /// Everything that [`fill`](Self::fill) has written goes.
+    pub(crate) fn clear(&mut self) {
+        let request = DeleteTopicsRequest { topic_names: vec![BULK.to_owned()], ..DeleteTopicsRequest::default() };
+        let request = DeleteTopicsRequest { timeout_ms: 30_000, ..request };
+        assert_eq!(self.client.ask(5, &request).responses[0].error_code, 0);
+    }
+
+    /// Nothing. Takes [`ROUND_MS`].
+    pub(crate) fn idle_round(&mut self) {
+        self.fetch(IDLE, 0, 0);
+    }
+
+    /// To the broker that has taken the place of the one before.
+    pub(crate) fn connect_again(&mut self) {
+        self.client = Client::open(self.address);
+    }
+
     /// Makes partitions whose files there is no need of yet.
     pub(crate) fn create_late(&mut self, topic: &str) -> Range<i32> {
         self.create(topic, LATE_PARTITIONS);
@@ -122,7 +166,7 @@ impl Load {
     pub(crate) fn late_round(&mut self, topic: &str) {
         let partitions: Vec<i32> = (0..LATE_PARTITIONS).collect();
         self.produce(topic, &partitions, &batch(1));
-        self.fetch(IDLE, 0, 0);
+        self.idle_round();
     }
 
     /// From now on one address may have a few connections, and this one asks for more.

@@ -8,6 +8,7 @@ mod foreign;
 mod live;
 mod load;
 mod prometheus;
+mod small;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,60 @@
+//! A device without space: who goes on, and for how long.
+
+use super::*;
+
+const CLIENTS: u32 = 0;
+const COORDINATOR: u32 = 1;
+const CONTROLLER: u32 = 2;
+
+/// A world whose device is full, and known to be.
+fn full() -> World {
+    let mut world = world(Shape::default());
+    world.origins = [(COORDINATOR, AppendOrigin::Coordinator), (CONTROLLER, AppendOrigin::Controller)].into();
+    for partition in 0..3 {
+        assert!(world.append(partition, 100));
+    }
+    world.settle(60);
+    world.disk.space_bytes = world.disk.used_bytes();
+    while world.refused_for_space == 0 {
+        world.append(CLIENTS, 12_000);
+        world.settle(60);
+    }
+    world
+}
+
+/// Appends a little, and answers whether it was committed.
+fn is_committed(world: &mut World, partition: u32) -> bool {
+    if !world.append(partition, 100) {
+        return false;
+    }
+    world.settle(60);
+    let model = &world.models[&partition];
+    assert_eq!(Some(model.acked), model.log.last().map(|stored| stored.last.next()), "partition {partition}");
+    true
+}
+
+#[test]
+fn without_space_the_controller_goes_on_and_coordinators_leave_it_room() {
+    let mut world = full();
+    let coordinated = (0..1_000).take_while(|_| is_committed(&mut world, COORDINATOR)).count();
+    assert!((1..1_000).contains(&coordinated), "{coordinated} appends of a coordinator");
+    for _ in 0..5 {
+        assert!(is_committed(&mut world, CONTROLLER), "it goes on");
+        assert!(!is_committed(&mut world, COORDINATOR) && !is_committed(&mut world, CLIENTS), "others do not");
+    }
+    world.crash(true);
+    world.disk.space_bytes = usize::MAX;
+    world.start(1);
+    assert!(is_committed(&mut world, CLIENTS));
+}
+
+#[test]
+fn without_space_the_controller_does_not_wait_behind_what_cannot_be_written() {
+    let mut world = full();
+    let unwritten_bytes_max = world.stores[0].config.unwritten_bytes_max;
+    world.stores[0].config.unwritten_bytes_max = 1;
+    assert!(!world.append(COORDINATOR, 100), "refused, not held up until there is space");
+    assert!(is_committed(&mut world, CONTROLLER));
+    world.stores[0].config.unwritten_bytes_max = unwritten_bytes_max;
+    assert!(is_committed(&mut world, COORDINATOR));
+}

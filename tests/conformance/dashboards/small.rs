@@ -1,0 +1,105 @@
+//! A broker that has little of everything, and does not stay up: what it lacks is complained about, and what comes back is not
+//! any more.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use ringlog_kit::broker::{Broker, Options};
+use ringlog_kit::external::in_ci;
+use ringlog_kit::folder::Folder;
+
+use crate::live::{not_firing, start_prometheus, until_nothing_is_left};
+use crate::load::Load;
+use crate::prometheus::Prometheus;
+
+/// A disk in memory, gone when dropped.
+struct Disk {
+    folder: Folder,
+}
+
+impl Disk {
+    /// Nothing, and a failure in CI, where this process may not mount.
+    fn mount(mebibytes: u32) -> Option<Self> {
+        let folder = Folder::new("disk");
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"]).arg(folder.path());
+        match command.status() {
+            Ok(status) if status.success() => Some(Self { folder }),
+            other => {
+                println!("skipped: {command:?}: {other:?}");
+                assert!(!in_ci(), "skipped in CI: {command:?}: {other:?}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a broker that was killed just now may not be gone yet.
+        drop(Command::new("umount").arg("--lazy").arg(self.path()).status());
+    }
+}
+
+#[test]
+fn a_broker_that_has_little_complains_about_what_it_lacks() {
+    const DISK_MEBIBYTES: u32 = 192;
+    let Some(disk) = Disk::mount(DISK_MEBIBYTES) else { return };
+    // The same one over restarts. Nobody else is given it: the kernel hands out others first.
+    let admin = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let options = Options::default()
+        .set("ringlog.admin.listener", &admin.to_string())
+        .set("ringlog.journal.bytes", "16777216")
+        .set("ringlog.memory", "67108864")
+        .set("log.segment.delete.delay.ms", "1000");
+    let mut broker = Broker::start_on(&disk.path().join("data"), options);
+    let Some(prometheus) = start_prometheus(admin) else { return };
+    let mut load = Load::start(broker.address());
+
+    frames_take_the_memory(&prometheus, &mut load);
+    the_disk_fills(&prometheus, &mut load);
+    it_does_not_stay_up(&mut broker, &prometheus, &mut load);
+}
+
+/// Requests that never arrive whole hold the memory of frames.
+fn frames_take_the_memory(prometheus: &Prometheus, load: &mut Load) {
+    const ALERT: &str = "RinglogMemoryExhausted";
+    let held = load.begin_large_frames();
+    until_nothing_is_left(|| load.round(), || not_firing(prometheus, ALERT));
+    drop(held);
+    until_nothing_is_left(|| load.round(), || firing(prometheus, ALERT));
+}
+
+/// Records fill it; with the topic they go.
+fn the_disk_fills(prometheus: &Prometheus, load: &mut Load) {
+    const ALERTS: [&str; 2] = ["RinglogDiskSpace", "RinglogDiskFull"];
+    until_nothing_is_left(|| load.fill(), || ALERTS.iter().flat_map(|alert| not_firing(prometheus, alert)).collect());
+    load.clear();
+    until_nothing_is_left(|| load.idle_round(), || ALERTS.iter().flat_map(|alert| firing(prometheus, alert)).collect());
+    load.round();
+}
+
+/// It crashes again and again; what it has acknowledged is there each time.
+fn it_does_not_stay_up(broker: &mut Broker, prometheus: &Prometheus, load: &mut Load) {
+    const STARTS: usize = 3;
+    const STARTED: &str = "process_start_time_seconds";
+    for _ in 0..STARTS {
+        let known = prometheus.query(STARTED);
+        broker.kill();
+        broker.restart();
+        load.connect_again();
+        // While it is gone there is none.
+        let is_new = || prometheus.query(STARTED).iter().any(|started| !known.contains(started));
+        until_nothing_is_left(|| load.round(), || if is_new() { Vec::new() } else { vec!["its start"] });
+    }
+    until_nothing_is_left(|| load.round(), || not_firing(prometheus, "RinglogRestarts"));
+}
+
+fn firing(prometheus: &Prometheus, alert: &'static str) -> Vec<&'static str> {
+    if not_firing(prometheus, alert).is_empty() { vec![alert] } else { Vec::new() }
+}
