@@ -439,7 +439,7 @@ impl World {
             }
             Err(AppendError::Backpressure) => false,
             Err(AppendError::Storage(StorageError::Fenced(_))) if self.faulty => false,
-            Err(AppendError::Storage(StorageError::NoSpace)) if origin != AppendOrigin::Controller => {
+            Err(AppendError::Storage(StorageError::NoSpace)) => {
                 self.refused_for_space += 1;
                 false
             }

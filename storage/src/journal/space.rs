@@ -61,11 +61,13 @@ impl JournalSpace {
         if self.live.is_empty() { 0 } else { full * self.file_bytes + self.position }
     }
 
-    /// Bytes for records without another file being made or freed.
-    pub(crate) fn room_bytes(&self) -> u64 {
-        let ready = u64::try_from(self.ready.len()).expect("a journal has few files");
-        let begun = if self.live.is_empty() { 0 } else { self.file_bytes - self.position };
-        ready * self.file_bytes + begun
+    /// Whether a record of this length goes in and leaves half a file for more, without another file being made or freed.
+    pub(crate) fn leaves_room(&self, bytes: u64) -> bool {
+        let (end, end_max) = (self.position + bytes, self.file_bytes / 2);
+        if !self.live.is_empty() && end <= self.file_bytes {
+            return !self.ready.is_empty() || end <= end_max;
+        }
+        self.ready.len() > 1 || (!self.ready.is_empty() && bytes <= end_max)
     }
 
     /// Where a record of this length and sequence goes; `None` when there is no room until another file is

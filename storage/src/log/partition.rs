@@ -130,6 +130,8 @@ pub(crate) struct Partition {
     pub(crate) recovered: bool,
     /// The journal, or a checkpoint, tells its topic's name.
     pub(crate) journal_knows_name: bool,
+    /// The controller appends to it.
+    pub(crate) is_of_controller: bool,
     pub(crate) records_since_flush: u64,
     pub(crate) fenced: Option<IoErrorKind>,
     pub(crate) removing: bool,

@@ -4,6 +4,7 @@ use super::{Phase, Space, Store, index};
 use crate::answer::{AppendError, AppendOrigin, Appended, NewBatch, PartitionId, StorageError, StoreEvent};
 use crate::batch::{BatchHeader, TimestampType, stamp};
 use crate::config::Durability;
+use crate::journal::format::record_bytes;
 use crate::log::partition::Partition;
 use crate::log::producers::Verdict;
 use crate::log::segment::file_name;
@@ -61,6 +62,7 @@ impl Store {
             self.make_room();
             return Err(AppendError::Backpressure);
         }
+        self.partitions[at].as_mut().expect("looked up before").is_of_controller |= origin == AppendOrigin::Controller;
         Ok(self.append_checked(id, batch, leader_epoch, now))
     }
 
@@ -117,15 +119,13 @@ impl Store {
         Err(AppendError::Storage(refusal))
     }
 
-    /// What is appended on a full device stays in the journal until there is space for it. Half a file of that is left to the
+    /// What is appended on a full device stays in the journal until there is space for it, where room is left to the
     /// controller: else nobody could delete a topic any more, and it would stay full.
     fn goes_on_without_space(&self, origin: AppendOrigin, bytes: usize) -> bool {
         match origin {
             AppendOrigin::Client => false,
-            AppendOrigin::Coordinator => {
-                !self.is_full_for(bytes) && self.journal.room_bytes() > self.journal.file_bytes() / 2
-            }
-            AppendOrigin::Controller => true,
+            AppendOrigin::Coordinator => !self.is_full_for(bytes) && self.journal.leaves_room(record_bytes(bytes)),
+            AppendOrigin::Controller => !self.commit.is_blocked(),
         }
     }
 

@@ -157,7 +157,7 @@ impl Store {
                     }
                 }
                 self.journal.release_before(cut, self.next_sequence);
-                self.commit.unblock();
+                self.unblock_commits();
                 if cut <= self.checkpointing.last_cut && !has_told {
                     // A fenced partition keeps its records in the journal: no use in trying again at once.
                     self.checkpointing.not_before = wait;

@@ -4,7 +4,7 @@
 //! everybody else's little. Much goes straight into the segment, and the record only says so: recovery learns from it
 //! where to look, and, from the record that follows, that the write had succeeded.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ringlog_buffer::{Chunk, Slice};
 
@@ -36,6 +36,8 @@ pub(crate) struct Commit {
     not_before: Nanos,
     /// Bytes appended since the last group began.
     waiting_bytes: u64,
+    /// Partitions that leave what room the journal has to the controller, on a full device.
+    held_back: BTreeSet<PartitionId>,
     /// The journal is full: nothing is tried until another file is made or a checkpoint has freed one.
     blocked: bool,
     /// Memory of the last record.
@@ -72,6 +74,14 @@ pub(crate) enum AfterNotice {
     Deleted(PartitionId, Offset),
 }
 
+/// Who may take part in a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Members {
+    All,
+    /// On a full device, where the journal has no more room than the controller may come to need.
+    Controller,
+}
+
 /// A partition's part of a group.
 #[derive(Clone, Copy, Debug)]
 struct Member {
@@ -92,15 +102,11 @@ enum Road {
 
 impl Commit {
     pub(crate) fn is_under_way(&self) -> bool {
-        self.in_flight.is_some() || !self.queue.is_empty() || !self.notices.is_empty()
+        self.in_flight.is_some() || !self.queue.is_empty() || !self.held_back.is_empty() || !self.notices.is_empty()
     }
 
     pub(crate) fn note_appended(&mut self, bytes: u64) {
         self.waiting_bytes += bytes;
-    }
-
-    pub(crate) fn unblock(&mut self) {
-        self.blocked = false;
     }
 
     pub(crate) fn is_blocked(&self) -> bool {
@@ -132,6 +138,19 @@ impl Store {
         }
     }
 
+    /// The journal has more room than before.
+    pub(super) fn unblock_commits(&mut self) {
+        self.commit.blocked = false;
+        self.queue_held_back();
+    }
+
+    /// Puts those that were held back into the next group.
+    pub(super) fn queue_held_back(&mut self) {
+        for id in std::mem::take(&mut self.commit.held_back) {
+            self.queue_commit(id);
+        }
+    }
+
     /// Begins the next group, if none is in flight and something waits.
     pub(super) fn start_commit(&mut self) {
         let nothing = self.commit.queue.is_empty() && self.commit.notices.is_empty();
@@ -141,16 +160,20 @@ impl Store {
         if self.clock < self.commit.not_before && self.commit.waiting_bytes < self.config.direct_bytes_min {
             return;
         }
-        let (members, payload_bytes) = self.choose_members();
+        let (members, payload_bytes) = self.choose_members(Members::All);
+        let (members, payload_bytes) =
+            if self.space == Space::There || self.journal.leaves_room(record_bytes(payload_bytes)) {
+                (members, payload_bytes)
+            } else {
+                self.requeue(&members);
+                self.choose_members(Members::Controller)
+            };
         if payload_bytes == 0 {
             return;
         }
         let sequence = self.next_sequence;
         let Some((file, offset)) = self.journal.reserve(record_bytes(payload_bytes), sequence) else {
-            for member in members.iter().rev() {
-                self.known(member.id).queued = true;
-                self.commit.queue.push_front(member.id);
-            }
+            self.requeue(&members);
             // Another file is on its way, or comes when a checkpoint frees it.
             self.commit.blocked = true;
             return;
@@ -203,7 +226,7 @@ impl Store {
     }
 
     /// Who takes part, how far, and on which road; and the bytes of the record's entries.
-    fn choose_members(&mut self) -> (Vec<Member>, usize) {
+    fn choose_members(&mut self, eligible: Members) -> (Vec<Member>, usize) {
         let record_max = record_payload_max(self.journal.file_bytes());
         let mut payload_bytes = self.commit.notices.len().min(record_max / ENTRY_HEADER_BYTES) * ENTRY_HEADER_BYTES;
         let mut members = std::mem::take(&mut self.commit.spare_members);
@@ -217,6 +240,10 @@ impl Store {
             let Some(partition) = self.get_mut(id) else { continue };
             partition.queued = false;
             let is_held = partition.hold != Hold::None;
+            if eligible == Members::Controller && !partition.is_of_controller {
+                self.commit.held_back.insert(id);
+                continue;
+            }
             if !partition.has_uncommitted() || partition.fenced.is_some() || partition.removing || is_held {
                 continue;
             }
@@ -258,6 +285,13 @@ impl Store {
             members.push(member);
         }
         (members, payload_bytes)
+    }
+
+    /// Puts members of a group that does not come about back where they were.
+    fn requeue(&mut self, members: &[Member]) {
+        for member in members.iter().rev() {
+            self.requeue_first(member.id);
+        }
     }
 
     fn requeue_first(&mut self, id: PartitionId) {

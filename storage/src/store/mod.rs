@@ -461,6 +461,7 @@ impl Store {
     fn space_returned(&mut self) {
         if self.space != Space::There {
             self.space = Space::There;
+            self.queue_held_back();
             self.events.push_back(StoreEvent::SpaceReturned);
         }
     }

@@ -150,6 +150,7 @@ impl Store {
             lazy_due: None,
             recovered: known,
             journal_knows_name: known && !self.handovers.is_untold(key),
+            is_of_controller: false,
             records_since_flush: 0,
             fenced: None,
             removing: false,

@@ -503,7 +503,7 @@ impl Store {
         let made = result.is_ok();
         self.journal.made(made.then_some(file));
         match result {
-            Ok(()) => self.commit.unblock(),
+            Ok(()) => self.unblock_commits(),
             Err(reason) => {
                 let wait = std::time::Duration::from_millis(crate::limits::SPACE_PROBE_MS);
                 self.writeback.journal_retry = self.clock.saturating_add(wait);

@@ -114,6 +114,8 @@ pub(crate) struct Ledger {
     pub(crate) counts: Counts,
     /// Storage errors have a cause: disk faults, a full disk, a shutdown.
     pub(crate) storage_may_fail: bool,
+    /// Partitions go to other shards: a batch that waits for room in the one they leave gets none there.
+    pub(crate) partitions_leave: bool,
     pub(crate) groups: Groups,
     topics: BTreeMap<Uuid, Topic>,
     uncertain_names: BTreeSet<String>,
@@ -130,6 +132,7 @@ impl Ledger {
             start,
             counts: Counts::default(),
             storage_may_fail: false,
+            partitions_leave: false,
             groups: Groups::default(),
             topics: BTreeMap::new(),
             uncertain_names: BTreeSet::new(),
@@ -392,6 +395,9 @@ impl Ledger {
             ErrorCode::KafkaStorageError => {
                 let excused = self.storage_may_fail || stage != Stage::Alive || mark.crashes != self.crashes;
                 assert!(excused, "{partition:?}: {} on a disk without faults", code.name());
+            }
+            ErrorCode::NotLeaderOrFollower => {
+                assert!(self.partitions_leave, "{partition:?}: {}, and all stay where they are", code.name());
             }
             other => panic!("{partition:?}: unexpected {}", other.name()),
         }

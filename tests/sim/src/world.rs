@@ -88,6 +88,7 @@ impl World {
             is_calm: plan.is_calm(),
             traces,
         });
+        shared.ledger.borrow_mut().partitions_leave = plan.resizes > 0;
         let mut world = Self {
             sim,
             random,
@@ -261,6 +262,7 @@ impl World {
     fn restart(&mut self) {
         if self.random.chance(300) {
             self.plan.shards = shards(&mut self.random);
+            self.shared.ledger.borrow_mut().partitions_leave = true;
         }
         self.note(&format!("start with {} shards", self.plan.shards));
         self.starts += 1;

@@ -58,3 +58,30 @@ fn without_space_the_controller_does_not_wait_behind_what_cannot_be_written() {
     world.stores[0].config.unwritten_bytes_max = unwritten_bytes_max;
     assert!(is_committed(&mut world, COORDINATOR));
 }
+
+#[test]
+fn what_clients_have_brought_before_leaves_the_controller_room() {
+    let mut world = world(Shape::default());
+    world.origins = [(CONTROLLER, AppendOrigin::Controller)].into();
+    for partition in [CLIENTS, CONTROLLER] {
+        assert!(world.append(partition, 100));
+    }
+    world.settle(60);
+    world.disk.space_bytes = world.disk.used_bytes();
+    // More than the journal holds, and nobody knows yet that it cannot go to its segments.
+    while world.append(CLIENTS, 12_000) {}
+    world.settle(300);
+    assert!(world.events.iter().any(|(_, event)| matches!(event, StoreEvent::SpaceExhausted)));
+    for _ in 0..5 {
+        assert!(is_committed(&mut world, CONTROLLER));
+    }
+    let waits = |world: &World| {
+        let model = &world.models[&CLIENTS];
+        Some(model.acked) != model.log.last().map(|stored| stored.last.next())
+    };
+    assert!(waits(&world), "all of it fits the journal");
+    world.disk.space_bytes = usize::MAX;
+    world.now = world.now.saturating_add(Duration::from_secs(3));
+    world.settle(600);
+    assert!(!waits(&world), "it goes on by itself");
+}
