@@ -63,7 +63,7 @@ pub enum AppendOrigin {
     /// A produce request: producer ids, epochs and sequences are checked.
     Client,
     /// A coordinator, for its records and control batches: no sequence is checked. On a full device it goes on while the
-    /// journal has more room than the controller may come to need.
+    /// journal has more room than what makes space may come to need.
     Coordinator,
     /// The controller, whose records are checked as little. On a full device it goes on: what it writes is how an operator
     /// makes space.
@@ -376,7 +376,7 @@ pub enum StoreEvent {
         /// What went wrong.
         reason: IoErrorKind,
     },
-    /// The device is full: appends are refused with [`StorageError::NoSpace`].
+    /// The device is full: appends of clients are refused with [`StorageError::NoSpace`].
     SpaceExhausted,
     /// There is space again: appends are accepted.
     SpaceReturned,

@@ -440,6 +440,8 @@ impl World {
             Err(AppendError::Backpressure) => false,
             Err(AppendError::Storage(StorageError::Fenced(_))) if self.faulty => false,
             Err(AppendError::Storage(StorageError::NoSpace)) => {
+                let may_be_refused = origin != AppendOrigin::Controller || self.stores[shard].is_journal_full();
+                assert!(may_be_refused, "the controller is refused, and the journal has room for it");
                 self.refused_for_space += 1;
                 false
             }

@@ -195,7 +195,7 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     let lines = Lines::new(reactor.clone());
     let files = Rc::new(Files::new(reactor.clone(), &settings, lines.clone()));
     let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
-    let recovered = recovery::recover(reactor, &settings, shards)
+    let recovered = recovery::recover(reactor, &settings, shards, lines.clone())
         .await
         .map_err(|error| StartError::Recovery { directory: start.broker.data_directories.join(","), error })?;
     // What is told of partitions lies where it should: so a directory without anything is a new one.

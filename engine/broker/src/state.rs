@@ -104,7 +104,7 @@ pub(crate) struct State {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Disk {
     Good,
-    /// There is no space: nothing new is taken.
+    /// There is no space: nothing of clients is taken.
     Full,
     /// A write failed: what is on the disk is not all of it.
     Failed,

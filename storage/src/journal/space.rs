@@ -28,6 +28,8 @@ pub(crate) struct JournalSpace {
     /// Where the next record goes in the last of `live`.
     position: u64,
     making: bool,
+    /// There was no space for the last file that was to be made.
+    is_short: bool,
 }
 
 impl JournalSpace {
@@ -43,6 +45,7 @@ impl JournalSpace {
             live: VecDeque::new(),
             position: 0,
             making: false,
+            is_short: false,
         }
     }
 
@@ -102,6 +105,11 @@ impl JournalSpace {
         self.ready.is_empty() && self.live.is_empty()
     }
 
+    /// Whether there may come no other file when those that are there are full.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     /// Whether there will be room without a checkpoint.
     pub(crate) fn is_making_file(&self) -> bool {
         self.making
@@ -110,6 +118,7 @@ impl JournalSpace {
     /// The file asked for is there, or could not be made.
     pub(crate) fn made(&mut self, file: Option<FileRef>) {
         self.making = false;
+        self.is_short = file.is_none();
         if let Some(file) = file {
             self.files += 1;
             self.ready.push_back(file);

@@ -1,5 +1,6 @@
 //! Appending: checks, the offset, one copy into the tail, and then the state that follows from it.
 
+use super::commit::journal_bytes_max;
 use super::{Phase, Space, Store, index};
 use crate::answer::{AppendError, AppendOrigin, Appended, NewBatch, PartitionId, StorageError, StoreEvent};
 use crate::batch::{BatchHeader, TimestampType, stamp};
@@ -50,17 +51,19 @@ impl Store {
         if to_u64(bytes) > u64::from(partition.config.segment_bytes) {
             return Err(AppendError::BatchTooLarge { bytes });
         }
-        if let Err(refusal) = self.check_writable(partition.fenced, origin, bytes) {
-            let partition = self.partitions[at].as_mut().expect("looked up before");
-            if origin == AppendOrigin::Client {
-                partition.producers.refused(batch.header, now);
+        match self.check_room(partition.fenced, origin, bytes) {
+            Ok(()) => {}
+            Err(AppendError::Backpressure) => {
+                self.make_room();
+                return Err(AppendError::Backpressure);
             }
-            return Err(refusal);
-        }
-        let cannot_wait = origin == AppendOrigin::Controller && self.space != Space::There;
-        if self.is_full_for(bytes) && !cannot_wait {
-            self.make_room();
-            return Err(AppendError::Backpressure);
+            Err(refusal) => {
+                let partition = self.partitions[at].as_mut().expect("looked up before");
+                if origin == AppendOrigin::Client {
+                    partition.producers.refused(batch.header, now);
+                }
+                return Err(refusal);
+            }
         }
         self.partitions[at].as_mut().expect("looked up before").is_of_controller |= origin == AppendOrigin::Controller;
         Ok(self.append_checked(id, batch, leader_epoch, now))
@@ -69,17 +72,15 @@ impl Store {
     /// Whether a client's append of so many bytes would get an answer other than [`AppendError::Backpressure`]. Tells before a batch
     /// is validated whether that is worth while, and has room made if it is not.
     pub fn has_room(&mut self, id: PartitionId, bytes: usize) -> bool {
-        let is_full = self.is_full_for(bytes);
-        if !is_full {
-            self.writeback.want_room(false);
-            return true;
-        }
         let fenced = self.get(id).map(|partition| partition.fenced);
-        if fenced.is_none_or(|fenced| self.check_writable(fenced, AppendOrigin::Client, bytes).is_err()) {
-            return true;
+        let answer = fenced.map_or(Ok(()), |fenced| self.check_room(fenced, AppendOrigin::Client, bytes));
+        let must_wait = answer == Err(AppendError::Backpressure);
+        if must_wait {
+            self.make_room();
+        } else if !self.is_full_for(bytes) {
+            self.writeback.want_room(false);
         }
-        self.make_room();
-        false
+        !must_wait
     }
 
     /// Has everything written back that an append may wait for. Told once, so that asking again wakes nobody.
@@ -102,7 +103,8 @@ impl Store {
         }
     }
 
-    fn check_writable(
+    /// Whether a batch of so many bytes goes in now.
+    fn check_room(
         &self,
         fenced: Option<crate::io::IoErrorKind>,
         origin: AppendOrigin,
@@ -111,18 +113,25 @@ impl Store {
         let refusal = match (self.fenced.or(fenced), self.phase, self.space) {
             (Some(reason), _, _) => StorageError::Fenced(reason),
             (None, Phase::Closing | Phase::Closed, _) => StorageError::Closing,
-            (None, Phase::Running, Space::Exhausted(_)) if !self.goes_on_without_space(origin, bytes) => {
-                StorageError::NoSpace
-            }
-            (None, Phase::Running, _) => return Ok(()),
+            (None, Phase::Running, Space::There) if self.is_full_for(bytes) => return Err(AppendError::Backpressure),
+            (None, Phase::Running, Space::There) => return Ok(()),
+            (None, Phase::Running, Space::Exhausted(_)) if self.goes_on_without_space(origin, bytes) => return Ok(()),
+            (None, Phase::Running, Space::Exhausted(_)) => StorageError::NoSpace,
         };
         Err(AppendError::Storage(refusal))
     }
 
-    /// What is appended on a full device stays in the journal until there is space for it, where room is left to the
-    /// controller: else nobody could delete a topic any more, and it would stay full.
+    /// Whether nothing can be committed before the journal has more room.
+    #[cfg(test)]
+    pub(crate) fn is_journal_full(&self) -> bool {
+        self.commit.is_blocked()
+    }
+
+    /// What is appended on a full device may have to stay in the journal until there is space for it: it must fit there, and room
+    /// is left for what makes space, records of the controller and facts of deletions.
     fn goes_on_without_space(&self, origin: AppendOrigin, bytes: usize) -> bool {
-        match origin {
+        let fits = to_u64(bytes) <= journal_bytes_max(self.journal.file_bytes());
+        fits && match origin {
             AppendOrigin::Client => false,
             AppendOrigin::Coordinator => !self.is_full_for(bytes) && self.journal.leaves_room(record_bytes(bytes)),
             AppendOrigin::Controller => !self.commit.is_blocked(),

@@ -71,7 +71,7 @@ impl Store {
         }
         if self.checkpointing.is_idle() && self.clock >= self.checkpointing.not_before {
             let everything = self.commit.first_uncommitted(self.next_sequence);
-            let full = self.commit.is_blocked() && !self.journal.is_starved() && !self.journal.is_making_file();
+            let full = self.commit.wants_room() && !self.journal.is_starved() && !self.journal.is_making_file();
             if full || self.commit.direct_bytes >= self.config.direct_bytes_per_checkpoint {
                 self.begin_checkpoint(everything);
             } else if let Some(cut) = self.journal.cut_wanted() {
@@ -93,7 +93,7 @@ impl Store {
 
     /// When a checkpoint that is wanted may be tried again.
     pub(super) fn checkpoint_deadline(&self) -> Option<Nanos> {
-        let is_wanted = self.commit.is_blocked() || self.phase == Phase::Closing;
+        let is_wanted = self.commit.wants_room() || self.phase == Phase::Closing;
         let wanted = if is_wanted { Some(Nanos::default()) } else { self.handovers.checkpoint_due() };
         let at = wanted?.max(self.checkpointing.not_before);
         (at > self.clock && self.checkpointing.is_idle()).then_some(at)
@@ -157,6 +157,7 @@ impl Store {
                     }
                 }
                 self.journal.release_before(cut, self.next_sequence);
+                self.is_short = self.space != Space::There;
                 self.unblock_commits();
                 if cut <= self.checkpointing.last_cut && !has_told {
                     // A fenced partition keeps its records in the journal: no use in trying again at once.

@@ -36,7 +36,7 @@ pub(crate) struct Commit {
     not_before: Nanos,
     /// Bytes appended since the last group began.
     waiting_bytes: u64,
-    /// Partitions that leave what room the journal has to the controller, on a full device.
+    /// Partitions that leave what room the journal has to what makes space.
     held_back: BTreeSet<PartitionId>,
     /// The journal is full: nothing is tried until another file is made or a checkpoint has freed one.
     blocked: bool,
@@ -74,14 +74,6 @@ pub(crate) enum AfterNotice {
     Deleted(PartitionId, Offset),
 }
 
-/// Who may take part in a group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Members {
-    All,
-    /// On a full device, where the journal has no more room than the controller may come to need.
-    Controller,
-}
-
 /// A partition's part of a group.
 #[derive(Clone, Copy, Debug)]
 struct Member {
@@ -111,6 +103,11 @@ impl Commit {
 
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked
+    }
+
+    /// Whether somebody waits for room in the journal.
+    pub(crate) fn wants_room(&self) -> bool {
+        self.blocked || !self.held_back.is_empty()
     }
 
     /// The first sequence that a checkpoint of everything committed leaves to the journal.
@@ -160,20 +157,15 @@ impl Store {
         if self.clock < self.commit.not_before && self.commit.waiting_bytes < self.config.direct_bytes_min {
             return;
         }
-        let (members, payload_bytes) = self.choose_members(Members::All);
-        let (members, payload_bytes) =
-            if self.space == Space::There || self.journal.leaves_room(record_bytes(payload_bytes)) {
-                (members, payload_bytes)
-            } else {
-                self.requeue(&members);
-                self.choose_members(Members::Controller)
-            };
+        let (members, payload_bytes) = self.choose_members();
         if payload_bytes == 0 {
             return;
         }
         let sequence = self.next_sequence;
         let Some((file, offset)) = self.journal.reserve(record_bytes(payload_bytes), sequence) else {
-            self.requeue(&members);
+            for member in members.iter().rev() {
+                self.requeue_first(member.id);
+            }
             // Another file is on its way, or comes when a checkpoint frees it.
             self.commit.blocked = true;
             return;
@@ -226,10 +218,11 @@ impl Store {
     }
 
     /// Who takes part, how far, and on which road; and the bytes of the record's entries.
-    fn choose_members(&mut self, eligible: Members) -> (Vec<Member>, usize) {
+    fn choose_members(&mut self) -> (Vec<Member>, usize) {
         let record_max = record_payload_max(self.journal.file_bytes());
         let mut payload_bytes = self.commit.notices.len().min(record_max / ENTRY_HEADER_BYTES) * ENTRY_HEADER_BYTES;
         let mut members = std::mem::take(&mut self.commit.spare_members);
+        let is_tight = self.is_short || self.journal.is_short();
         let mut direct_writes = 0;
         let mut left = self.commit.queue.len().min(GROUP_PARTITIONS_MAX);
         while left > 0 {
@@ -239,11 +232,7 @@ impl Store {
             let direct_bytes_min = self.config.direct_bytes_min;
             let Some(partition) = self.get_mut(id) else { continue };
             partition.queued = false;
-            let is_held = partition.hold != Hold::None;
-            if eligible == Members::Controller && !partition.is_of_controller {
-                self.commit.held_back.insert(id);
-                continue;
-            }
+            let (is_held, makes_space) = (partition.hold != Hold::None, partition.is_of_controller);
             if !partition.has_uncommitted() || partition.fenced.is_some() || partition.removing || is_held {
                 continue;
             }
@@ -278,20 +267,18 @@ impl Store {
                 self.wait_for_file(id);
                 continue;
             };
-            direct_writes += usize::from(member.road == Road::Direct);
             let bytes =
                 if member.road == Road::Journal { to_usize(member.to.position - member.from.position) } else { 0 };
-            payload_bytes += overhead + bytes;
+            let with_it = payload_bytes + overhead + bytes;
+            if is_tight && !makes_space && !self.journal.leaves_room(record_bytes(with_it)) {
+                self.commit.held_back.insert(id);
+                continue;
+            }
+            direct_writes += usize::from(member.road == Road::Direct);
+            payload_bytes = with_it;
             members.push(member);
         }
         (members, payload_bytes)
-    }
-
-    /// Puts members of a group that does not come about back where they were.
-    fn requeue(&mut self, members: &[Member]) {
-        for member in members.iter().rev() {
-            self.requeue_first(member.id);
-        }
     }
 
     fn requeue_first(&mut self, id: PartitionId) {

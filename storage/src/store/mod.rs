@@ -155,6 +155,8 @@ pub struct Store {
     checkpointing: Checkpointing,
     reads: Reads,
     space: Space,
+    /// Something has found no space, and nothing has found any since: the journal's room is for what makes some.
+    is_short: bool,
     /// Folders that are still to be renamed, and how many removed partitions of that name there are.
     pub(crate) removing: BTreeMap<Arc<str>, usize>,
     /// Removed partitions that recovery's checkpoint tells: those of the start.
@@ -222,6 +224,7 @@ impl Store {
             checkpointing: Checkpointing::default(),
             reads: Reads::new(config.cache_bytes_max),
             space: Space::There,
+            is_short: false,
             removing: BTreeMap::new(),
             removed_keys: BTreeSet::new(),
             lazy: BTreeSet::new(),
@@ -456,6 +459,7 @@ impl Store {
             self.events.push_back(StoreEvent::SpaceExhausted);
         }
         self.space = Space::Exhausted(next_try);
+        self.is_short = true;
     }
 
     fn space_returned(&mut self) {

@@ -181,6 +181,12 @@ impl Store {
         self.get(id).filter(|partition| !partition.removing).map(Partition::offsets)
     }
 
+    /// Whether what is in the partition's log comes to be committed: no write of it has failed.
+    pub fn commits(&self, id: PartitionId) -> bool {
+        let partition = self.get(id).filter(|partition| !partition.removing);
+        self.fenced.is_none() && partition.is_some_and(|partition| partition.fenced.is_none())
+    }
+
     /// The id of an open partition.
     pub fn partition_id(&self, key: PartitionKey) -> Option<PartitionId> {
         self.by_key.get(&key).copied()

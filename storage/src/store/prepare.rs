@@ -58,6 +58,7 @@ impl Store {
                     segment.allocated = Some(bytes);
                 }
                 self.writeback.starved.remove(&id);
+                self.is_short = false;
                 self.space_returned();
                 for starved in std::mem::take(&mut self.writeback.starved) {
                     self.drive(starved);

@@ -117,7 +117,7 @@ fn limit_descriptors(process: u32, count: f64) {
 }
 
 /// Fails where an alert fires that is not expected.
-pub(crate) fn check_firing(prometheus: &Prometheus, expected: &[&str], stage: &str) {
+fn check_firing(prometheus: &Prometheus, expected: &[&str], stage: &str) {
     let is_expected = |alert: &String| expected.iter().chain(OF_THE_MACHINE).any(|known| known == alert);
     let unexpected: Vec<String> = prometheus.firing().into_iter().filter(|alert| !is_expected(alert)).collect();
     assert!(unexpected.is_empty(), "{stage}: {unexpected:?} fire");
@@ -145,7 +145,7 @@ fn prometheus_finds_what_it_looks_for_and_complains_about_what_is_wrong() {
         None => listener = TcpListener::bind(admin).ok(),
         Some(listener) => drop(listener.accept().expect("Prometheus goes on")),
     };
-    until_nothing_is_left(hang_up, || not_firing(&prometheus, "RinglogBrokerDown"));
+    until_nothing_is_left(hang_up, || prometheus.not_firing("RinglogBrokerDown"));
 }
 
 /// Clients hold most of the descriptors that the broker may have.
@@ -155,7 +155,7 @@ fn descriptors_are_few(broker: &Broker, prometheus: &Prometheus, load: &mut Load
     let (open, usual) = (prometheus.query("process_open_fds")[0], prometheus.query("process_max_fds")[0]);
     limit_descriptors(broker.id(), open + f64::from(CONNECTIONS) + SPARE);
     let held = load.hold(CONNECTIONS);
-    until_nothing_is_left(|| load.round(), || not_firing(prometheus, "RinglogFileDescriptors"));
+    until_nothing_is_left(|| load.round(), || prometheus.not_firing("RinglogFileDescriptors"));
     drop(held);
     limit_descriptors(broker.id(), usual);
 }
@@ -201,11 +201,7 @@ fn folders_cannot_be_made(broker: &Broker, prometheus: &Prometheus, load: &mut L
         File::create_new(broker.data().join(format!("{TOPIC}-{partition}")))
             .expect("a folder comes with the first segment");
     }
-    until_nothing_is_left(|| load.late_round(TOPIC), || not_firing(prometheus, FENCED));
-}
-
-pub(crate) fn not_firing(prometheus: &Prometheus, alert: &'static str) -> Vec<&'static str> {
-    if prometheus.firing().contains(alert) { Vec::new() } else { vec![alert] }
+    until_nothing_is_left(|| load.late_round(TOPIC), || prometheus.not_firing(FENCED));
 }
 
 fn all_is_well(prometheus: &Prometheus, load: &mut Load) {

@@ -78,7 +78,7 @@ impl Load {
         let partitions: Vec<i32> = (0..ORDERS_PARTITIONS).collect();
         let codes = self.produce(ORDERS, &partitions, &batch(RECORDS));
         assert!(codes.iter().all(|code| *code == ErrorCode::None), "{codes:?}");
-        self.fetch(ORDERS, 0, self.written);
+        assert_eq!(self.fetch(ORDERS, 0, self.written), ErrorCode::None, "what was acknowledged is there");
         self.written += i64::try_from(RECORDS).expect("a small number");
         // One record is left, so that there is a lag.
         self.commit("shop", ORDERS, self.written - 1);
@@ -137,6 +137,11 @@ impl Load {
     /// As many records as one request may have, whatever becomes of them.
     pub(crate) fn fill(&mut self) {
         self.produce(BULK, &[0, 1], &batch(BATCH_RECORDS));
+    }
+
+    /// The group that gets on commits again where it is.
+    pub(crate) fn commit_once(&mut self) -> ErrorCode {
+        self.try_commit("shop", ORDERS, self.written - 1)
     }
 
     /// Everything that [`fill`](Self::fill) has written goes.
@@ -234,6 +239,15 @@ impl Load {
     /// Asks until the group's coordinator serves.
     fn commit(&mut self, group: &str, topic: &str, committed_offset: i64) {
         self.find_coordinator(group);
+        loop {
+            match self.try_commit(group, topic, committed_offset) {
+                ErrorCode::None => return,
+                code => assert!(will_serve(code), "{group}: {code:?}"),
+            }
+        }
+    }
+
+    fn try_commit(&mut self, group: &str, topic: &str, committed_offset: i64) -> ErrorCode {
         let partition = OffsetCommitRequestPartition {
             committed_offset,
             committed_leader_epoch: -1,
@@ -250,13 +264,7 @@ impl Load {
             topics: vec![topic],
             ..OffsetCommitRequest::default()
         };
-        loop {
-            let code = self.client.ask(COMMIT, &request).topics[0].partitions[0].error_code;
-            match ErrorCode::from_wire(code) {
-                ErrorCode::None => return,
-                code => assert!(will_serve(code), "{group}: {code:?}"),
-            }
-        }
+        ErrorCode::from_wire(self.client.ask(COMMIT, &request).topics[0].partitions[0].error_code)
     }
 
     fn find_coordinator(&mut self, group: &str) {

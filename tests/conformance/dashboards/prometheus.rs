@@ -100,6 +100,16 @@ impl Prometheus {
         firing.map(|alert| alert["labels"]["alertname"].as_str().expect("a name").to_owned()).collect()
     }
 
+    /// This alert, unless it fires.
+    pub(crate) fn not_firing(&self, alert: &'static str) -> Vec<&'static str> {
+        if self.firing().contains(alert) { Vec::new() } else { vec![alert] }
+    }
+
+    /// This alert, if it fires.
+    pub(crate) fn still_firing(&self, alert: &'static str) -> Vec<&'static str> {
+        if self.firing().contains(alert) { vec![alert] } else { Vec::new() }
+    }
+
     /// The names of all rules, and what went wrong with some of them.
     pub(crate) fn rules(&self) -> (BTreeSet<String>, Vec<String>) {
         let answer = self.get("/api/v1/rules");

@@ -1,15 +1,15 @@
 //! A broker that has little of everything, and does not stay up: what it lacks is complained about, and what comes back is not
 //! any more.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use ringlog_kit::broker::{Broker, Options};
 use ringlog_kit::external::in_ci;
 use ringlog_kit::folder::Folder;
+use ringlog_net::error::ErrorCode;
 
-use crate::live::{not_firing, start_prometheus, until_nothing_is_left};
+use crate::live::{start_prometheus, until_nothing_is_left};
 use crate::load::Load;
 use crate::prometheus::Prometheus;
 
@@ -50,56 +50,57 @@ impl Drop for Disk {
 fn a_broker_that_has_little_complains_about_what_it_lacks() {
     const DISK_MEBIBYTES: u32 = 192;
     let Some(disk) = Disk::mount(DISK_MEBIBYTES) else { return };
-    // The same one over restarts. Nobody else is given it: the kernel hands out others first.
-    let admin = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let options = Options::default()
-        .set("ringlog.admin.listener", &admin.to_string())
+        .set("ringlog.admin.listener", "127.0.0.1:0")
         .set("ringlog.journal.bytes", "16777216")
         .set("ringlog.memory", "67108864")
         .set("log.segment.delete.delay.ms", "1000");
-    let mut broker = Broker::start_on(&disk.path().join("data"), options);
+    let mut broker = Broker::start_on(&disk.path().join("data"), options.clone());
+    let admin = broker.admin().expect("the start line tells it");
     let Some(prometheus) = start_prometheus(admin) else { return };
     let mut load = Load::start(broker.address());
 
     frames_take_the_memory(&prometheus, &mut load);
     the_disk_fills(&prometheus, &mut load);
-    it_does_not_stay_up(&mut broker, &prometheus, &mut load);
+    // Prometheus looks for it where it was.
+    let options = options.set("ringlog.admin.listener", &admin.to_string());
+    it_does_not_stay_up(&mut broker, &options, &prometheus, &mut load);
 }
 
 /// Requests that never arrive whole hold the memory of frames.
 fn frames_take_the_memory(prometheus: &Prometheus, load: &mut Load) {
     const ALERT: &str = "RinglogMemoryExhausted";
     let held = load.begin_large_frames();
-    until_nothing_is_left(|| load.round(), || not_firing(prometheus, ALERT));
+    until_nothing_is_left(|| load.round(), || prometheus.not_firing(ALERT));
     drop(held);
-    until_nothing_is_left(|| load.round(), || firing(prometheus, ALERT));
+    until_nothing_is_left(|| load.round(), || prometheus.still_firing(ALERT));
 }
 
-/// Records fill it; with the topic they go.
+/// Records fill it; groups commit all the same, and with the topic the records go.
 fn the_disk_fills(prometheus: &Prometheus, load: &mut Load) {
     const ALERTS: [&str; 2] = ["RinglogDiskSpace", "RinglogDiskFull"];
-    until_nothing_is_left(|| load.fill(), || ALERTS.iter().flat_map(|alert| not_firing(prometheus, alert)).collect());
+    until_nothing_is_left(|| load.fill(), || ALERTS.iter().flat_map(|alert| prometheus.not_firing(alert)).collect());
+    assert_eq!(load.commit_once(), ErrorCode::None, "a group commits on a full disk");
     load.clear();
-    until_nothing_is_left(|| load.idle_round(), || ALERTS.iter().flat_map(|alert| firing(prometheus, alert)).collect());
+    until_nothing_is_left(
+        || load.idle_round(),
+        || ALERTS.iter().flat_map(|alert| prometheus.still_firing(alert)).collect(),
+    );
     load.round();
 }
 
 /// It crashes again and again; what it has acknowledged is there each time.
-fn it_does_not_stay_up(broker: &mut Broker, prometheus: &Prometheus, load: &mut Load) {
+fn it_does_not_stay_up(broker: &mut Broker, options: &Options, prometheus: &Prometheus, load: &mut Load) {
     const STARTS: usize = 3;
     const STARTED: &str = "process_start_time_seconds";
     for _ in 0..STARTS {
         let known = prometheus.query(STARTED);
         broker.kill();
-        broker.restart();
+        broker.restart_with(options.clone());
         load.connect_again();
         // While it is gone there is none.
         let is_new = || prometheus.query(STARTED).iter().any(|started| !known.contains(started));
         until_nothing_is_left(|| load.round(), || if is_new() { Vec::new() } else { vec!["its start"] });
     }
-    until_nothing_is_left(|| load.round(), || not_firing(prometheus, "RinglogRestarts"));
-}
-
-fn firing(prometheus: &Prometheus, alert: &'static str) -> Vec<&'static str> {
-    if not_firing(prometheus, alert).is_empty() { vec![alert] } else { Vec::new() }
+    until_nothing_is_left(|| load.round(), || prometheus.not_firing("RinglogRestarts"));
 }

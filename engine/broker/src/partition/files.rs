@@ -175,22 +175,30 @@ impl Files {
         if let Some(open) = self.opened(file) {
             return Ok(open);
         }
-        self.with_descriptor(async || self.open(file, create).await).await
+        // While one write waits for a descriptor, another may open it.
+        self.with_descriptor(async || match self.opened(file) {
+            Some(open) => Ok(open),
+            None => self.open(file, create).await,
+        })
+        .await
     }
 
     /// Does something that takes a descriptor, as soon as there is one. The file that was used longest ago goes for it.
     async fn with_descriptor<T>(&self, act: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
+        let mut has_told = false;
         loop {
             match act().await {
                 Err(error) if error.raw_os_error().is_some_and(is_out_of_descriptors) => {
-                    repeated!(
-                        self.lines,
-                        WriteWaits,
-                        "writes that wait for files to be opened",
-                        WARN,
-                        "a write waits for a file to be opened: {error}; {}",
-                        remedy(kind(&error))
-                    );
+                    if !std::mem::replace(&mut has_told, true) {
+                        repeated!(
+                            self.lines,
+                            WriteWaits,
+                            "writes that wait for files to be opened",
+                            WARN,
+                            "a write waits for a file to be opened: {error}; {}",
+                            remedy(kind(&error))
+                        );
+                    }
                     self.open.borrow_mut().remove_oldest();
                     self.reactor.sleep(DESCRIPTOR_WAIT).await;
                 }

@@ -18,9 +18,10 @@ pub(crate) async fn recover(
     reactor: &Reactor,
     settings: &Settings,
     shards: u16,
+    lines: Lines,
 ) -> Result<Vec<RecoveredShard>, RecoveryError> {
     let began = reactor.now();
-    let files = Rc::new(Files::new(reactor.clone(), settings, Lines::new(reactor.clone())));
+    let files = Rc::new(Files::new(reactor.clone(), settings, lines));
     let mut recovery = Recovery::new(Millis::new(reactor.wall_clock_ms()), settings.dirs());
     let (sender, mut results) = mpsc::unbounded();
     // Recovery bounds what it has under way.

@@ -14,8 +14,8 @@ use crate::shard::Shard;
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 1024 * 1024;
-/// How long to wait for a turn, before it is looked for again, where the shard has too many reads under way.
-const CROWDED_OUT_WAIT: Duration = Duration::from_millis(200);
+/// How long to wait for what cannot be read yet, before it is looked for again.
+const MORE_WAIT: Duration = Duration::from_millis(200);
 
 /// Why a log cannot be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -48,13 +48,16 @@ pub(crate) async fn replay_log(
         let call = ReadCall { items: vec![item], bytes_max: READ_BYTES, watch, look: Look::Again };
         let (mut outcomes, _) = read::begin(shard, &call, shard.index()).outcomes().await;
         let outcome = outcomes.pop().expect("one item, one outcome");
-        // It must never be taken for shorter than it is: nothing was read because clients' reads have all turns.
-        let is_crowded_out = outcome.bytes == 0 && outcome.code == ErrorCode::None && offset < outcome.high_watermark;
-        if is_crowded_out {
-            // Whether somebody makes room or not, it looks again: a log that is left alone now is lost until the next start.
+        // It must never be taken for shorter than it is: nothing was read because clients' reads have all turns, or because the
+        // last records are not committed yet.
+        let must_wait = outcome.bytes == 0
+            && outcome.code == ErrorCode::None
+            && (offset < outcome.high_watermark || has_more(shard, key, offset));
+        if must_wait {
+            // Whatever wakes it, it looks again: a log that is left alone now is lost until the next start.
             match &turn {
-                Some((_, event)) => drop(shard.reactor().timeout(event.wait(), CROWDED_OUT_WAIT).await),
-                None => shard.reactor().sleep(CROWDED_OUT_WAIT).await,
+                Some((_, event)) => drop(shard.reactor().timeout(event.wait(), MORE_WAIT).await),
+                None => shard.reactor().sleep(MORE_WAIT).await,
             }
         }
         if let Some((watch, _)) = turn {
@@ -63,7 +66,7 @@ pub(crate) async fn replay_log(
                 state.watched.remove(Watcher { shard: shard.index(), watch });
             });
         }
-        if is_crowded_out {
+        if must_wait {
             continue;
         }
         if outcome.code != ErrorCode::None {
@@ -76,6 +79,14 @@ pub(crate) async fn replay_log(
         outcome.records.iter().for_each(|slice| bytes.extend_from_slice(slice));
         offset = replay_batches(&bytes, offset, &mut replay)?;
     }
+}
+
+/// Whether the log goes on at this offset with what is committed, or will be.
+fn has_more(shard: &Shard, key: PartitionKey, offset: Offset) -> bool {
+    shard.with(|state| {
+        let id = state.table.id(key).filter(|id| state.store.commits(*id));
+        id.and_then(|id| state.store.partition(id)).is_some_and(|offsets| offset < offsets.log_end)
+    })
 }
 
 /// Answers the offset behind the last record.

@@ -1,6 +1,7 @@
 //! A device without space: who goes on, and for how long.
 
 use super::*;
+use crate::store::commit::journal_bytes_max;
 
 const CLIENTS: u32 = 0;
 const COORDINATOR: u32 = 1;
@@ -84,4 +85,35 @@ fn what_clients_have_brought_before_leaves_the_controller_room() {
     world.now = world.now.saturating_add(Duration::from_secs(3));
     world.settle(600);
     assert!(!waits(&world), "it goes on by itself");
+}
+
+#[test]
+fn a_journal_that_cannot_grow_leaves_the_controller_room() {
+    let mut world = world(Shape::default());
+    world.origins = [(CONTROLLER, AppendOrigin::Controller)].into();
+    for partition in [CLIENTS, CONTROLLER] {
+        assert!(world.append(partition, 100));
+    }
+    world.settle(60);
+    world.now = world.now.saturating_add(Duration::from_secs(30));
+    world.settle(300);
+    // Segments have space for what comes; the journal gets no other file.
+    world.disk.space_bytes = world.disk.used_bytes();
+    let mut taken = 0;
+    for _ in 0..200 {
+        taken += u32::from(world.append(CLIENTS, 100));
+        world.settle(20);
+    }
+    assert!(taken > 0 && world.refused_for_space > 0, "{taken} taken");
+    assert!(is_committed(&mut world, CONTROLLER));
+}
+
+#[test]
+fn without_space_nothing_is_taken_that_the_journal_cannot_hold() {
+    let mut world = full();
+    let too_large = usize::try_from(journal_bytes_max(world.shape.journal_file_bytes)).expect("small");
+    let refused = world.refused_for_space;
+    assert!(!world.append(COORDINATOR, too_large));
+    assert_eq!(world.refused_for_space, refused + 1);
+    assert!(is_committed(&mut world, COORDINATOR), "what fits goes in");
 }
