@@ -128,7 +128,7 @@ impl Load {
             stream.set_write_timeout(Some(WRITE_MAX)).expect("a timeout that is not zero");
             stream.write_all(&u32::try_from(LARGE_BYTES).expect("it fits").to_be_bytes()).expect("the broker reads");
             // It reads no more than it has memory for.
-            _ = stream.write_all(&[0; LARGE_BYTES - 1]);
+            _ = stream.write_all(&vec![0; LARGE_BYTES - 1]);
             stream
         };
         self.hold(CONNECTIONS).into_iter().map(begin).collect()
