@@ -11,6 +11,7 @@ use ringlog_net::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequest
 use ringlog_reactor::Socket;
 use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Trigger};
 
+use crate::resizing::set_shards;
 use crate::{Broker, TOPIC, ask, connect, create_topic};
 
 pub(crate) const GROUP: &str = "readers";
@@ -81,4 +82,37 @@ fn trap_15_a_coordinator_serves_only_when_it_has_read_all_of_its_log() {
         }
         assert_eq!(commit(&socket, COMMITS + 1).await, ErrorCode::None);
     });
+}
+
+/// Its partition was to go to another shard, and could not, because a record was not committed yet.
+#[test]
+fn a_coordinator_that_stays_knows_what_is_committed_later() {
+    const SLOW: Duration = Duration::from_secs(30);
+    let mut broker = Broker::start(5, &[]);
+    let address = broker.address();
+    broker.sim.block_on("commit", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        create_topic(&socket).await;
+        find_coordinator(&socket).await;
+        while committed(&socket).await == Err(ErrorCode::CoordinatorLoadInProgress) {}
+        assert_eq!(commit(&socket, 1).await, ErrorCode::None);
+    });
+    let (operation, path_contains) = (DiskOperation::Write, "journal/1/".to_owned());
+    let effect = DiskEffect::Delay(SLOW);
+    broker.sim.disk(broker.node).fault(DiskFault { operation, path_contains, trigger: Trigger::Always, effect });
+    let late = broker
+        .sim
+        .spawn_client("late", move |reactor| async move { commit(&connect(&reactor, address).await, 2).await });
+    let resizer =
+        broker.sim.spawn_client("resizer", move |reactor| async move { set_shards(&reactor, address, 1).await });
+    broker.sim.run_for(SLOW / 2);
+    assert_eq!(late.take(), Some(ErrorCode::NotCoordinator), "what it has decided is not committed");
+    broker.sim.disk(broker.node).clear_faults();
+    broker.sim.run_for(2 * SLOW);
+    let known = broker.sim.block_on("members", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        committed(&socket).await
+    });
+    assert!(resizer.is_finished());
+    assert_eq!(known, Ok(2));
 }
