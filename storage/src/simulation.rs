@@ -40,6 +40,7 @@ pub(crate) struct Shape {
     pub(crate) journal_files: u64,
     pub(crate) segment_bytes: u32,
     pub(crate) direct_bytes_min: u64,
+    pub(crate) unwritten_bytes_max: u64,
     pub(crate) durability: Durability,
     /// Data directories, over which new partitions are spread.
     pub(crate) dirs: u16,
@@ -53,6 +54,7 @@ impl Default for Shape {
             journal_files: 4,
             segment_bytes: 64 << 10,
             direct_bytes_min: 8 << 10,
+            unwritten_bytes_max: 512 << 10,
             durability: Durability::Sync,
             dirs: 1,
         }
@@ -135,7 +137,7 @@ impl World {
             journal_bytes_max: self.shape.journal_file_bytes * self.shape.journal_files,
             direct_bytes_min: self.shape.direct_bytes_min,
             tail_bytes_max: 128 << 10,
-            unwritten_bytes_max: 512 << 10,
+            unwritten_bytes_max: self.shape.unwritten_bytes_max,
             cache_bytes_max: 512 << 10,
             writeback_age: std::time::Duration::from_millis(50),
             direct_bytes_per_checkpoint: 128 << 10,

@@ -58,6 +58,8 @@ pub(crate) struct Walk {
     window: Slice,
     window_start: u64,
     window_file: Option<usize>,
+    /// Bytes that the last read has asked for.
+    asked_bytes: usize,
 }
 
 impl Walk {
@@ -71,6 +73,7 @@ impl Walk {
             window: Slice::default(),
             window_start: 0,
             window_file: None,
+            asked_bytes: 0,
         }
     }
 
@@ -211,7 +214,7 @@ impl Walk {
         Some(WalkStep::Damaged { sequence })
     }
 
-    fn window_at(&self, file: usize, position: u64, bytes: usize) -> Result<Slice, WalkStep> {
+    fn window_at(&mut self, file: usize, position: u64, bytes: usize) -> Result<Slice, WalkStep> {
         let length = self.journal.files[file].bytes;
         let end = (position + to_u64(bytes)).min(length);
         let window_end = self.window_start + to_u64(self.window.len());
@@ -219,14 +222,17 @@ impl Walk {
             let from = to_usize(position - self.window_start);
             return Ok(self.window.slice(from..from + to_usize(end - position)));
         }
-        let known_short = self.window_file == Some(file) && self.window_start == position;
-        if known_short && window_end < end && self.window.len() < bytes {
-            // The file is shorter than its directory says.
+        // A read that brought less than it was asked for: the file is shorter than its directory says. One that was asked for
+        // less than is wanted now says nothing of that.
+        let is_from_here = self.window_file == Some(file) && self.window_start == position;
+        if is_from_here && window_end < end && self.window.len() < self.asked_bytes {
             return Ok(self.window.clone());
         }
         let wanted = bytes.max(RECOVERY_READ_BYTES).next_multiple_of(to_usize(BLOCK_BYTES));
         let most = to_usize((length - position).next_multiple_of(BLOCK_BYTES));
-        Err(WalkStep::Read { file: self.journal.files[file].file.clone(), offset: position, bytes: wanted.min(most) })
+        self.asked_bytes = wanted.min(most);
+        let file = self.journal.files[file].file.clone();
+        Err(WalkStep::Read { file, offset: position, bytes: self.asked_bytes })
     }
 }
 
