@@ -342,7 +342,6 @@ impl State {
                 remedy(reason)
             );
         }
-        self.disk = Disk::Failed;
         self.end_waits(partition);
     }
 

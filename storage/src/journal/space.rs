@@ -119,6 +119,8 @@ impl JournalSpace {
     pub(crate) fn made(&mut self, file: Option<FileRef>) {
         self.making = false;
         self.is_short = file.is_none();
+        // What is left of one that could not be made is taken for the next.
+        self.next_number -= u32::from(file.is_none());
         if let Some(file) = file {
             self.files += 1;
             self.ready.push_back(file);

@@ -252,9 +252,12 @@ impl Partition {
         let full = active.bytes + bytes > u64::from(self.config.segment_bytes);
         let first = active.times.first;
         let old = first >= Millis::new(0) && batch.max_timestamp().since(first) > self.config.segment_ms;
+        // Retention has let go of all of it: it goes as soon as another one takes its place.
+        let is_over = self.log_start >= self.end.offset
+            && self.config.retention_ms.is_some_and(|most| batch.max_timestamp().since(active.times.max) > most);
         // Offsets within a segment are 32 bits relative to its base in Kafka's own index files.
         let last = self.end.offset.get().saturating_add(i64::from(batch.last_offset_delta()));
-        full || old || last - active.base.get() > i64::from(i32::MAX)
+        full || old || is_over || last - active.base.get() > i64::from(i32::MAX)
     }
 
     /// Begins the next segment.

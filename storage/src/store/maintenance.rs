@@ -47,8 +47,9 @@ impl Store {
             done.producers_expired += crate::log::tail::to_u64(before - partition.producers.len());
             let keep_from = retained_from(partition, now);
             if keep_from > partition.log_start {
-                done.segments_deleted += self.move_log_start(id, keep_from);
+                self.move_log_start(id, keep_from);
             }
+            done.segments_deleted += self.delete_segments(id);
             self.shrink_idle(id, now);
         }
         done
@@ -73,26 +74,43 @@ impl Store {
         // One that changes nothing may stand on another that is not durable yet.
         let log_start = before.max(partition.log_start);
         self.move_log_start(id, log_start);
+        self.delete_segments(id);
         self.known(id).operations += 1;
         self.commit.after_notices.push(AfterNotice::Deleted(id, log_start));
         Ok(log_start)
     }
 
-    /// Moves the log start and deletes the segments that lie wholly before it. Answers how many.
-    fn move_log_start(&mut self, id: PartitionId, to: Offset) -> u64 {
+    fn move_log_start(&mut self, id: PartitionId, to: Offset) {
         let partition = self.known(id);
         partition.log_start = to;
         partition.epochs.trim_start(to);
         partition.rot.retain(|range| range.next_good > to);
-        let (key, at) = (partition.key, Mark { offset: to, ..Mark::at_segment(to) });
-        self.commit.notice(Entry::fact(EntryKind::LogStart, key, at));
+        self.tell_log_start(id);
+    }
+
+    fn tell_log_start(&mut self, id: PartitionId) {
+        let partition = self.known(id);
+        let (key, to) = (partition.key, partition.log_start);
+        self.commit.notice(Entry::fact(EntryKind::LogStart, key, Mark { offset: to, ..Mark::at_segment(to) }));
+    }
+
+    /// Deletes the segments that lie wholly before the log start. Answers how many.
+    fn delete_segments(&mut self, id: PartitionId) -> u64 {
         let mut deleted = 0;
-        while self.known(id).segments.get(1).is_some_and(|next| next.base <= to) {
+        loop {
             let partition = self.partitions[index(id)].as_mut().expect("looked up before");
+            if partition.segments.get(1).is_none_or(|next| next.base > partition.log_start) {
+                break;
+            }
             let movable = partition.segments.front().is_some_and(|first| first.seal == Seal::Sealed);
             let durable_behind = partition.durable.segment > partition.segments[0].base;
-            if !movable || !durable_behind || partition.hold == Hold::Files {
+            if !movable || partition.hold == Hold::Files {
                 // Its data is still on the way to the disk, or to another one; the next maintenance finds it.
+                break;
+            }
+            if !durable_behind {
+                // Then too: nothing else may ever have that synced.
+                self.request_sync(id);
                 break;
             }
             let mut first = partition.segments.pop_front().expect("there are two");
@@ -100,6 +118,10 @@ impl Store {
             partition.operations += 1;
             self.commit.after_notices.push(AfterNotice::Retired(id, first.file));
             deleted += 1;
+        }
+        if deleted > 0 {
+            // They go behind a record that tells where the log starts now.
+            self.tell_log_start(id);
         }
         deleted
     }
@@ -157,19 +179,23 @@ impl Store {
     }
 }
 
-/// The offset from which on retention keeps the log: the begin of a segment.
+/// The offset from which on retention keeps the log: the begin of a segment, or the end where all records are too old.
 fn retained_from(partition: &Partition, now: Millis) -> Offset {
     let mut bytes: u64 = partition.segments.iter().map(|segment| segment.bytes).sum();
     let mut keep_from = partition.log_start;
     for (at, segment) in partition.segments.iter().enumerate() {
-        let Some(next) = partition.segments.get(at + 1) else { break };
-        let old = partition.config.retention_ms.is_some_and(|most| now.since(segment.times.max) > most);
+        let next = partition.segments.get(at + 1).map_or(partition.end.offset, |next| next.base);
+        let is_last = at + 1 == partition.segments.len();
+        // Where the producers have given no times, the last append stands for them all.
+        let newest = if segment.times.max < Millis::new(0) { partition.last_append } else { segment.times.max };
+        let is_known = newest >= Millis::new(0);
+        let old = partition.config.retention_ms.is_some_and(|most| is_known && now.since(newest) > most);
         let large = partition.config.retention_bytes.is_some_and(|most| bytes - segment.bytes >= most);
-        if !(old || large) || next.base > partition.high_watermark {
+        if !(old || large && !is_last) || next > partition.high_watermark {
             break;
         }
         bytes -= segment.bytes;
-        keep_from = keep_from.max(next.base);
+        keep_from = keep_from.max(next);
     }
     keep_from
 }

@@ -7,6 +7,7 @@ mod memory;
 mod places;
 mod reads;
 mod releases;
+mod retention;
 mod space;
 mod stalls;
 
