@@ -102,17 +102,20 @@ impl Store {
             if partition.segments.get(1).is_none_or(|next| next.base > partition.log_start) {
                 break;
             }
-            let movable = partition.segments.front().is_some_and(|first| first.seal == Seal::Sealed);
-            let durable_behind = partition.durable.segment > partition.segments[0].base;
-            if !movable || partition.hold == Hold::Files {
-                // Its data is still on the way to the disk, or to another one; the next maintenance finds it.
+            if partition.hold == Hold::Files {
+                // Its data is on the way to another disk; the next maintenance finds it.
                 break;
             }
-            if !durable_behind {
-                // Then too: nothing else may ever have that synced.
+            let is_sealed = partition.segments[0].seal == Seal::Sealed;
+            if !is_sealed || partition.durable.segment <= partition.segments[0].base {
+                // Its data is on the way to the disk. Nothing else may ever have it get there; the next maintenance finds it.
                 self.request_sync(id);
                 break;
             }
+            // All of it is committed, and what comes next may not be: that goes on from the segment behind.
+            partition.issued = partition.normal(partition.issued);
+            partition.committed = partition.normal(partition.committed);
+            partition.written = partition.normal(partition.written);
             let mut first = partition.segments.pop_front().expect("there are two");
             first.tail.clear(&mut self.tail_memory);
             partition.operations += 1;

@@ -83,3 +83,23 @@ fn append_at(world: &mut World, timestamp: i64) -> bool {
     let epoch = LeaderEpoch::new(0);
     world.stores[shard].append(id, (&view).into(), AppendOrigin::Client, epoch, Millis::new(timestamp)).is_ok()
 }
+
+/// What is appended then is not committed yet, and everything before it ends with the segment that goes.
+#[test]
+fn a_segment_that_goes_takes_no_place_along_from_which_commits_go_on() {
+    let (mut world, id) = brief();
+    fill(&mut world);
+    // The next commit waits for a minute behind the one that tells where the log starts.
+    world.stores[0].config.commit_interval = Duration::from_secs(60);
+    maintain(&mut world, id);
+    let end = world.stores[0].partition(id).expect("open").log_end;
+    assert!(append_at(&mut world, DAY_MS), "it begins a segment");
+    maintain(&mut world, id);
+    assert_eq!(world.stores[0].known(id).segments.len(), 1, "the one before is gone");
+    assert_eq!(world.stores[0].partition(id).expect("open").high_watermark, end);
+    world.now = world.now.saturating_add(Duration::from_secs(60));
+    world.settle(200);
+    let offsets = world.stores[0].partition(id).expect("open");
+    assert_eq!((offsets.log_start, offsets.high_watermark), (end, offsets.log_end));
+    assert!(offsets.log_end > end);
+}
