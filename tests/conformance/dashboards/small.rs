@@ -48,11 +48,11 @@ impl Drop for Disk {
 
 #[test]
 fn a_broker_that_has_little_complains_about_what_it_lacks() {
-    const DISK_MEBIBYTES: u32 = 192;
+    const DISK_MEBIBYTES: u32 = 256;
     let Some(disk) = Disk::mount(DISK_MEBIBYTES) else { return };
     let options = Options::default()
         .set("ringlog.admin.listener", "127.0.0.1:0")
-        .set("ringlog.journal.bytes", "16777216")
+        .set("ringlog.journal.bytes", "50331648")
         .set("ringlog.memory", "67108864")
         .set("log.segment.delete.delay.ms", "1000");
     let mut broker = Broker::start_on(&disk.path().join("data"), options.clone());

@@ -17,8 +17,9 @@ keys! {
     "ringlog.cores": String = "all", Cores, ReadOnly, Acts;
     /// What an acknowledgement promises of topics that do not say: `sync`, `interval` or `none`.
     "ringlog.durability": String = "sync", OneOf(&["interval", "none", "sync"]), ClusterWide, Acts;
-    /// Size of one shard's journal, which recovery reads at most; `auto` is 256 MiB, or less on a small disk.
-    "ringlog.journal.bytes": Bytes = "auto", AutoOrBytes(16_777_216), ReadOnly, Acts;
+    /// Size of one shard's journal, which recovery reads at most; `auto` is 256 MiB, or less on a small disk; it
+    /// has three files of 16 MiB at least.
+    "ringlog.journal.bytes": Bytes = "auto", AutoOrBytes(50_331_648), ReadOnly, Acts;
     /// What a line of the log looks like: `text` for people, `json` for programs.
     "ringlog.log.format": String = "text", OneOf(&["json", "text"]), ReadOnly, Acts;
     /// Memory of the whole broker; `auto` follows the machine or its container.
