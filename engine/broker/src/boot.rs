@@ -18,6 +18,7 @@ use ringlog_cluster::quota::Usages;
 use ringlog_cluster::telemetry::Telemetry;
 use ringlog_net::conn::CloseReason;
 use ringlog_reactor::{Listener, Mesh, Reactor};
+use ringlog_storage::io::IoErrorKind;
 use ringlog_storage::{RecoveredShard, RecoveryError, Store};
 
 use crate::acceptor;
@@ -111,7 +112,7 @@ pub enum StartError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// The data directories cannot be brought in order.
-    #[error("log.dirs={directory}: recovery failed: {error}; look at the disk, or restore the directory from a backup")]
+    #[error("log.dirs={directory}: recovery failed: {error}; {}", recovery_remedy(.error))]
     Recovery {
         /// The directories.
         directory: String,
@@ -266,6 +267,16 @@ async fn stop_all(shard: &Shard) {
         shard.call(other, Call::Shutdown).await.reply().await;
     }
     shard.closing().ring();
+}
+
+/// What an operator can do about it.
+fn recovery_remedy(error: &RecoveryError) -> &'static str {
+    match error {
+        RecoveryError::Io { reason: IoErrorKind::NoSpace, .. } => {
+            "make space: what the journals hold goes into segments first, so there must be as much as they take"
+        }
+        _ => "look at the disk, or restore the directory from a backup",
+    }
 }
 
 fn listen_error(address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {

@@ -24,6 +24,7 @@ use ringlog_storage::LogDir;
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId, PartitionOffsets};
 use ringlog_storage::batch::BatchView;
 use ringlog_storage::batch::build::{BatchBuilder, Record};
+use ringlog_storage::config::LogConfig;
 use ringlog_storage::types::{LeaderEpoch, Millis, Nanos, Offset, PartitionIndex, TopicPartition, Uuid};
 
 use crate::countdown::Countdown;
@@ -370,6 +371,8 @@ fn open_log(shard: &Shard, metadata: &Metadata) -> PartitionId {
     let name = TopicPartition::new(METADATA_TOPIC, METADATA_LOG.partition);
     shard.with(|state| {
         let log_config = topology::internal_log_config(&config, settings);
+        // Everything that the cluster consists of is in it, however old.
+        let log_config = LogConfig { retention_ms: None, retention_bytes: None, ..log_config };
         let id = state.store.create_partition(name, METADATA_LOG.topic_id, log_config, LogDir::HOME);
         let id = id.expect("it is the first one");
         let (topic, config) = (METADATA_TOPIC.into(), Arc::new(config));

@@ -278,8 +278,9 @@ fn log_config(config: &TopicConfig, settings: &Settings) -> LogConfig {
         segment_bytes: u32::try_from(config.segment_bytes).unwrap_or(u32::MAX).min(segment_bytes_max),
         segment_ms: config.segment_ms,
         index_interval_bytes: u32::try_from(config.index_interval_bytes).unwrap_or(u32::MAX),
-        retention_ms: (config.retention_ms >= 0).then_some(config.retention_ms),
-        retention_bytes: limit(config.retention_bytes),
+        // A topic that keeps the last record of every key loses none to age or size.
+        retention_ms: (config.cleanup.delete && config.retention_ms >= 0).then_some(config.retention_ms),
+        retention_bytes: limit(config.retention_bytes).filter(|_| config.cleanup.delete),
         file_delete_delay_ms: limit(config.file_delete_delay_ms).unwrap_or(0),
         producer_id_expiration_ms: settings.broker.producer_id_expiration_ms,
         flush_messages: flush(config.flush_messages),

@@ -19,6 +19,7 @@ mod moving;
 mod quotas;
 mod recording;
 mod resizing;
+mod retention;
 mod sequences;
 mod telemetry;
 mod timeouts;
