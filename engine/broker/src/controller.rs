@@ -189,7 +189,7 @@ fn open_change(state: &mut State) -> Result<Option<Written>, ErrorCode> {
     let (image, last_offset) = (Arc::new(image.clone()), Offset::new(offsets.log_end.get() - 1));
     let count = Rc::new(Countdown::default());
     if !is_committed {
-        if state.has_failed() {
+        if !state.store.commits(log) {
             return Err(ErrorCode::KafkaStorageError);
         }
         state.table.get_mut(log).expect("the metadata log has its slot").commits.push(last_offset, &count);

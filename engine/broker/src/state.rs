@@ -218,11 +218,6 @@ impl State {
         self.store.io_done(id, result, now);
     }
 
-    /// Whether a write has failed: part of what was appended will never be committed.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.disk == Disk::Failed
-    }
-
     /// What the disk lets this shard do.
     pub(crate) fn disk(&self) -> Disk {
         self.disk
@@ -230,7 +225,8 @@ impl State {
 
     /// How the shard ends, once the store is closed.
     pub(crate) fn end(&self) -> BrokerEnd {
-        if self.disk == Disk::Good { BrokerEnd::Clean } else { BrokerEnd::Unclean }
+        let is_good = self.disk == Disk::Good && self.store.statistics().fenced_partitions == 0;
+        if is_good { BrokerEnd::Clean } else { BrokerEnd::Unclean }
     }
 
     fn hand_on_events(&mut self) {

@@ -202,6 +202,7 @@ fn folders_cannot_be_made(broker: &Broker, prometheus: &Prometheus, load: &mut L
             .expect("a folder comes with the first segment");
     }
     until_nothing_is_left(|| load.late_round(TOPIC), || prometheus.not_firing(FENCED));
+    assert!(!prometheus.firing().contains("RinglogWriteFailed"), "the shards take what others get");
 }
 
 fn all_is_well(prometheus: &Prometheus, load: &mut Load) {

@@ -54,7 +54,14 @@ impl Deletions {
 pub(crate) struct Begun {
     shard: Shard,
     deadline: Nanos,
-    entries: Vec<Result<(Offset, oneshot::Receiver<()>), ErrorCode>>,
+    entries: Vec<Result<Entry, ErrorCode>>,
+}
+
+/// What is to become durable of one partition.
+struct Entry {
+    id: PartitionId,
+    log_start: Offset,
+    receiver: oneshot::Receiver<()>,
 }
 
 /// Moves the starts of logs: from here on nobody reads what lies before. `wait_max` is how long the client waits for an
@@ -65,15 +72,15 @@ pub(crate) fn begin(shard: &Shard, items: &[DeleteItem], wait_max: Duration) -> 
     Begun { shard: shard.clone(), deadline, entries }
 }
 
-fn delete(state: &mut State, item: &DeleteItem) -> Result<(Offset, oneshot::Receiver<()>), ErrorCode> {
+fn delete(state: &mut State, item: &DeleteItem) -> Result<Entry, ErrorCode> {
     let (id, _) = locate(state, item.key, LeaderEpoch::UNKNOWN)?;
-    if state.has_failed() {
+    if !state.store.commits(id) {
         return Err(ErrorCode::KafkaStorageError);
     }
     let log_start = state.store.delete_records(id, item.before).map_err(|error| code(&error))?;
     let (sender, receiver) = oneshot::channel();
     state.deletions.0.entry(id).or_default().push((log_start, sender));
-    Ok((log_start, receiver))
+    Ok(Entry { id, log_start, receiver })
 }
 
 impl Begun {
@@ -83,11 +90,11 @@ impl Begun {
         let mut outcomes = Vec::with_capacity(entries.len());
         for entry in entries {
             outcomes.push(match entry {
-                Ok((log_start, receiver)) => {
+                Ok(Entry { id, log_start, receiver }) => {
                     let left = Duration::from_nanos(deadline.get().saturating_sub(shard.now().get()));
                     match shard.reactor().timeout(receiver, left).await {
                         Ok(Ok(())) => Ok(log_start),
-                        Ok(Err(oneshot::Canceled)) if shard.with(|state| state.has_failed()) => {
+                        Ok(Err(oneshot::Canceled)) if shard.with(|state| state.store.partition(id).is_some()) => {
                             Err(ErrorCode::KafkaStorageError)
                         }
                         Ok(Err(oneshot::Canceled)) => Err(ErrorCode::UnknownTopicOrPartition),
