@@ -3,6 +3,7 @@
 use super::{Shape, Stored, World, for_seeds, work};
 use crate::answer::{AppendError, AppendOrigin, NewBatch, StorageError};
 use crate::batch::BatchView;
+use crate::config::LogConfig;
 use crate::io::{IoErrorKind, IoOp, IoResult, WriteDurability};
 use crate::types::{LeaderEpoch, Millis};
 
@@ -42,10 +43,12 @@ impl World {
         self.disk.perform(op)
     }
 
-    /// Sends the last batches again: they are known.
+    /// Sends the last batches again: they are known, but for those of deleted records.
     pub(super) fn check_duplicates(&mut self, partition: u32) {
         let (shard, id) = self.ids[&partition];
-        let remembered = self.models[&partition].log.iter().rev().filter(|stored| !stored.may_be_forgotten);
+        let model = &self.models[&partition];
+        let is_known = |stored: &&Stored| !stored.may_be_forgotten && stored.base >= model.log_start;
+        let remembered = model.log.iter().rev().filter(is_known);
         let again: Vec<Stored> = remembered.cloned().collect();
         for stored in again {
             let (view, _) = BatchView::parse(&stored.bytes).expect("stored");
@@ -152,6 +155,35 @@ fn lose_group_syncs(seed: u64) {
 #[test]
 fn what_is_committed_survives_group_syncs_that_fail() {
     for_seeds(603_600, 400, lose_group_syncs);
+}
+
+/// Everything is too old for retention, again and again: new segments begin, and old ones go whatever is under way.
+#[test]
+fn what_is_committed_and_kept_survives_retention() {
+    for seed in 0..100 {
+        let mut world = World::new(900_000 + seed, Shape { partitions: 2, ..Shape::default() });
+        for _ in 0..3 {
+            world.start(1);
+            let ids: Vec<_> = world.ids.values().map(|(_, id)| *id).collect();
+            for id in &ids {
+                let config = LogConfig { retention_ms: Some(100), ..world.log_config() };
+                world.stores[0].set_config(*id, config);
+            }
+            for _ in 0..200 {
+                if world.dice.one_in(20) {
+                    // Records are older than that, and no producer has been idle for long.
+                    world.stores[0].maintain(ids.iter().copied(), Millis::new(10_000));
+                }
+                work(&mut world, 1);
+            }
+            match world.dice.below(3) {
+                0 => world.shut_down(),
+                1 => world.crash(false),
+                _ => world.crash(true),
+            }
+        }
+        world.start(2);
+    }
 }
 
 /// A device that fills up and empties while the process runs and starts.
