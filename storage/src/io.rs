@@ -30,7 +30,7 @@ pub struct FileId(u64);
 
 impl FileId {
     /// Wraps the bare number.
-    pub(crate) const fn new(value: u64) -> Self {
+    pub const fn new(value: u64) -> Self {
         Self(value)
     }
 

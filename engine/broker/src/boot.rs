@@ -29,6 +29,7 @@ use crate::limits::ShardLimits;
 use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::message::{Call, Message, ShardMessage};
+use crate::partition::device::Devices;
 use crate::partition::driver;
 use crate::partition::files::Files;
 use crate::partition::recovery;
@@ -140,6 +141,7 @@ pub enum BrokerEnd {
 #[derive(Debug)]
 pub(crate) struct Boot {
     settings: Settings,
+    devices: Devices,
     recovered: RecoveredShard,
     addresses: Vec<SocketAddr>,
 }
@@ -194,13 +196,14 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     }
     let settings = Settings::new(start, &taken.cluster_id, &taken.ids);
     let lines = Lines::new(reactor.clone());
-    let files = Rc::new(Files::new(reactor.clone(), &settings, lines.clone()));
     let shards = u16::try_from(mesh.shards()).expect("there are fewer shards than cores can be numbered");
     let recovered = recovery::recover(reactor, &settings, shards, lines.clone())
         .await
         .map_err(|error| StartError::Recovery { directory: start.broker.data_directories.join(","), error })?;
     // What is told of partitions lies where it should: so a directory without anything is a new one.
     taken.found(reactor).await?;
+    let devices = Devices::new(&directory::devices(reactor, paths).await?);
+    let files = Rc::new(Files::new(reactor.clone(), &settings, devices.clone(), lines.clone()));
     let mut recovered = recovered.into_iter();
     let mine = recovered.next().expect("recovery answers for every shard");
     let shard = begin(reactor, mesh, settings, mine, lines, &files);
@@ -211,7 +214,7 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
     let image = controller::start(&shard, &addresses).await?;
     for (other, recovered) in (1..mesh.shards()).zip(recovered) {
         let settings = shard.settings().clone();
-        let boot = Boot { settings, recovered, addresses: addresses.clone() };
+        let boot = Boot { settings, devices: devices.clone(), recovered, addresses: addresses.clone() };
         mesh.send(other, ShardMessage(Message::Boot(Some(Box::new(boot))))).await;
     }
     controller::publish_first(&shard, image).await;
@@ -241,13 +244,13 @@ async fn run_first(reactor: &Reactor, mesh: &Mesh<ShardMessage>, start: &Start) 
 }
 
 async fn run_other(reactor: &Reactor, mesh: &Mesh<ShardMessage>, boot: Boot) -> Result<BrokerEnd, StartError> {
-    let Boot { settings, recovered, addresses } = boot;
+    let Boot { settings, devices, recovered, addresses } = boot;
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses {
         listeners.push(acceptor::listen(reactor, &settings.broker, address).await.map_err(listen_error(address))?);
     }
     let lines = Lines::new(reactor.clone());
-    let files = Rc::new(Files::new(reactor.clone(), &settings, lines.clone()));
+    let files = Rc::new(Files::new(reactor.clone(), &settings, devices, lines.clone()));
     let shard = begin(reactor, mesh, settings, recovered, lines, &files);
     Ok(serve(&shard, listeners).await)
 }

@@ -239,6 +239,16 @@ impl Directories {
     }
 }
 
+/// Names the devices that the directories are on.
+pub(crate) async fn devices(reactor: &Reactor, paths: &[String]) -> Result<Vec<u64>, DirectoryError> {
+    let mut devices = Vec::with_capacity(paths.len());
+    for path in paths {
+        let device = reactor.device(path).await;
+        devices.push(device.map_err(unusable(Path::new(path), "looking for its device"))?);
+    }
+    Ok(devices)
+}
+
 fn unusable(path: &Path, what: &'static str) -> impl Fn(io::Error) -> DirectoryError {
     move |error| DirectoryError::Unusable { path: path.to_owned(), what, error }
 }

@@ -61,6 +61,7 @@ pub(crate) fn perform(op: Op, fd: Option<BorrowedFd<'_>>) -> Performed {
         Op::ProcessUsage => Performed::Usage(process_usage()),
         Op::FreeSpace { path } => Performed::Number(free_space(&path)),
         Op::TotalSpace { path } => Performed::Number(total_space(&path)),
+        Op::Device { path } => Performed::Number(device(&path)),
         Op::Listen { .. }
         | Op::Accept { .. }
         | Op::Connect { .. }
@@ -235,6 +236,10 @@ fn free_space(path: &Path) -> io::Result<u64> {
 fn total_space(path: &Path) -> io::Result<u64> {
     let stat = fs::statvfs(path)?;
     Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+}
+
+fn device(path: &Path) -> io::Result<u64> {
+    Ok(fs::stat(path)?.st_dev)
 }
 
 #[cfg(test)]

@@ -147,6 +147,8 @@ pub(crate) enum Op {
     FreeSpace { path: PathBuf },
     /// Answers [`Outcome::Number`], bytes that the path's file system has in all.
     TotalSpace { path: PathBuf },
+    /// Answers [`Outcome::Number`], which names the device that the path's file system is on.
+    Device { path: PathBuf },
     /// Answers [`Outcome::Usage`].
     ProcessUsage,
     /// Answers [`Outcome::Listening`].
@@ -242,7 +244,9 @@ pub(crate) fn failed(op: Op, error: io::Error) -> Outcome {
     match op {
         Op::Open { .. } => Outcome::Opened(Err(error)),
         Op::Read { chunk, .. } | Op::ReceiveInto { chunk, .. } => Outcome::Filled(Err(error), chunk),
-        Op::Length { .. } | Op::FreeSpace { .. } | Op::TotalSpace { .. } => Outcome::Number(Err(error)),
+        Op::Length { .. } | Op::FreeSpace { .. } | Op::TotalSpace { .. } | Op::Device { .. } => {
+            Outcome::Number(Err(error))
+        }
         Op::ReadDir { .. } => Outcome::Entries(Err(error)),
         Op::ProcessUsage => Outcome::Usage(Err(error)),
         Op::Listen { .. } => Outcome::Listening(Err(error)),

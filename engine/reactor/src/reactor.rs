@@ -184,6 +184,14 @@ impl Reactor {
         }
     }
 
+    /// Names the device that the file system of `path` is on: the same one for all paths on it, for as long as it is mounted.
+    pub async fn device(&self, path: impl Into<PathBuf>) -> io::Result<u64> {
+        match self.core.operate(Op::Device { path: path.into() }).await {
+            Outcome::Number(device) => device,
+            other => mismatch(&other),
+        }
+    }
+
     /// What the process takes of its machine. `Unsupported` in the simulator, which has no processes of that kind.
     pub async fn process_usage(&self) -> io::Result<ProcessUsage> {
         match self.core.operate(Op::ProcessUsage).await {

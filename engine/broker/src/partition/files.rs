@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use ringlog_storage::io::{
     DirEntry, EntryKind, FileId, FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability,
 };
 
+use super::device::Devices;
 use crate::lines::{Lines, repeated};
 use crate::settings::Settings;
 use crate::state::remedy;
@@ -32,6 +34,9 @@ const SYNCS_AT_ONCE_MAX: usize = 16;
 /// How long to wait for a descriptor before it is tried again.
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
 
+/// How often a flush looks whether others that overlap with it have ended.
+const OVERLAP_WAIT: Duration = Duration::from_millis(1);
+
 /// Memory of reads that is kept for the next ones when whoever read has let go of it.
 const READ_MEMORY_BYTES_KEPT_MAX: usize = 16 * 1024 * 1024;
 
@@ -42,7 +47,10 @@ pub(crate) struct Files {
     lines: Lines,
     /// Where they are, home first.
     roots: Vec<PathBuf>,
+    devices: Devices,
     open: RefCell<OpenFiles>,
+    /// Files with writes that no flush covers yet: how many flushes of their device had failed when the first of them began.
+    unflushed: RefCell<BTreeMap<FileId, u64>>,
     /// The file system has refused to write past the page cache.
     is_buffered: Cell<bool>,
     read_memory: Pool,
@@ -97,13 +105,15 @@ impl<I: Copy + Ord, F: Clone> OpenFiles<I, F> {
 
 impl Files {
     /// The files of one store, or of one recovery: each has ids of its own.
-    pub(crate) fn new(reactor: Reactor, settings: &Settings, lines: Lines) -> Self {
+    pub(crate) fn new(reactor: Reactor, settings: &Settings, devices: Devices, lines: Lines) -> Self {
         let open_files_max = settings.open_files_max.max(OPEN_FILES_MIN);
         Self {
             reactor,
             lines,
             roots: settings.log_dirs.iter().map(|directory| directory.path.clone()).collect(),
+            devices,
             open: RefCell::new(OpenFiles::new(open_files_max)),
+            unflushed: RefCell::default(),
             is_buffered: Cell::new(false),
             read_memory: Pool::new(READ_MEMORY_BYTES_KEPT_MAX),
         }
@@ -112,7 +122,53 @@ impl Files {
     /// Performs one operation. What changes or keeps something waits until there is a descriptor for it, because nothing mends
     /// what is told to have failed.
     pub(crate) async fn perform(&self, op: IoOp) -> IoResult {
-        self.attempt(op).await.map_err(|error| kind(&error))
+        match flushed(&op) {
+            // A durable write is confirmed by itself.
+            Some(path) if !matches!(op, IoOp::Write { .. }) => self.flush(&path, op).await,
+            _ => self.attempt(op).await.map_err(|error| kind(&error)),
+        }
+    }
+
+    /// An operation that flushes files to the device of their directory. It fails as well where another flush of the device
+    /// failed, of whichever shard, since these files were written: what they hold may be lost.
+    async fn flush(&self, path: &str, op: IoOp) -> IoResult {
+        let device = self.devices.of(LogDir::of_path(path).0);
+        let files = match &op {
+            IoOp::Sync { file } => slice::from_ref(file),
+            IoOp::SyncAll { files, .. } => files,
+            _ => &[],
+        };
+        // What is written meanwhile is the next one's.
+        let covered: Vec<(FileId, u64)> = {
+            let mut unflushed = self.unflushed.borrow_mut();
+            files.iter().filter_map(|file| Some((file.id, unflushed.remove(&file.id)?))).collect()
+        };
+        let number = device.begin_flush();
+        let mut result = self.attempt(op).await.map_err(|error| kind(&error));
+        device
+            .end_flush(number, result.as_ref().err().copied().filter(|reason| matches!(reason, IoErrorKind::Other(_))));
+        if result.is_ok() && !covered.is_empty() {
+            let overlapping = device.begun();
+            while !device.have_ended(overlapping) {
+                self.reactor.sleep(OVERLAP_WAIT).await;
+            }
+            if let Some(reason) = covered.iter().find_map(|(_, failed)| device.failure_since(*failed)) {
+                result = Err(reason);
+            }
+        }
+        if result.is_err() {
+            for (file, failed) in covered {
+                self.note_unflushed(file, failed);
+            }
+        }
+        result
+    }
+
+    /// Something was written to a file when so many flushes of its device had failed.
+    fn note_unflushed(&self, file: FileId, failed: u64) {
+        let mut unflushed = self.unflushed.borrow_mut();
+        let first = unflushed.entry(file).or_insert(failed);
+        *first = failed.min(*first);
     }
 
     async fn attempt(&self, op: IoOp) -> io::Result<IoOutput> {
@@ -139,12 +195,17 @@ impl Files {
             }
             IoOp::Allocate { file, bytes } => self.file(&file, Create::No).await?.allocate(0, bytes).await?,
             IoOp::Write { file, offset, data, durability } => {
-                let durability = match durability {
-                    WriteDurability::Buffered => Durability::None,
-                    WriteDurability::Durable => Durability::Dsync,
-                };
-                let file = self.file(&file, Create::No).await?;
-                write(&file, offset, data, durability).await?;
+                let open = self.file(&file, Create::No).await?;
+                match durability {
+                    WriteDurability::Buffered => {
+                        let failed = self.devices.of(LogDir::of_path(&file.path).0).failed();
+                        let result = write(&open, offset, data, Durability::None).await;
+                        // A flush that began before it ended does not cover it.
+                        self.note_unflushed(file.id, failed);
+                        result?;
+                    }
+                    WriteDurability::Durable => write(&open, offset, data, Durability::Dsync).await?,
+                }
             }
             IoOp::Sync { file } => self.file(&file, Create::No).await?.sync_data().await?,
             IoOp::SyncAll { files, dirs } => self.sync_all(files, dirs).await?,
@@ -154,15 +215,21 @@ impl Files {
             IoOp::Truncate { file, bytes } => self.file(&file, Create::No).await?.truncate(bytes).await?,
             IoOp::Rename { from, to } => self.reactor.rename(self.at(&from), self.at(&to)).await?,
             IoOp::RemoveFile { file } => {
-                self.open.borrow_mut().remove(file.id);
+                self.forget(file.id);
                 missing_is_fine(self.reactor.remove_file(self.at(&file.path)).await)?;
             }
             IoOp::RemoveDir { path } => {
                 missing_is_fine(self.with_descriptor(async || self.remove_dir(&path).await).await)?;
             }
-            IoOp::Close { file } => self.open.borrow_mut().remove(file.id),
+            IoOp::Close { file } => self.forget(file.id),
         }
         Ok(IoOutput::Done)
+    }
+
+    /// The file is not used any more.
+    fn forget(&self, file: FileId) {
+        self.open.borrow_mut().remove(file);
+        self.unflushed.borrow_mut().remove(&file);
     }
 
     /// Where a path of storage leads.
@@ -266,6 +333,16 @@ impl Files {
     }
 }
 
+/// The file or directory, below the data directories, that an operation flushes to the device.
+pub(super) fn flushed(op: &IoOp) -> Option<Arc<str>> {
+    match op {
+        IoOp::Write { file, durability: WriteDurability::Durable, .. } | IoOp::Sync { file } => Some(file.path.clone()),
+        IoOp::SyncDir { path } => Some(path.clone()),
+        IoOp::SyncAll { files, dirs } => files.first().map(|file| &file.path).or(dirs.first()).cloned(),
+        _ => None,
+    }
+}
+
 /// Writes slices one behind the other. The tail of a small partition is many small chunks: more than one write takes.
 async fn write(file: &File, mut offset: u64, mut data: Vec<Slice>, durability: Durability) -> io::Result<()> {
     while data.len() > WRITE_SLICES_MAX {
@@ -295,10 +372,12 @@ fn kind(error: &io::Error) -> IoErrorKind {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use ringlog_buffer::Chunk;
     use ringlog_reactor::Mesh;
-    use ringlog_reactor::sim::{Sim, SimOptions};
+    use ringlog_reactor::sim::{DiskEffect, DiskFault, DiskOperation, Errno, Sim, SimOptions, Trigger};
 
     #[test]
     fn more_slices_than_one_write_takes_are_written_one_behind_the_other() {
@@ -320,6 +399,60 @@ mod tests {
         assert_eq!(written.len(), blocks * BLOCK_BYTES);
         let is_there = |(number, bytes): (usize, &[u8])| bytes == &*block(number);
         assert!(written.chunks(BLOCK_BYTES).enumerate().all(is_there));
+    }
+
+    fn files(reactor: &Reactor, devices: &Devices) -> Files {
+        Files {
+            reactor: reactor.clone(),
+            lines: Lines::new(reactor.clone()),
+            roots: vec!["/".into()],
+            devices: devices.clone(),
+            open: RefCell::new(OpenFiles::new(OPEN_FILES_MIN)),
+            unflushed: RefCell::default(),
+            is_buffered: Cell::new(false),
+            read_memory: Pool::new(0),
+        }
+    }
+
+    /// Each shard writes to a file of its own and has it flushed, and one of the two flushes fails.
+    #[test]
+    fn trap_19_a_flush_that_fails_is_told_to_whoever_has_written_before_it_ended() {
+        const BLOCK_BYTES: usize = 4096;
+        let (mut kept, mut lost) = (0, 0);
+        for seed in 0..200 {
+            let mut sim = Sim::new(seed, SimOptions::default());
+            let devices = Devices::new(&[0]);
+            let has_ended = Arc::new([const { AtomicBool::new(false) }; 2]);
+            let told = Arc::clone(&has_ended);
+            let node = sim.start_node("two", 2, move |reactor: Reactor, mesh: Mesh<()>| {
+                let (devices, told) = (devices.clone(), Arc::clone(&told));
+                async move {
+                    let files = files(&reactor, &devices);
+                    let file = FileRef { id: FileId::new(0), path: mesh.index().to_string().into() };
+                    let mut chunk = Chunk::with_capacity(BLOCK_BYTES);
+                    chunk.append(&[1; BLOCK_BYTES]);
+                    let (data, durability) = (vec![chunk.freeze()], WriteDurability::Buffered);
+                    let create = IoOp::Create { file: file.clone(), allocate_bytes: BLOCK_BYTES as u64 };
+                    files.perform(create).await.expect("there is room");
+                    files.perform(IoOp::SyncDir { path: "".into() }).await.expect("names are synced");
+                    let write = IoOp::Write { file: file.clone(), offset: 0, data, durability };
+                    files.perform(write).await.expect("there is room");
+                    let is_kept = files.perform(IoOp::Sync { file }).await.is_ok();
+                    told[mesh.index()].store(is_kept, Ordering::Relaxed);
+                }
+            });
+            let (operation, effect) = (DiskOperation::Sync, DiskEffect::Error(Errno::IO));
+            let path_contains = (seed % 2).to_string();
+            sim.disk(node).fault(DiskFault { operation, path_contains, trigger: Trigger::Nth(1), effect });
+            sim.run_until(|sim| !sim.is_running(node));
+            sim.power_cut(node);
+            for (name, is_kept) in ["0", "1"].iter().zip(has_ended.iter()) {
+                let is_there = sim.disk(node).read_file(name).is_ok_and(|bytes| bytes == [1; BLOCK_BYTES]);
+                assert!(is_there || !is_kept.load(Ordering::Relaxed), "seed {seed}: what was flushed by shard {name}");
+                *if is_there { &mut kept } else { &mut lost } += 1;
+            }
+        }
+        assert!(kept > 20 && lost > 20, "{kept} files kept, {lost} lost");
     }
 
     #[test]

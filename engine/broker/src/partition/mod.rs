@@ -3,6 +3,7 @@
 pub(crate) mod append;
 pub(crate) mod commit;
 pub(crate) mod deletion;
+pub(crate) mod device;
 pub(crate) mod driver;
 pub(crate) mod files;
 pub(crate) mod lookup;

@@ -9,6 +9,7 @@ use ringlog_reactor::Reactor;
 use ringlog_storage::types::{Millis, PartitionIndex, TopicPartition};
 use ringlog_storage::{RecoveredShard, Recovery, RecoveryError, RecoveryNews};
 
+use super::device::Devices;
 use super::files::Files;
 use crate::lines::Lines;
 use crate::settings::Settings;
@@ -21,7 +22,9 @@ pub(crate) async fn recover(
     lines: Lines,
 ) -> Result<Vec<RecoveredShard>, RecoveryError> {
     let began = reactor.now();
-    let files = Rc::new(Files::new(reactor.clone(), settings, lines));
+    // Nobody else uses them yet, and a flush that fails ends the start.
+    let devices = Devices::new(&vec![0; settings.log_dirs.len()]);
+    let files = Rc::new(Files::new(reactor.clone(), settings, devices, lines));
     let mut recovery = Recovery::new(Millis::new(reactor.wall_clock_ms()), settings.dirs());
     let (sender, mut results) = mpsc::unbounded();
     // Recovery bounds what it has under way.

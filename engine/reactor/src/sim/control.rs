@@ -84,7 +84,7 @@ impl DiskControl {
             let node = disk.open(path, Create::IfMissing)?;
             let written = disk.set_len(node, 0).and_then(|()| {
                 disk.write(node, 0, &[Slice::from(bytes)], Durability::None, None)?;
-                disk.sync_files(&disk.covered_of_file(node), None)?;
+                disk.sync_files(&disk.covered_of_file(node));
                 disk.sync_directory(path.parent().unwrap_or(Path::new("")), &disk.covered_names())
             });
             disk.close(node, u64::MAX);

@@ -8,7 +8,8 @@
 //! - a change of length is durable after `sync_data`, or with a later durable write that needs it;
 //! - a name (create, rename, remove) is durable after `sync_dir` of its directory, whatever was synced of the file;
 //!   a rename is lost or kept as one;
-//! - a failed sync may have lost what it was to keep, for ever, while readers go on seeing it.
+//! - a failed sync may have lost for ever whatever was not synced, whoever wrote it: later syncs know nothing of that, and
+//!   readers see what is left.
 
 mod content;
 mod faults;
@@ -84,12 +85,6 @@ pub(super) struct Plan {
 pub(super) struct Covered {
     names: Mark,
     files: Vec<(NodeId, Mark)>,
-}
-
-impl Covered {
-    pub(super) fn retain_files(&mut self, is_kept: impl Fn(NodeId) -> bool) {
-        self.files.retain(|(node, _)| is_kept(*node));
-    }
 }
 
 /// The disk of one node. It outlives the node's processes.
@@ -299,26 +294,29 @@ impl Disk {
         Covered { names: self.names.mark(), files: self.names.unsynced_files() }
     }
 
-    pub(super) fn sync_files(&mut self, covered: &Covered, effect: Option<DiskEffect>) -> Result<(), Errno> {
+    pub(super) fn sync_files(&mut self, covered: &Covered) {
         for (node, mark) in &covered.files {
             // It may be gone since.
-            let Ok(file) = self.names.file_mut(*node) else { continue };
-            match effect {
-                Some(DiskEffect::Error(_)) => file.sync_failed(&mut self.random),
-                _ => file.sync(*mark),
+            if let Ok(file) = self.names.file_mut(*node) {
+                file.sync(*mark);
             }
-        }
-        match effect {
-            Some(DiskEffect::Error(errno)) => Err(errno),
-            _ => Ok(()),
         }
     }
 
-    pub(super) fn sync_all(&mut self, path: &Path, covered: &Covered, effect: Option<DiskEffect>) -> Result<(), Errno> {
+    pub(super) fn sync_all(&mut self, path: &Path, covered: &Covered) -> Result<(), Errno> {
         self.names.find(path)?;
-        self.sync_files(covered, effect)?;
+        self.sync_files(covered);
         self.names.sync_all(covered.names);
         Ok(())
+    }
+
+    /// A flush of the device failed. It has one write cache for whatever lies on it, so it does not matter who asked for that.
+    pub(super) fn flush_failed(&mut self) {
+        for (node, _) in self.names.unsynced_files() {
+            if let Ok(file) = self.names.file_mut(node) {
+                file.flush_failed(&mut self.random);
+            }
+        }
     }
 
     pub(super) fn len(&self, node: NodeId) -> Result<u64, Errno> {
@@ -360,6 +358,11 @@ impl Disk {
     /// Space as a process sees it, of the file system that holds `path`, used or not.
     pub(super) fn capacity_bytes_at(&self, path: &Path) -> Result<u64, Errno> {
         self.names.find(path).map(|_| self.options.capacity_bytes)
+    }
+
+    /// Names the device that holds `path`: a node has one.
+    pub(super) fn device_at(&self, path: &Path) -> Result<u64, Errno> {
+        self.names.find(path).map(|_| 0)
     }
 
     pub(super) fn free_bytes(&self) -> u64 {

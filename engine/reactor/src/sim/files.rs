@@ -22,6 +22,10 @@ impl World {
             file.in_flight += 1;
         }
         self.events.push(plan.done_at, Happening::DiskEnds { shard: key, op: id });
+        if is_flush(&op) && matches!(plan.effect, Some(DiskEffect::Error(_))) && self.random.chance(500) {
+            // Others may be told of success before this one is told of its failure.
+            host.disk.flush_failed();
+        }
         let covered = match &op {
             Op::SyncData { file } => {
                 host.shards[key.shard].files.get(file).map(|open| host.disk.covered_of_file(open.node))
@@ -138,7 +142,7 @@ fn plan(host: &mut Host, key: ShardKey, op: &Op, now: u64) -> Result<Plan, Errno
             disk.plan(&[Sync], &text(path), 0, now)
         }
         Op::ReadDir { path } => disk.plan(&[List], &text(path), 0, now),
-        Op::FreeSpace { path } | Op::TotalSpace { path } => disk.plan(&[], &text(path), 0, now),
+        Op::FreeSpace { path } | Op::TotalSpace { path } | Op::Device { path } => disk.plan(&[], &text(path), 0, now),
         Op::ProcessUsage => return Err(Errno::NOT_SUPPORTED),
         _ => unreachable!("socket operations go to the network"),
     })
@@ -159,6 +163,12 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
         Some(errno) => done(Err(errno)),
         None => done(result()),
     };
+    if is_flush(&op)
+        && let Some(errno) = failure
+    {
+        disk.flush_failed();
+        return done(Err(errno));
+    }
     match op {
         Op::Read { mut chunk, offset, bytes, .. } => {
             let read = disk.read(node(), offset, spare(&mut chunk, bytes), effect);
@@ -172,7 +182,10 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
                 result => done(result.map(|_| ())),
             }
         }
-        Op::SyncData { .. } => done(disk.sync_files(&covered, effect)),
+        Op::SyncData { .. } => {
+            disk.sync_files(&covered);
+            done(Ok(()))
+        }
         Op::Allocate { offset, bytes, .. } => unless_failed(&mut || disk.allocate(node(), offset, bytes)),
         Op::Truncate { bytes, .. } => unless_failed(&mut || disk.set_len(node(), bytes)),
         Op::Length { .. } => Outcome::Number(disk.len(node()).map_err(io::Error::from)),
@@ -181,18 +194,11 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
         Op::RemoveFile { path } => unless_failed(&mut || disk.remove(&path, Removal::File)),
         Op::RemoveDir { path } => unless_failed(&mut || disk.remove(&path, Removal::Directory)),
         Op::Rename { from, to } => unless_failed(&mut || disk.rename(&from, &to)),
-        Op::SyncDir { path } => unless_failed(&mut || disk.sync_directory(&path, &covered)),
-        Op::SyncFileSystem { path } => {
-            let mut covered = covered;
-            if failure.is_some() {
-                // What others wrote, past the page cache, is still with the device: it is their next sync that counts.
-                let own = &host.shards[key.shard].files;
-                covered.retain_files(|node| own.values().any(|open| open.node == node));
-            }
-            done(disk.sync_all(&path, &covered, effect))
-        }
+        Op::SyncDir { path } => done(disk.sync_directory(&path, &covered)),
+        Op::SyncFileSystem { path } => done(disk.sync_all(&path, &covered)),
         Op::FreeSpace { path } => Outcome::Number(disk.free_bytes_at(&path).map_err(io::Error::from)),
         Op::TotalSpace { path } => Outcome::Number(disk.capacity_bytes_at(&path).map_err(io::Error::from)),
+        Op::Device { path } => Outcome::Number(disk.device_at(&path).map_err(io::Error::from)),
         Op::ReadDir { path } => {
             let entries = failure.map_or_else(|| disk.list(&path), Err);
             let entry = |entry: super::disk::Entry| DirEntry {
@@ -208,6 +214,10 @@ fn perform(host: &mut Host, key: ShardKey, held: InFlight) -> Outcome {
         },
         _ => unreachable!("socket operations go to the network"),
     }
+}
+
+fn is_flush(op: &Op) -> bool {
+    matches!(op, Op::SyncData { .. } | Op::SyncDir { .. } | Op::SyncFileSystem { .. })
 }
 
 fn open(host: &mut Host, key: ShardKey, op: &Op) -> Result<Opened, Errno> {

@@ -351,6 +351,7 @@ fn name_of(op: &Op) -> &'static str {
         Op::ReadDir { .. } => "read directory",
         Op::FreeSpace { .. } => "free space",
         Op::TotalSpace { .. } => "total space",
+        Op::Device { .. } => "device",
         Op::ProcessUsage => "process usage",
         Op::Listen { .. } => "listen",
         Op::Accept { .. } => "accept",

@@ -76,6 +76,7 @@ impl FileFlight {
                 | Op::SyncFileSystem { .. }
                 | Op::FreeSpace { .. }
                 | Op::TotalSpace { .. }
+                | Op::Device { .. }
                 | Op::ProcessUsage
         )
     }

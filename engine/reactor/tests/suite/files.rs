@@ -23,6 +23,7 @@ on_every_backend! {
     a_removed_file_serves_those_who_have_it_open,
     free_space_is_known,
     total_space_is_known,
+    what_lies_together_is_on_one_device,
     many_operations_are_in_flight_at_once,
 }
 
@@ -186,6 +187,14 @@ async fn total_space_is_known(here: Here) {
     let free = here.reactor.free_space(&here.directory).await.expect("it exists");
     assert!(here.reactor.total_space(&here.directory).await.expect("it exists") >= free);
     let missing = here.reactor.total_space(here.path("missing")).await;
+    assert_eq!(missing.expect_err("it is missing").kind(), ErrorKind::NotFound);
+}
+
+async fn what_lies_together_is_on_one_device(here: Here) {
+    here.reactor.create_dir(here.path("folder")).await.expect("a new folder");
+    let device = here.reactor.device(&here.directory).await.expect("it exists");
+    assert_eq!(here.reactor.device(here.path("folder")).await.expect("it exists"), device);
+    let missing = here.reactor.device(here.path("missing")).await;
     assert_eq!(missing.expect_err("it is missing").kind(), ErrorKind::NotFound);
 }
 

@@ -184,9 +184,9 @@ impl Content {
         self.write_back(changes);
     }
 
-    /// A sync that failed: the device may have dropped what it held, and a later sync does not bring that back. Files are
-    /// written and read past the page cache, so readers see what is left.
-    pub(super) fn sync_failed(&mut self, random: &mut Random) {
+    /// The device may have dropped what it held, and a later sync does not bring that back. Files are written and read past
+    /// the page cache, so readers see what is left.
+    pub(super) fn flush_failed(&mut self, random: &mut Random) {
         self.changes.retain(|(_, change)| matches!(change, Change::SetLen(_)) || random.chance(500));
         self.current = Pages { pages: self.durable.pages.clone() };
         for (_, change) in &self.changes {

@@ -118,7 +118,7 @@ fn a_failed_sync_may_lose_bytes_for_ever_and_readers_see_it() {
         let mut content = Content::default();
         content.write_durable(0, &[1; 512]);
         content.write(0, &[2; 512]);
-        content.sync_failed(&mut random);
+        content.flush_failed(&mut random);
         let left = read_all(&content);
         content.sync(content.mark());
         content.power_cut(Survival::Everything, &mut random);
@@ -204,8 +204,8 @@ fn a_sync_of_the_whole_disk_covers_names_and_contents_of_before() {
     let began = disk.covered_in_all();
     let later = create(&mut disk, "later");
     disk.write(later, 0, &bytes(2), Durability::None, None).expect("there is room");
-    assert_eq!(disk.sync_all(Path::new("missing"), &began, None), Err(Errno::NOT_FOUND));
-    disk.sync_all(Path::new("/"), &began, None).expect("there");
+    assert_eq!(disk.sync_all(Path::new("missing"), &began), Err(Errno::NOT_FOUND));
+    disk.sync_all(Path::new("/"), &began).expect("there");
     assert!(disk.has_unsynced(), "what came later is not covered");
     disk.power_cut();
     let node = disk.open(Path::new("a"), Create::No).expect("its name was covered");
@@ -213,7 +213,7 @@ fn a_sync_of_the_whole_disk_covers_names_and_contents_of_before() {
     assert_eq!(disk.read(node, 0, &mut read, None), Ok(512));
     assert_eq!(read, [1; 512]);
     let all = disk.covered_in_all();
-    disk.sync_all(Path::new("/"), &all, None).expect("there");
+    disk.sync_all(Path::new("/"), &all).expect("there");
     assert!(!disk.has_unsynced());
 }
 
