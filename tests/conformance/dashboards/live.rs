@@ -3,18 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use ringlog_kit::broker::{Broker, Options};
 
 use crate::load::Load;
 use crate::prometheus::Prometheus;
+use crate::stage::{start_prometheus, until_nothing_is_left};
 use crate::{alerts, dashboard, foreign, names, names_of_records, panels, text};
-
-/// For each stage, on a machine that is busy with others.
-const STAGE_MAX: Duration = Duration::from_mins(3);
 
 /// Alerts that a slow or full machine may cause, whatever the broker does.
 const OF_THE_MACHINE: &[&str] = &[
@@ -47,26 +44,6 @@ const OF_ERRORS: &str = "ringlog:request_errors:ratio5m";
 /// Panels for which it is well to show nothing, each with the reason: dashboard, title.
 const MAY_BE_EMPTY: &[(&str, &str, &str)] = &[];
 
-/// The rules with the times of seconds, where the files have those of minutes: thresholds are as they are. What looks hours
-/// back stays as it is too.
-fn hurried(rules: &str) -> String {
-    let mut hurried = rules.to_owned();
-    for minutes in ["5m", "10m"] {
-        hurried = hurried.replace(&format!("[{minutes}]"), "[10s]");
-    }
-    let lines = hurried.lines().map(|line| match line.split_once("for: ") {
-        Some((indent, time)) if indent.trim().is_empty() && time.ends_with('m') => format!("{indent}for: 2s\n"),
-        _ => format!("{line}\n"),
-    });
-    lines.collect()
-}
-
-/// One that watches a broker by the rules, hurried.
-pub(crate) fn start_prometheus(admin: SocketAddr) -> Option<Prometheus> {
-    let rules = ["recording.yml", "alerts.yml"].map(|name| (name, hurried(&text(name))));
-    Prometheus::start(admin, &rules.each_ref().map(|(name, text)| (*name, text.as_str())))
-}
-
 /// An expression of a dashboard, with everything chosen.
 fn chosen(expr: &str) -> String {
     let expr = expr.replace("$__rate_interval", "10s");
@@ -93,19 +70,6 @@ fn expressions() -> Vec<(String, String)> {
     }
     assert!(expressions.len() > 100, "{} expressions", expressions.len());
     expressions
-}
-
-/// Does something again and again until nothing is left of what is wanted, or it has taken too long.
-pub(crate) fn until_nothing_is_left<T: std::fmt::Debug>(mut act: impl FnMut(), mut left: impl FnMut() -> Vec<T>) {
-    let give_up_at = Instant::now() + STAGE_MAX;
-    loop {
-        act();
-        let left = left();
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < give_up_at, "after {STAGE_MAX:?} there is still {left:#?}");
-    }
 }
 
 /// Lets a process have so many descriptors from now on: more or fewer than before.
@@ -231,9 +195,6 @@ fn all_is_well(prometheus: &Prometheus, load: &mut Load) {
 }
 
 #[test]
-fn hurried_rules_have_the_same_thresholds() {
-    let (rules, is_hurried) = (text("alerts.yml"), hurried(&text("alerts.yml")));
-    assert_eq!(alerts(&rules).len(), is_hurried.matches("        for: 2s\n").count());
-    assert!(!is_hurried.contains("[5m]") && is_hurried.contains("[6h]"));
+fn an_expression_is_asked_for_with_everything_chosen() {
     assert_eq!(chosen(r#"rate(a{topic=~"$topic"}[$__rate_interval])"#), r#"rate(a{topic=~".+"}[10s])"#);
 }

@@ -9,6 +9,7 @@ mod live;
 mod load;
 mod prometheus;
 mod small;
+mod stage;
 
 use std::path::PathBuf;
 

@@ -13,9 +13,9 @@ use ringlog_kit::external::in_ci;
 use ringlog_kit::folder::Folder;
 use ringlog_net::error::ErrorCode;
 
-use crate::live::{start_prometheus, until_nothing_is_left};
 use crate::load::Load;
 use crate::prometheus::Prometheus;
+use crate::stage::{start_prometheus, until_nothing_is_left};
 
 /// How long the disk stands still at a time: longer than any flush or request may take.
 const STILL: Duration = Duration::from_millis(700);
