@@ -328,7 +328,7 @@ async fn serve(shard: &Shard, listeners: Vec<Listener>) -> BrokerEnd {
     reactor.spawn(connection_moves::give(shard.clone()));
     reactor.spawn(group::run_timers(shard.clone()));
     reactor.spawn(jobs::maintain(shard.clone()));
-    reactor.spawn(jobs::expire_appends(shard.clone()));
+    reactor.spawn(jobs::expire_requests(shard.clone()));
     shard.stopping().wait().await;
     shard.with(|state| {
         state.stopping = true;

@@ -28,7 +28,7 @@ use crate::recorder::{CourseId, Phase, Span};
 use crate::shard::Shard;
 use crate::topics::partitions;
 
-pub(crate) use coordinators::{Coordinators, facts_after, retry_stalled, stop, topics_deleted};
+pub(crate) use coordinators::{Coordinators, expire, facts_after, retry_stalled, stop, topics_deleted};
 pub(crate) use load::load;
 use waits::Waiting;
 pub(crate) use waits::{Asked, Waits};

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringlog_cluster::coordinator::Coordinator as _;
-use ringlog_cluster::group::{Answer, DECISION_BYTES_MAX, Decision, GroupFacts, Groups, Now, value_version};
+use ringlog_cluster::group::{Answer, DECISION_BYTES_MAX, Decision, GroupFacts, Groups, Now, Ticket, value_version};
 use ringlog_cluster::image::Image;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::GroupRecord;
@@ -59,12 +60,13 @@ struct Serving {
     held: VecDeque<(Offset, Nanos, Vec<Answer>)>,
     /// A decision that the log has no room for.
     stalled: Option<Stalled>,
-    /// Calls that came behind it.
-    queue: VecDeque<GroupCall>,
+    /// Calls that came behind it, with the time of each.
+    queue: VecDeque<(Nanos, GroupCall)>,
 }
 
 #[derive(Debug)]
 struct Stalled {
+    decided_at: Nanos,
     batch: Vec<u8>,
     decision: Decision,
 }
@@ -115,7 +117,7 @@ impl Coordinators {
         let refuse = |answer: Answer| Answer { reply: Err(code), ..answer };
         let held = serving.held.into_iter().flat_map(|(_, _, answers)| answers).map(refuse);
         let stalled = serving.stalled.into_iter().flat_map(|stalled| stalled.decision.reply).map(refuse);
-        let queued = serving.queue.into_iter().map(|call| Answer { ticket: call.ticket, reply: Err(code) });
+        let queued = serving.queue.into_iter().map(|(_, call)| Answer { ticket: call.ticket, reply: Err(code) });
         self.tell(held.chain(stalled).chain(queued).chain(serving.machine.resign(code)));
     }
 
@@ -197,7 +199,7 @@ pub(crate) fn take_call(state: &mut State, now: Now, call: GroupCall) {
     match &mut coordinator.life {
         Life::Loading => state.groups.refuse(&call, ErrorCode::CoordinatorLoadInProgress),
         Life::Ended => state.groups.refuse(&call, ErrorCode::NotCoordinator),
-        Life::Serving(serving) if serving.stalled.is_some() => serving.queue.push_back(call),
+        Life::Serving(serving) if serving.stalled.is_some() => serving.queue.push_back((now.monotonic, call)),
         Life::Serving(_) => run(state, now, call.partition, |machine, image| {
             machine.handle(now, image, call.ticket, &call.caller, call.request)
         }),
@@ -216,6 +218,27 @@ pub(super) fn handle_timeouts(state: &mut State, now: Now) {
     for partition in due {
         run(state, now, partition, |machine, image| machine.handle_timeout(now, image));
     }
+}
+
+/// Whoever has waited for `patience` is told to ask again. What is decided stays so: it is committed later, or undone.
+pub(crate) fn expire(state: &mut State, now: Nanos, patience: Duration) {
+    state.groups.now = now;
+    let is_over = |since: Nanos| now.since(since) >= patience;
+    let mut expired: Vec<Ticket> = Vec::new();
+    for coordinator in state.groups.by_partition.values_mut() {
+        let Life::Serving(serving) = &mut coordinator.life else { continue };
+        while let Some((.., answers)) = serving.held.pop_front_if(|(_, decided_at, _)| is_over(*decided_at)) {
+            expired.extend(answers.iter().map(|answer| answer.ticket));
+        }
+        if let Some(stalled) = serving.stalled.as_mut().filter(|stalled| is_over(stalled.decided_at)) {
+            expired.extend(stalled.decision.reply.drain(..).map(|answer| answer.ticket));
+        }
+        while let Some((_, call)) = serving.queue.pop_front_if(|(asked_at, _)| is_over(*asked_at)) {
+            expired.push(call.ticket);
+        }
+    }
+    let reply = Err(ErrorCode::CoordinatorNotAvailable);
+    state.groups.tell(expired.into_iter().map(|ticket| Answer { ticket, reply: reply.clone() }));
 }
 
 /// The image of the state has lost topics. Their offsets are forgotten when the machines are called next; one that is being
@@ -249,7 +272,7 @@ pub(crate) fn retry_stalled(state: &mut State, now: Now) {
         write(state, now, partition, stalled);
         while let Some(serving) = state.groups.serving(partition)
             && serving.stalled.is_none()
-            && let Some(call) = serving.queue.pop_front()
+            && let Some((_, call)) = serving.queue.pop_front()
         {
             take_call(state, now, call);
         }
@@ -273,7 +296,7 @@ fn run(state: &mut State, now: Now, partition: PartitionIndex, command: impl FnO
         return;
     }
     match batch(&decision.records, now.wall) {
-        Some(batch) => write(state, now, partition, Stalled { batch, decision }),
+        Some(batch) => write(state, now, partition, Stalled { decided_at: now.monotonic, batch, decision }),
         None => undo(state, now, partition, decision, ErrorCode::UnknownServerError),
     }
 }

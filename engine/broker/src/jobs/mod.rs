@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crate::group;
 use crate::partition::append;
 use crate::shard::Shard;
 
 /// Partitions that are maintained before requests have their turn again.
 const PARTITIONS_PER_TURN: usize = 256;
-/// How late a produce request may be told that its time is over.
+/// How late a request may be told that its time is over.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Applies retention and expiry, at the interval of `log.retention.check.interval.ms`.
@@ -25,8 +26,11 @@ pub(crate) async fn maintain(shard: Shard) {
     }
 }
 
-/// Answers produce requests that wait for longer than their clients do.
-pub(crate) async fn expire_appends(shard: Shard) {
+/// Answers requests that have waited for a commit for too long: of producers for longer than these do, of members of groups
+/// for longer than `offsets.commit.timeout.ms`.
+pub(crate) async fn expire_requests(shard: Shard) {
+    let of_groups = shard.settings().broker.groups.offsets_commit_timeout_ms;
+    let of_groups = Duration::from_millis(u64::try_from(of_groups).unwrap_or(u64::MAX));
     loop {
         shard.reactor().sleep(EXPIRY_INTERVAL).await;
         let now = shard.now();
@@ -34,6 +38,7 @@ pub(crate) async fn expire_appends(shard: Shard) {
             if !state.appends.is_empty() {
                 append::expire(state, now, shard.wall_clock());
             }
+            group::expire(state, now, of_groups);
         });
     }
 }

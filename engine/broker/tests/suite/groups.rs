@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::find_coordinator::FindCoordinatorRequest;
 use ringlog_net::messages::offset_commit::{
@@ -82,6 +83,37 @@ fn trap_15_a_coordinator_serves_only_when_it_has_read_all_of_its_log() {
         }
         assert_eq!(commit(&socket, COMMITS + 1).await, ErrorCode::None);
     });
+}
+
+/// Clients would wait for as long as the disk does, and then for a connection that gives no answer.
+#[test]
+fn whoever_waits_for_a_commit_for_too_long_is_told_to_ask_again() {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let mut broker = Broker::start(1, &[&format!("offsets.commit.timeout.ms={}", PATIENCE.as_millis())]);
+    let address = broker.address();
+    broker.sim.block_on("commit", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        create_topic(&socket).await;
+        find_coordinator(&socket).await;
+        while committed(&socket).await == Err(ErrorCode::CoordinatorLoadInProgress) {}
+        assert_eq!(commit(&socket, 1).await, ErrorCode::None);
+    });
+    let (operation, path_contains) = (DiskOperation::Write, "journal/".to_owned());
+    let effect = DiskEffect::Delay(3 * PATIENCE);
+    broker.sim.disk(broker.node).fault(DiskFault { operation, path_contains, trigger: Trigger::Always, effect });
+    broker.sim.block_on("members", move |reactor| async move {
+        let (began, sockets) = (reactor.now(), [connect(&reactor, address).await, connect(&reactor, address).await]);
+        let [written, read] = &sockets;
+        let answers = join(commit(written, 2), committed(read)).await;
+        assert_eq!(answers, (ErrorCode::CoordinatorNotAvailable, Err(ErrorCode::CoordinatorNotAvailable)));
+        let took = reactor.now() - began;
+        assert!((PATIENCE..2 * PATIENCE).contains(&took), "{took:?}");
+    });
+    broker.sim.disk(broker.node).clear_faults();
+    broker.sim.run_for(4 * PATIENCE);
+    let known =
+        broker.sim.block_on("reader", move |reactor| async move { committed(&connect(&reactor, address).await).await });
+    assert_eq!(known, Ok(2), "what was decided is committed all the same");
 }
 
 /// Its partition was to go to another shard, and could not, because a record was not committed yet.

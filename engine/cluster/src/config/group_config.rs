@@ -35,6 +35,8 @@ pub struct GroupConfig {
     pub consumer_assignors: Vec<String>,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_bytes_max: i64,
+    /// `offsets.commit.timeout.ms`.
+    pub offsets_commit_timeout_ms: i64,
     /// `offsets.retention.minutes`.
     pub offsets_retention_minutes: i64,
     /// `offsets.retention.check.interval.ms`.
@@ -82,6 +84,7 @@ impl GroupConfig {
             consumer_heartbeat_interval_ms_max: layers.integer("group.consumer.max.heartbeat.interval.ms"),
             consumer_assignors: layers.list("group.consumer.assignors"),
             offset_metadata_bytes_max: layers.integer("offset.metadata.max.bytes"),
+            offsets_commit_timeout_ms: layers.integer("offsets.commit.timeout.ms"),
             offsets_retention_minutes: layers.integer("offsets.retention.minutes"),
             offsets_retention_check_interval_ms: layers.integer("offsets.retention.check.interval.ms"),
             offsets_topic_partitions: layers.integer("offsets.topic.num.partitions"),

@@ -63,6 +63,7 @@ fn config() -> GroupConfig {
         consumer_heartbeat_interval_ms_max: 15_000,
         consumer_assignors: vec!["uniform".to_owned(), "range".to_owned()],
         offset_metadata_bytes_max: 8,
+        offsets_commit_timeout_ms: 5000,
         offsets_retention_minutes: 24 * 60,
         offsets_retention_check_interval_ms: 600_000,
         offsets_topic_partitions: 50,

@@ -61,8 +61,8 @@ keys! {
     "group.min.session.timeout.ms": Int = "6000", Any, ReadOnly, Acts;
     /// The longest metadata text of a committed offset.
     "offset.metadata.max.bytes": Int = "4096", Any, ReadOnly, Acts;
-    /// How long an offset commit may wait for its replicas.
-    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), ReadOnly, LATER_CLUSTER;
+    /// How long a request to a coordinator may wait for its decision to be committed.
+    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), ReadOnly, Acts;
     /// Bytes per read while the coordinator loads its state.
     "offsets.load.buffer.size": Int = "5242880", AtLeast(1), ReadOnly, OWN_BUFFERS;
     /// How often expired offsets are looked for.
