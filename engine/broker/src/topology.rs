@@ -262,12 +262,18 @@ fn tell_not_opened(state: &State, topic: &TopicImage, key: PartitionKey, reason:
     );
 }
 
-/// The settings of a topic of the brokers' own: always durable before it is answered, and with segments that have room for
-/// the largest decision, whatever is configured. A store whose sizes are given has those.
+/// The settings of a topic of the brokers' own: always durable before it is answered, with segments that have room for the
+/// largest decision, and all of it kept, whatever is configured. A store whose sizes are given has those.
 pub(crate) fn internal_log_config(config: &TopicConfig, settings: &Settings) -> LogConfig {
     let log = log_config(config, settings);
     let segment_bytes_min = settings.store_sizes.as_ref().map_or(INTERNAL_SEGMENT_BYTES_MIN, |_| 0);
-    LogConfig { durability: LogDurability::Sync, segment_bytes: log.segment_bytes.max(segment_bytes_min), ..log }
+    LogConfig {
+        durability: LogDurability::Sync,
+        segment_bytes: log.segment_bytes.max(segment_bytes_min),
+        retention_ms: None,
+        retention_bytes: None,
+        ..log
+    }
 }
 
 fn log_config(config: &TopicConfig, settings: &Settings) -> LogConfig {

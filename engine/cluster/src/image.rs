@@ -290,7 +290,7 @@ impl TopicImage {
         self.partitions.get(usize::try_from(index.get()).ok()?)
     }
 
-    /// Whether it belongs to the brokers: clients are told, and cannot write to it as they please.
+    /// Whether it belongs to the brokers: clients are told, and may not write to it.
     pub fn is_internal(&self) -> bool {
         is_internal(&self.name)
     }

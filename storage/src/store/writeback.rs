@@ -507,9 +507,10 @@ impl Store {
             Err(reason) => {
                 let wait = std::time::Duration::from_millis(crate::limits::SPACE_PROBE_MS);
                 self.writeback.journal_retry = self.clock.saturating_add(wait);
+                // There is room in another one, or it is tried again.
                 match reason {
-                    IoErrorKind::NoSpace if self.journal.is_starved() => self.space_exhausted(),
-                    IoErrorKind::NoSpace => {}
+                    _ if !self.journal.is_starved() => {}
+                    IoErrorKind::NoSpace => self.space_exhausted(),
                     other => self.fence_directory(other),
                 }
             }

@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ringlog_storage::io::Io;
+use ringlog_storage::io::{Io, IoOp, WriteDurability};
 use ringlog_storage::types::Nanos;
 
-use super::files::{Files, flushed};
+use super::files::Files;
 use crate::limits::STORE_OPERATIONS_MAX;
 use crate::lines::repeated;
 use crate::shard::Shard;
@@ -54,6 +55,16 @@ async fn perform(shard: Shard, files: Rc<Files>, under_way: Rc<Cell<usize>>, io:
     }
     under_way.set(under_way.get() - 1);
     shard.with(|state| state.store_io_done(io.id, result, shard.now()));
+}
+
+/// The file or directory, below the data directories, that an operation flushes to the device.
+fn flushed(op: &IoOp) -> Option<Arc<str>> {
+    match op {
+        IoOp::Write { file, durability: WriteDurability::Durable, .. } | IoOp::Sync { file } => Some(file.path.clone()),
+        IoOp::SyncDir { path } => Some(path.clone()),
+        IoOp::SyncAll { files, dirs } => files.first().map(|file| &file.path).or(dirs.first()).cloned(),
+        _ => None,
+    }
 }
 
 fn tell_slow(shard: &Shard, file: &str, took: Duration) {

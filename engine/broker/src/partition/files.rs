@@ -8,7 +8,7 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use ringlog_buffer::{Pool, Slice};
 use ringlog_reactor::{Create, Durability, File, OpenOptions, Reactor, WRITE_SLICES_MAX, is_out_of_descriptors};
 use ringlog_storage::LogDir;
@@ -16,7 +16,7 @@ use ringlog_storage::io::{
     DirEntry, EntryKind, FileId, FileRef, IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability,
 };
 
-use super::device::Devices;
+use super::device::{Device, Devices, Failures};
 use crate::lines::{Lines, repeated};
 use crate::settings::Settings;
 use crate::state::remedy;
@@ -50,7 +50,7 @@ pub(crate) struct Files {
     devices: Devices,
     open: RefCell<OpenFiles>,
     /// Files with writes that no flush covers yet: how many flushes of their device had failed when the first of them began.
-    unflushed: RefCell<BTreeMap<FileId, u64>>,
+    unflushed: RefCell<BTreeMap<FileId, Failures>>,
     /// The file system has refused to write past the page cache.
     is_buffered: Cell<bool>,
     read_memory: Pool,
@@ -122,53 +122,63 @@ impl Files {
     /// Performs one operation. What changes or keeps something waits until there is a descriptor for it, because nothing mends
     /// what is told to have failed.
     pub(crate) async fn perform(&self, op: IoOp) -> IoResult {
-        match flushed(&op) {
-            // A durable write is confirmed by itself.
-            Some(path) if !matches!(op, IoOp::Write { .. }) => self.flush(&path, op).await,
-            _ => self.attempt(op).await.map_err(|error| kind(&error)),
-        }
-    }
-
-    /// An operation that flushes files to the device of their directory. It fails as well where another flush of the device
-    /// failed, of whichever shard, since these files were written: what they hold may be lost.
-    async fn flush(&self, path: &str, op: IoOp) -> IoResult {
-        let device = self.devices.of(LogDir::of_path(path).0);
         let files = match &op {
             IoOp::Sync { file } => slice::from_ref(file),
             IoOp::SyncAll { files, .. } => files,
+            // Names are the file system's own, which stops where its journal cannot be flushed.
             _ => &[],
         };
+        let device = files.first().map(|file| self.device(&file.path));
         // What is written meanwhile is the next one's.
-        let covered: Vec<(FileId, u64)> = {
-            let mut unflushed = self.unflushed.borrow_mut();
-            files.iter().filter_map(|file| Some((file.id, unflushed.remove(&file.id)?))).collect()
-        };
-        let number = device.begin_flush();
+        let covered = self.take_unflushed(files);
         let mut result = self.attempt(op).await.map_err(|error| kind(&error));
-        device
-            .end_flush(number, result.as_ref().err().copied().filter(|reason| matches!(reason, IoErrorKind::Other(_))));
-        if result.is_ok() && !covered.is_empty() {
-            let overlapping = device.begun();
-            while !device.have_ended(overlapping) {
-                self.reactor.sleep(OVERLAP_WAIT).await;
-            }
-            if let Some(reason) = covered.iter().find_map(|(_, failed)| device.failure_since(*failed)) {
-                result = Err(reason);
-            }
+        if let Some(device) = device
+            && result.is_ok()
+        {
+            result = self.confirm(device, &covered).await.map(|()| IoOutput::Done);
         }
         if result.is_err() {
-            for (file, failed) in covered {
-                self.note_unflushed(file, failed);
+            for (file, failures) in covered {
+                self.note_unflushed(file, failures);
             }
         }
         result
     }
 
-    /// Something was written to a file when so many flushes of its device had failed.
-    fn note_unflushed(&self, file: FileId, failed: u64) {
+    /// These files are flushed. It counts if no other flush of the device has failed since they were written, of whichever
+    /// shard: what they hold may be lost otherwise.
+    async fn confirm(&self, device: &Device, covered: &[(FileId, Failures)]) -> Result<(), IoErrorKind> {
+        let Some(first) = covered.iter().map(|(_, failures)| *failures).min() else { return Ok(()) };
+        let overlapping = device.next_flush();
+        while !device.have_ended(overlapping) {
+            self.reactor.sleep(OVERLAP_WAIT).await;
+        }
+        device.failure_since(first).map_or(Ok(()), Err)
+    }
+
+    fn take_unflushed(&self, files: &[FileRef]) -> Vec<(FileId, Failures)> {
         let mut unflushed = self.unflushed.borrow_mut();
-        let first = unflushed.entry(file).or_insert(failed);
-        *first = failed.min(*first);
+        files.iter().filter_map(|file| Some((file.id, unflushed.remove(&file.id)?))).collect()
+    }
+
+    /// Something was written to a file when so many flushes of its device had failed.
+    fn note_unflushed(&self, file: FileId, failures: Failures) {
+        let mut unflushed = self.unflushed.borrow_mut();
+        let first = unflushed.entry(file).or_insert(failures);
+        *first = failures.min(*first);
+    }
+
+    /// Flushes something of this path to its device, and has the device know of that.
+    async fn flush(&self, path: &str, flush: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+        let device = self.device(path);
+        let number = device.begin_flush();
+        let result = flush.await;
+        device.end_flush(number, result.as_ref().err().filter(|error| is_of_device(error)).map(kind));
+        result
+    }
+
+    fn device(&self, path: &str) -> &Device {
+        self.devices.of(LogDir::of_path(path).0)
     }
 
     async fn attempt(&self, op: IoOp) -> io::Result<IoOutput> {
@@ -198,20 +208,18 @@ impl Files {
                 let open = self.file(&file, Create::No).await?;
                 match durability {
                     WriteDurability::Buffered => {
-                        let failed = self.devices.of(LogDir::of_path(&file.path).0).failed();
+                        let failures = self.device(&file.path).failures();
                         let result = write(&open, offset, data, Durability::None).await;
                         // A flush that began before it ended does not cover it.
-                        self.note_unflushed(file.id, failed);
+                        self.note_unflushed(file.id, failures);
                         result?;
                     }
                     WriteDurability::Durable => write(&open, offset, data, Durability::Dsync).await?,
                 }
             }
-            IoOp::Sync { file } => self.file(&file, Create::No).await?.sync_data().await?,
-            IoOp::SyncAll { files, dirs } => self.sync_all(files, dirs).await?,
-            IoOp::SyncDir { path } => {
-                self.with_descriptor(async || self.reactor.sync_dir(self.at(&path)).await).await?;
-            }
+            IoOp::Sync { file } => self.sync(&file).await?,
+            IoOp::SyncAll { files, dirs } => self.sync_all(&files, &dirs).await?,
+            IoOp::SyncDir { path } => self.sync_dir(&path).await?,
             IoOp::Truncate { file, bytes } => self.file(&file, Create::No).await?.truncate(bytes).await?,
             IoOp::Rename { from, to } => self.reactor.rename(self.at(&from), self.at(&to)).await?,
             IoOp::RemoveFile { file } => {
@@ -289,26 +297,36 @@ impl Files {
         Ok(opened)
     }
 
+    async fn sync(&self, file: &FileRef) -> io::Result<()> {
+        let open = self.file(file, Create::No).await?;
+        self.flush(&file.path, open.sync_data()).await
+    }
+
+    async fn sync_dir(&self, path: &str) -> io::Result<()> {
+        self.with_descriptor(async || self.flush(path, self.reactor.sync_dir(self.at(path))).await).await
+    }
+
     /// Many are synced together with their file system, where it can: all of them lie in one data directory. A failed write of the
     /// page cache may have been told to somebody else by then, so all files must go past it.
-    async fn sync_all(&self, files: Vec<FileRef>, dirs: Vec<Arc<str>>) -> io::Result<()> {
-        let paths = files.iter().map(|file| &file.path).chain(&dirs);
+    async fn sync_all(&self, files: &[FileRef], dirs: &[Arc<str>]) -> io::Result<()> {
+        let paths = files.iter().map(|file| &file.path).chain(dirs);
         let roots: BTreeSet<LogDir> = paths.map(|path| LogDir::of_path(path).0).collect();
         if let [dir] = roots.iter().collect::<Vec<_>>()[..]
             && files.len() + dirs.len() >= SYNCED_TOGETHER_MIN
             && !self.is_buffered.get()
         {
-            let root = &self.roots[dir.index()];
-            match self.with_descriptor(async || self.reactor.sync_file_system(root.clone()).await).await {
+            let (root, path) = (&self.roots[dir.index()], dir.path(""));
+            let sync = async || self.flush(&path, self.reactor.sync_file_system(root.clone())).await;
+            match self.with_descriptor(sync).await {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
                 result => return result,
             }
         }
-        let files = files.into_iter().map(|file| IoOp::Sync { file });
-        let syncs = files.chain(dirs.into_iter().map(|path| IoOp::SyncDir { path }));
-        let all = stream::iter(syncs.map(Ok));
-        all.try_for_each_concurrent(SYNCS_AT_ONCE_MAX, |op| async move { Box::pin(self.attempt(op)).await.map(drop) })
-            .await
+        let files = files.iter().map(|file| self.sync(file).left_future());
+        let syncs = files.chain(dirs.iter().map(|path| self.sync_dir(path).right_future()));
+        // All to their end, whatever fails: the device is not done before.
+        let ends = stream::iter(syncs).buffer_unordered(SYNCS_AT_ONCE_MAX);
+        ends.fold(Ok(()), async |all, one| all.and(one)).await
     }
 
     async fn list(&self, path: &str) -> io::Result<Vec<DirEntry>> {
@@ -333,16 +351,6 @@ impl Files {
     }
 }
 
-/// The file or directory, below the data directories, that an operation flushes to the device.
-pub(super) fn flushed(op: &IoOp) -> Option<Arc<str>> {
-    match op {
-        IoOp::Write { file, durability: WriteDurability::Durable, .. } | IoOp::Sync { file } => Some(file.path.clone()),
-        IoOp::SyncDir { path } => Some(path.clone()),
-        IoOp::SyncAll { files, dirs } => files.first().map(|file| &file.path).or(dirs.first()).cloned(),
-        _ => None,
-    }
-}
-
 /// Writes slices one behind the other. The tail of a small partition is many small chunks: more than one write takes.
 async fn write(file: &File, mut offset: u64, mut data: Vec<Slice>, durability: Durability) -> io::Result<()> {
     while data.len() > WRITE_SLICES_MAX {
@@ -359,6 +367,12 @@ fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
+}
+
+/// Whether a flush that failed so may have lost something: there was something to be flushed, and a way to do it.
+fn is_of_device(error: &io::Error) -> bool {
+    let is_missing = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::Unsupported);
+    !is_missing && !error.raw_os_error().is_some_and(is_out_of_descriptors)
 }
 
 fn kind(error: &io::Error) -> IoErrorKind {

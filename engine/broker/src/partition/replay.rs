@@ -34,7 +34,7 @@ pub(crate) async fn replay_log(
     key: PartitionKey,
     mut replay: impl FnMut(Offset, &RecordView<'_>) -> Result<(), String>,
 ) -> Result<(), ReplayError> {
-    let (mut offset, mut bytes) = (Offset::ZERO, Vec::new());
+    let (mut offset, mut bytes) = (log_start(shard, key), Vec::new());
     loop {
         let item = ReadItem {
             key,
@@ -79,6 +79,13 @@ pub(crate) async fn replay_log(
         outcome.records.iter().for_each(|slice| bytes.extend_from_slice(slice));
         offset = replay_batches(&bytes, offset, &mut replay)?;
     }
+}
+
+fn log_start(shard: &Shard, key: PartitionKey) -> Offset {
+    shard.with(|state| {
+        let offsets = state.table.id(key).and_then(|id| state.store.partition(id));
+        offsets.map_or(Offset::ZERO, |offsets| offsets.log_start)
+    })
 }
 
 /// Whether the log goes on at this offset with what is committed, or will be.

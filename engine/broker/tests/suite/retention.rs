@@ -15,11 +15,11 @@ use crate::{Broker, ask, connect, create_topic};
 
 const POLICIES: [&str; 3] = ["delete", "compact", "compact,delete"];
 
-/// A topic of one partition that is named after its policy, with one record.
-async fn create_with_record(socket: &Socket, policy: &str) {
+/// A topic of one partition.
+async fn create(socket: &Socket, name: String, policy: &str) {
     let config = CreatableTopicConfig { name: "cleanup.policy".to_owned(), value: Some(policy.to_owned()) };
     let topic = CreatableTopic {
-        name: name(policy),
+        name,
         num_partitions: 1,
         replication_factor: 1,
         configs: vec![config],
@@ -27,12 +27,16 @@ async fn create_with_record(socket: &Socket, policy: &str) {
     };
     let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..CreateTopicsRequest::default() };
     assert_eq!(ask(socket, &request, 5).await.topics[0].error_code, 0);
+}
+
+/// Produces one record.
+async fn produce(socket: &Socket, name: String) -> ErrorCode {
     let mut batch = BatchBuilder::new();
     batch.push(&Record { timestamp: Millis::new(1), key: Some(b"key"), value: Some(b"value"), headers: &[] });
     let partition_data = vec![PartitionProduceData { index: 0, records: Some(batch.build()) }];
-    let topic = TopicProduceData { name: name(policy), partition_data, ..TopicProduceData::default() };
+    let topic = TopicProduceData { name, partition_data, ..TopicProduceData::default() };
     let request = ProduceRequest { acks: -1, timeout_ms: 1000, topic_data: vec![topic], ..ProduceRequest::default() };
-    assert_eq!(ask(socket, &request, 9).await.responses[0].partition_responses[0].error_code, 0);
+    ErrorCode::from_wire(ask(socket, &request, 9).await.responses[0].partition_responses[0].error_code)
 }
 
 fn name(policy: &str) -> String {
@@ -62,7 +66,8 @@ fn retention_deletes_where_the_policy_says_so_and_nothing_of_the_brokers_own() {
     broker.sim.block_on("setup", move |reactor| async move {
         let socket = connect(&reactor, address).await;
         for policy in POLICIES {
-            create_with_record(&socket, policy).await;
+            create(&socket, name(policy), policy).await;
+            assert_eq!(produce(&socket, name(policy)).await, ErrorCode::None);
         }
         create_topic(&socket).await;
         find_coordinator(&socket).await;
@@ -88,4 +93,35 @@ fn retention_deletes_where_the_policy_says_so_and_nothing_of_the_brokers_own() {
             }
         });
     }
+}
+
+/// Whoever makes the coordinators' topic first gives it the settings of any other.
+#[test]
+fn offsets_stay_whatever_their_topic_was_made_with_and_clients_do_not_write_to_it() {
+    const TOPIC: &str = "__consumer_offsets";
+    let settings = ["log.retention.ms=1000", "log.retention.check.interval.ms=5000", "log.retention.bytes=0"];
+    let mut broker = Broker::start(1, &settings);
+    let address = broker.address();
+    broker.sim.block_on("setup", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        create(&socket, TOPIC.to_owned(), "delete").await;
+        create_topic(&socket).await;
+        find_coordinator(&socket).await;
+        while committed(&socket).await == Err(ErrorCode::CoordinatorLoadInProgress) {}
+        assert_eq!(commit(&socket, 7).await, ErrorCode::None);
+        assert_eq!(produce(&socket, TOPIC.to_owned()).await, ErrorCode::InvalidTopicException);
+    });
+    broker.sim.run_for(Duration::from_mins(2));
+    broker.kill_and_restart();
+    let known = broker.sim.block_on("reader", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        find_coordinator(&socket).await;
+        loop {
+            match committed(&socket).await {
+                Err(ErrorCode::CoordinatorLoadInProgress) => {}
+                offset => break offset,
+            }
+        }
+    });
+    assert_eq!(known, Ok(7));
 }
