@@ -2,20 +2,24 @@
 
 use regex::{Regex, RegexBuilder};
 
-/// The most memory that a compiled expression may take: the text comes from a client.
-const EXPRESSION_BYTES_MAX: usize = 1024 * 1024;
+/// The longest expression: the text comes from a client.
+pub const EXPRESSION_BYTES_MAX: usize = 8 * 1024;
+/// The most memory that a compiled expression may take.
+const PROGRAM_BYTES_MAX: usize = 1024 * 1024;
 
-/// Whether an expression can be matched.
+/// Whether an expression can be matched: it is one, and takes neither too many bytes nor too much memory.
 pub fn is_valid_expression(text: &str) -> bool {
-    whole_match(text).is_some()
+    // By itself as well: it must not end the brackets that [`whole_match`] puts around it.
+    text.len() <= EXPRESSION_BYTES_MAX && compile(text).is_some() && whole_match(text).is_some()
 }
 
-/// The expression, so that it matches whole texts only. `None` if it is none, or takes too much memory.
+/// A [valid](is_valid_expression) expression, so that it matches whole texts only.
 pub(crate) fn whole_match(text: &str) -> Option<Regex> {
-    let build = |text: &str| RegexBuilder::new(text).size_limit(EXPRESSION_BYTES_MAX).build().ok();
-    // By itself as well: it must not end the brackets around it.
-    build(text)?;
-    build(&format!("^(?:{text})$"))
+    compile(&format!("^(?:{text})$"))
+}
+
+fn compile(text: &str) -> Option<Regex> {
+    RegexBuilder::new(text).size_limit(PROGRAM_BYTES_MAX).build().ok()
 }
 
 #[cfg(test)]
@@ -31,7 +35,8 @@ mod tests {
 
     #[test]
     fn what_is_no_expression_or_takes_too_much_memory_is_refused() {
-        for text in ["(", "[a", "*", r"(?=a)", r"(a)\1", "a{1000}{1000}{1000}", "a)(b"] {
+        let long = "a".repeat(EXPRESSION_BYTES_MAX + 1);
+        for text in ["(", "[a", "*", r"(?=a)", r"(a)\1", "a{1000}{1000}{1000}", "a)(b", &long] {
             assert!(!is_valid_expression(text), "{text}");
         }
         assert!(is_valid_expression(r"[\w.-]+"));

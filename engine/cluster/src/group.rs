@@ -41,7 +41,7 @@ use timers::{Owner, Timers};
 
 pub use consumer::{JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH};
 pub use facts::{CommittedOffset, GroupFacts};
-pub use limits::{DECISION_BYTES_MAX, EXPRESSION_BYTES_MAX, GROUP_BYTES_MAX, MEMBERS_MAX, SUBSCRIBED_TOPICS_MAX};
+pub use limits::{DECISION_BYTES_MAX, EXPRESSIONS_MAX, GROUP_BYTES_MAX, MEMBERS_MAX, SUBSCRIBED_TOPICS_MAX};
 pub use request::{Answer, Caller, GroupReply, GroupRequest, GroupResponse, Ticket};
 pub use state::value_version;
 

@@ -29,6 +29,8 @@ pub(crate) use snapshot::{config_record, feature_record, producer_ids_record};
 pub struct Image {
     /// Offset of the last record that is in here; [`Offset::UNKNOWN`] before the first one.
     offset: Offset,
+    /// That of the last one that made or changed a topic, or took it away.
+    topics_offset: When,
     cluster_id: Arc<str>,
     controller: BrokerId,
     topics: OrdMap<Arc<str>, Arc<TopicImage>>,
@@ -42,6 +44,16 @@ pub struct Image {
     quotas: OrdMap<QuotaEntity, Arc<QuotaValues>>,
     scram: OrdMap<(Arc<str>, ScramMechanism), Arc<ScramCredential>>,
     next_producer_id: ProducerId,
+}
+
+/// The offset of a change. It is no part of what an image says: a compacted log tells the same at other offsets.
+#[derive(Clone, Copy, Debug)]
+struct When(Offset);
+
+impl PartialEq for When {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What configuration hangs on.
@@ -149,6 +161,7 @@ impl Image {
     pub fn new(cluster_id: impl Into<Arc<str>>, controller: BrokerId) -> Self {
         Self {
             offset: Offset::UNKNOWN,
+            topics_offset: When(Offset::UNKNOWN),
             cluster_id: cluster_id.into(),
             controller,
             topics: OrdMap::new(),
@@ -167,6 +180,11 @@ impl Image {
     /// Offset of the last record that is in here; [`Offset::UNKNOWN`] before the first one.
     pub fn offset(&self) -> Offset {
         self.offset
+    }
+
+    /// Offset of the last record that changed which topics there are, and of which partitions.
+    pub fn topics_offset(&self) -> Offset {
+        self.topics_offset.0
     }
 
     /// The cluster's id.

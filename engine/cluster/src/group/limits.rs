@@ -4,8 +4,8 @@
 pub const MEMBERS_MAX: usize = 50_000;
 /// Topics that one member subscribes to by name.
 pub const SUBSCRIBED_TOPICS_MAX: usize = 10_000;
-/// The length of an expression that a member subscribes with.
-pub const EXPRESSION_BYTES_MAX: usize = 8 * 1024;
+/// Expressions that the members of one group subscribe with: all of them are matched again, in one turn, when topics change.
+pub const EXPRESSIONS_MAX: usize = 100;
 /// What the members of one group may take: names, subscriptions, assignments. It is counted so that their records take no
 /// more in the log.
 pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;

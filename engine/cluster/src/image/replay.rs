@@ -10,7 +10,7 @@ use ringlog_storage::types::{BrokerId, LeaderEpoch, Offset, ProducerId, Uuid};
 use thiserror::Error;
 
 use super::{
-    BrokerImage, BrokerListener, ConfigResource, Image, PartitionImage, SupportedFeature, TopicImage, metric_name,
+    BrokerImage, BrokerListener, ConfigResource, Image, PartitionImage, SupportedFeature, TopicImage, When, metric_name,
 };
 use crate::config::{Endpoint, SecurityProtocol};
 
@@ -96,6 +96,9 @@ impl Image {
             MetadataRecord::RemoveUserScramCredential(record) => self.replay_scram_removal(record)?,
             MetadataRecord::ProducerIds(record) => self.next_producer_id = ProducerId::new(record.next_producer_id),
             other => return Err(ReplayError::Unsupported(other.key())),
+        }
+        if matches!(record, MetadataRecord::Topic(_) | MetadataRecord::RemoveTopic(_) | MetadataRecord::Partition(_)) {
+            self.topics_offset = When(offset);
         }
         self.offset = offset;
         Ok(())

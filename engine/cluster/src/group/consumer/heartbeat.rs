@@ -18,9 +18,8 @@ use super::{
     ConsumerGroup, Current, JOIN_EPOCH, LEAVE_STATIC_EPOCH, Member, Owned, Partitions, current_record,
     expression_record, group_record, member_record, member_tombstones, target_epoch_record, target_record,
 };
-use crate::group::limits::{
-    DECIDED_BYTES_MAX, EXPRESSION_BYTES_MAX, GROUP_BYTES_MAX, MEMBERS_MAX, SUBSCRIBED_TOPICS_MAX,
-};
+use crate::expression::EXPRESSION_BYTES_MAX;
+use crate::group::limits::{DECIDED_BYTES_MAX, EXPRESSIONS_MAX, GROUP_BYTES_MAX, MEMBERS_MAX, SUBSCRIBED_TOPICS_MAX};
 use crate::group::request::Caller;
 use crate::group::state::{GroupState, record_bytes};
 use crate::group::{GroupId, Groups, MemberId, Session, Turn};
@@ -122,7 +121,7 @@ impl Groups {
         };
         let session = self.sessions.entry(Arc::clone(&id)).or_insert(Session::Consumer(sessions));
         let Session::Consumer(sessions) = session else { unreachable!("it is one by now") };
-        sessions.seen = Some(turn.image.offset());
+        sessions.seen = Some(turn.image.topics_offset());
         let before = beat.current.clone();
         beat.reconcile(turn, request);
         if let Some(replaced) = beat.replaces.take() {
@@ -291,6 +290,13 @@ impl<'a> Beat<'a> {
                 None => return Err(ErrorCode::UnknownMemberId),
             }
         }
+        if let Some(text) = request.subscribed_topic_regex.as_deref()
+            && group.expressions.len() >= EXPRESSIONS_MAX
+            && !group.expressions.contains_key(text)
+            && !text.is_empty()
+        {
+            return Err(ErrorCode::GroupMaxSizeReached);
+        }
         let known = group.members.get(replaces.as_ref().unwrap_or(&member));
         if known.is_none() {
             if !joins {
@@ -337,7 +343,7 @@ impl<'a> Beat<'a> {
     /// Writes down what the member subscribes to, and raises the group's epoch if the partitions have to be divided anew.
     /// The topics have been looked up before in the image at `seen`.
     fn subscribe(&mut self, turn: &mut Turn<'_>, seen: Option<Offset>) {
-        let is_unseen = seen != Some(turn.image.offset());
+        let is_unseen = seen != Some(turn.image.topics_offset());
         let before = self.known().map(|member| &member.metadata);
         let expression = self.metadata.subscribed_topic_regex.clone().filter(|text| !text.is_empty());
         let mut is_changed = before.is_none();

@@ -2,9 +2,11 @@
 
 use ringlog_net::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use ringlog_net::messages::group_log::{ConsumerGroupMemberMetadataKey, ConsumerGroupMemberMetadataValue};
+use ringlog_net::messages::metadata_log::NoOpRecord;
 
 use super::consumers::{Member, beat};
 use super::*;
+use crate::expression::EXPRESSION_BYTES_MAX;
 
 /// A name that is nearly as long as one can be.
 fn long(name: &str) -> String {
@@ -177,6 +179,29 @@ fn subscriptions_have_bounds() {
     assert_eq!(one.beat(&mut world), Err(ErrorCode::InvalidRegularExpression));
     one.expression.as_mut().expect("it has one").pop();
     one.beat(&mut world).expect("that much is allowed");
+}
+
+#[test]
+fn a_group_has_so_many_expressions_and_matches_them_again_when_topics_change() {
+    let mut world = World::with(GroupConfig { consumer_members_max: 1000, ..config() });
+    let subscribe = |id: usize| Member {
+        names: Vec::new(),
+        expression: Some(format!("{TOPIC}|later|{id}")),
+        ..Member::new(&format!("member-{id}"))
+    };
+    let mut members: Vec<_> = (0..EXPRESSIONS_MAX).map(subscribe).collect();
+    for member in &mut members {
+        member.beat(&mut world).expect("it joins");
+    }
+    assert_eq!(subscribe(EXPRESSIONS_MAX).beat(&mut world), Err(ErrorCode::GroupMaxSizeReached));
+    let mut same = Member { expression: members[7].expression.clone(), ..subscribe(EXPRESSIONS_MAX) };
+    same.beat(&mut world).expect("it brings no new one");
+    let (seen, records) = (world.image.topics_offset(), world.rehearsal.log.len());
+    world.change(&MetadataRecord::NoOp(NoOpRecord::default()));
+    assert!(world.image.offset() > seen && world.image.topics_offset() == seen, "it is no reason to match them again");
+    world.create_topic("later", 77, 1);
+    same.beat(&mut world).expect("it goes on");
+    assert!(world.rehearsal.log.len() > records + EXPRESSIONS_MAX, "each matches one more");
 }
 
 /// Members cannot help it that there are more topics.
