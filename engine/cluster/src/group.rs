@@ -81,8 +81,10 @@ pub struct Groups {
     config: Arc<GroupConfig>,
     /// When offsets that nobody needs any more are looked for.
     next_cleanup: Nanos,
-    /// There may be offsets of topics that are gone.
-    has_to_forget: bool,
+    /// From which group on.
+    cleanup_from: GroupId,
+    /// From which group on there may be offsets of topics that are gone, if there may be some.
+    forget_from: Option<GroupId>,
 }
 
 /// Who is in a group at the moment.
@@ -142,7 +144,8 @@ impl Groups {
             timers: Timers::default(),
             config,
             next_cleanup: Nanos::default(),
-            has_to_forget: false,
+            cleanup_from: GroupId::default(),
+            forget_from: None,
         }
     }
 
@@ -159,7 +162,7 @@ impl Groups {
         assert!(opened.records.is_empty(), "what the log says already is not written again");
         self.next_cleanup = self.cleanup_after(now);
         // Topics may have been deleted while nobody served here.
-        self.has_to_forget = true;
+        self.topics_deleted();
         answers
     }
 
@@ -277,7 +280,7 @@ impl Groups {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn next_deadline(&self) -> Nanos {
-        if self.has_to_forget {
+        if self.forget_from.is_some() {
             return Nanos::default();
         }
         self.timers.next().map_or(self.next_cleanup, |at| at.min(self.next_cleanup))
@@ -286,9 +289,8 @@ impl Groups {
     /// Ends what takes too long: as much of it as one decision takes. With more, it wants to be called again at once.
     pub fn handle_timeout(&mut self, now: Now, image: &Image) -> Decision {
         self.decide(now, image, |groups, turn| {
-            if groups.has_to_forget {
-                groups.forget_missing_topics(turn);
-                groups.has_to_forget = turn.is_full();
+            if let Some(from) = groups.forget_from.take() {
+                groups.forget_from = groups.forget_missing_topics(turn, &from);
             }
             while !turn.is_full()
                 && let Some(Owner { group, member }) = turn.timers.pop(now.monotonic)
@@ -303,8 +305,11 @@ impl Groups {
                 }
             }
             if !turn.is_full() && groups.next_cleanup <= now.monotonic {
-                groups.clean_up(turn);
-                groups.next_cleanup = if turn.is_full() { now.monotonic } else { groups.cleanup_after(now) };
+                let from = std::mem::take(&mut groups.cleanup_from);
+                match groups.clean_up(turn, &from) {
+                    Some(next) => groups.cleanup_from = next,
+                    None => groups.next_cleanup = groups.cleanup_after(now),
+                }
             }
         })
     }
@@ -312,7 +317,7 @@ impl Groups {
     /// Topics were deleted: their offsets are forgotten at the next call of [`handle_timeout`](Self::handle_timeout), which
     /// is due at once.
     pub fn topics_deleted(&mut self) {
-        self.has_to_forget = true;
+        self.forget_from = Some(GroupId::default());
     }
 
     /// Runs one command. The timers are lent to it, since it works on sessions at the same time.

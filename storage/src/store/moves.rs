@@ -9,7 +9,7 @@
 mod copies;
 mod steps;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::copies::{Copies, Piece};
@@ -30,7 +30,7 @@ const STEPS_PER_TURN: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
     /// Partitions that are to be moved, each once.
-    queue: VecDeque<PartitionId>,
+    queue: BTreeSet<PartitionId>,
     under_way: Option<Move>,
     /// Bytes that may be copied in a second.
     bytes_per_second: Option<u64>,
@@ -169,8 +169,8 @@ impl Moves {
 
 impl Store {
     /// Has the partition moved to another data directory, or left where it is if it lies there already. A move under way to
-    /// elsewhere is given up. [`StoreEvent::Moved`] or [`StoreEvent::MoveFailed`] tells how it ends, and then
-    /// [`StoreEvent::MoveEnded`] that it is over.
+    /// elsewhere is given up. [`StoreEvent::Moved`] or [`StoreEvent::MoveFailed`] tells how one ends that is not given up, and
+    /// [`StoreEvent::MoveEnded`] that it is over, as long as there is the partition.
     pub fn move_partition(&mut self, id: PartitionId, to: LogDir) -> Result<(), StorageError> {
         assert!(to.index() < self.dirs.count(), "the directory is one of those of the start");
         if let Some(reason) = self.fenced {
@@ -235,7 +235,7 @@ impl Store {
     fn queue_move(&mut self, id: PartitionId) {
         let is_known = self.moves.is_about(id);
         if !is_known && self.get(id).is_some_and(|partition| partition.move_to.is_some()) {
-            self.moves.queue.push_back(id);
+            self.moves.queue.insert(id);
         }
     }
 
@@ -262,13 +262,15 @@ impl Store {
         if self.phase != Phase::Running || self.fenced.is_some() {
             return;
         }
-        while let Some(id) = self.moves.queue.front().copied() {
-            let Some(partition) = self.get(id).filter(|one| !one.removing && one.fenced.is_none()) else {
-                self.moves.queue.pop_front();
+        while let Some(id) = self.moves.queue.first().copied() {
+            let Some(partition) = self.get(id) else {
+                self.moves.queue.pop_first();
                 continue;
             };
-            let Some(to) = partition.move_to.filter(|to| *to != partition.placed) else {
-                self.moves.queue.pop_front();
+            // One that is fenced or being removed stays where it is.
+            let may_move = !partition.removing && partition.fenced.is_none();
+            let Some(to) = partition.move_to.filter(|to| may_move && *to != partition.placed) else {
+                self.moves.queue.pop_first();
                 self.events.push_back(StoreEvent::MoveEnded { partition: id });
                 continue;
             };
@@ -283,7 +285,7 @@ impl Store {
                 // What is being written may tell where it lies now.
                 return;
             }
-            self.moves.queue.pop_front();
+            self.moves.queue.pop_first();
             if is_untouched {
                 self.place_untouched(id, to);
                 continue;

@@ -164,10 +164,13 @@ impl ClassicGroup {
         for member in &written.members {
             let id = MemberId::from(member.member_id.as_str());
             let opened = Member::open(member, written.protocol.as_deref().unwrap_or_default());
-            if let Some(instance) = &opened.instance_id {
-                group.instances.insert(Arc::clone(instance), Arc::clone(&id));
-            }
             group.members.insert(Arc::clone(&id), opened);
+        }
+        // Of those that are there: a record may name one twice.
+        let instances =
+            group.members.iter().filter_map(|(id, member)| Some((member.instance_id.clone()?, Arc::clone(id))));
+        group.instances = instances.collect();
+        for id in group.members.keys().cloned().collect::<Vec<_>>() {
             group.renew_session(turn, &id);
         }
         group

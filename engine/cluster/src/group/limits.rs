@@ -12,5 +12,7 @@ pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Records of one decision: they are one batch of the log. A decision about one group ends at most what it was, and writes
 /// down what it is.
 pub const DECISION_BYTES_MAX: usize = 2 * GROUP_BYTES_MAX + 1024 * 1024;
+/// Offsets that are looked at in one turn, whether they can go.
+pub(super) const OFFSETS_PER_TURN: usize = 20_000;
 /// What of a decision about several groups may be taken when one more is looked at.
 pub(super) const DECIDED_BYTES_MAX: usize = DECISION_BYTES_MAX - GROUP_BYTES_MAX;

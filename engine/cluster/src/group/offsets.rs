@@ -1,6 +1,7 @@
 //! Committed offsets: how they are written, read, deleted, and how they expire.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use ringlog_net::error::ErrorCode;
@@ -20,6 +21,7 @@ use ringlog_storage::types::{Millis, Uuid};
 
 use super::consumer::ConsumerGroup;
 use super::embedded::CONSUMER_PROTOCOL_TYPE;
+use super::limits::OFFSETS_PER_TURN;
 use super::request::Caller;
 use super::state::GroupOffsets;
 use super::{GroupId, Groups, Session, Turn};
@@ -169,31 +171,41 @@ impl Groups {
         Ok(response)
     }
 
-    /// Deletes the offsets of topics that are gone: as many as one decision takes.
-    pub(super) fn forget_missing_topics(&self, turn: &mut Turn<'_>) {
-        for (group, topics) in self.state.all_offsets() {
+    /// Deletes the offsets of topics that are gone, of this group and those behind it: as many as one decision takes. Answers
+    /// where to go on.
+    pub(super) fn forget_missing_topics(&self, turn: &mut Turn<'_>, from: &str) -> Option<GroupId> {
+        let mut looked_at = 0;
+        for (group, topics) in self.state.offsets_from(from) {
+            if looked_at >= OFFSETS_PER_TURN {
+                return Some(Arc::clone(group));
+            }
+            looked_at += topics.values().map(BTreeMap::len).sum::<usize>();
             for (topic, partitions) in topics {
                 let current = turn.image.topic(topic).map(|topic| topic.id);
                 // An offset without an id is one that was committed before topics had ids.
                 let is_gone = |id: Uuid| current.is_none_or(|current| id != Uuid::ZERO && id != current);
                 for (index, _) in partitions.iter().filter(|(_, value)| is_gone(value.topic_id)) {
                     if turn.is_full() {
-                        return;
+                        return Some(Arc::clone(group));
                     }
                     turn.decision.records.push(tombstone(group, topic, *index));
                 }
             }
         }
+        None
     }
 
-    /// Deletes offsets that nobody has needed for long, and groups that nothing is left of: as many as one decision takes.
-    pub(super) fn clean_up(&mut self, turn: &mut Turn<'_>) {
-        self.forget_missing_topics(turn);
-        let mut forgotten = Vec::new();
-        for (id, session) in &self.sessions {
-            if turn.is_full() {
+    /// Deletes offsets that nobody has needed for long, and groups that nothing is left of, of this group and those behind
+    /// it: as many as one decision takes. Answers where to go on.
+    pub(super) fn clean_up(&mut self, turn: &mut Turn<'_>, from: &str) -> Option<GroupId> {
+        let (mut forgotten, mut looked_at, mut next) = (Vec::new(), 0, None);
+        for (id, session) in self.sessions.range::<str, _>((Bound::Included(from), Bound::Unbounded)) {
+            if turn.is_full() || looked_at >= OFFSETS_PER_TURN {
+                next = Some(Arc::clone(id));
                 break;
             }
+            let offsets = self.state.offsets(id);
+            looked_at += 1 + offsets.map_or(0, |topics| topics.values().map(BTreeMap::len).sum());
             let is_left = self.expire(turn, id, session);
             let is_forgettable = match session {
                 Session::Classic(group) => group.is_forgettable(),
@@ -206,6 +218,7 @@ impl Groups {
         for id in forgotten {
             self.end_group(turn, &id);
         }
+        next
     }
 
     /// Deletes a group that has no members.

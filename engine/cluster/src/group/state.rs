@@ -1,6 +1,7 @@
 //! What the log of a group coordinator says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use ringlog_net::messages::group_log::{
@@ -41,9 +42,9 @@ impl GroupState {
         self.offsets.get(group)
     }
 
-    /// All offsets.
-    pub(super) fn all_offsets(&self) -> impl Iterator<Item = (&GroupId, &GroupOffsets)> {
-        self.offsets.iter()
+    /// The offsets of this group, and of those behind it.
+    pub(super) fn offsets_from(&self, group: &str) -> impl Iterator<Item = (&GroupId, &GroupOffsets)> {
+        self.offsets.range::<str, _>((Bound::Included(group), Bound::Unbounded))
     }
 
     /// Every group that anything is known of.

@@ -150,7 +150,7 @@ impl AlterConfigsError {
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 
 impl Metadata {
-    /// Changes the configuration of resources, each on its own. Answers in the order of the request.
+    /// Changes the configuration of resources, each on its own, on top of those before it. Answers in the order of the request.
     pub fn alter_configs(
         &self,
         requests: &[AlterConfigs],
@@ -161,21 +161,26 @@ impl Metadata {
         let twice: BTreeSet<_> =
             requests.iter().map(|request| &request.resource).filter(|resource| !seen.insert(*resource)).collect();
         let mut room = Room::new(&self.image);
+        // What is wrong together must not come through in two parts.
+        let mut changed = self.clone();
         let mut records = Vec::new();
         let mut reply = Vec::with_capacity(requests.len());
         for request in requests {
             let changes = if twice.contains(&request.resource) {
                 Err(AlterConfigsError::NamedTwice)
             } else {
-                self.config_changes(request, mode).and_then(|changes| {
+                changed.config_changes(request, mode).and_then(|changes| {
                     room.take(&request.resource, &changes)?;
                     Ok(changes)
                 })
             };
             reply.push(changes.map(|changes| {
-                let change =
-                    |(key, value): (&String, &Option<String>)| config_record(&request.resource, key, value.as_deref());
-                records.extend(changes.iter().map(change));
+                for (key, value) in &changes {
+                    let record = config_record(&request.resource, key, value.as_deref());
+                    let next = changed.image.offset().next();
+                    changed.image.replay(next, &record).expect("what is checked can be applied");
+                    records.push(record);
+                }
             }));
         }
         if intent == Intent::ValidateOnly {

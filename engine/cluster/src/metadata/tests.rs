@@ -418,6 +418,27 @@ fn configuration_of_topics_and_brokers() {
     assert_eq!(cluster.image().topic_settings("a").keys().collect::<Vec<_>>(), ["segment.ms"]);
 }
 
+/// Nobody could connect any more.
+#[test]
+fn what_is_wrong_together_is_refused_in_one_request_as_in_two() {
+    let mut cluster = Cluster::started("");
+    let broker = ConfigResource::Broker(NODE);
+    assert_eq!(cluster.alter(&broker, "max.connections.per.ip.overrides", Some("127.0.0.1:5")), "ok");
+    let alter = |resource: &ConfigResource, key: &str, value: Option<&str>| {
+        let operation = if value.is_some() { AlterOperation::Set } else { AlterOperation::Delete };
+        let alteration = Alteration { key: key.to_owned(), operation, value: value.map(str::to_owned) };
+        AlterConfigs { resource: resource.clone(), alterations: vec![alteration] }
+    };
+    let both = [
+        alter(&ConfigResource::AllBrokers, "max.connections.per.ip", Some("0")),
+        alter(&broker, "max.connections.per.ip.overrides", None),
+    ];
+    let reply = cluster.rehearsal.step(|metadata| metadata.alter_configs(&both, AlterMode::Incremental, Intent::Apply));
+    assert!(reply[0].is_ok());
+    let refusal = reply[1].as_ref().expect_err("it would let nobody connect").to_string();
+    assert!(refusal.contains("max.connections.per.ip=0"), "{refusal}");
+}
+
 #[test]
 fn the_pinned_min_insync_replicas_stays_but_can_change() {
     let mut cluster = Cluster::started("min.insync.replicas=2");

@@ -199,7 +199,7 @@ fn a_group_has_so_many_expressions_and_matches_them_again_when_topics_change() {
     let (seen, records) = (world.image.topics_offset(), world.rehearsal.log.len());
     world.change(&MetadataRecord::NoOp(NoOpRecord::default()));
     assert!(world.image.offset() > seen && world.image.topics_offset() == seen, "it is no reason to match them again");
-    world.create_topic("later", 77, 1);
+    world.create_topic("later", 1000, 1);
     same.beat(&mut world).expect("it goes on");
     assert!(world.rehearsal.log.len() > records + EXPRESSIONS_MAX, "each matches one more");
 }
