@@ -239,7 +239,7 @@ impl Directories {
     }
 }
 
-/// Names the devices that the directories are on.
+/// The numbers of the devices that the directories are on.
 pub(crate) async fn devices(reactor: &Reactor, paths: &[String]) -> Result<Vec<u64>, DirectoryError> {
     let mut devices = Vec::with_capacity(paths.len());
     for path in paths {

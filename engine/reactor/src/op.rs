@@ -147,7 +147,7 @@ pub(crate) enum Op {
     FreeSpace { path: PathBuf },
     /// Answers [`Outcome::Number`], bytes that the path's file system has in all.
     TotalSpace { path: PathBuf },
-    /// Answers [`Outcome::Number`], which names the device that the path's file system is on.
+    /// Answers [`Outcome::Number`], that of the device which the path's file system is on (`st_dev`).
     Device { path: PathBuf },
     /// Answers [`Outcome::Usage`].
     ProcessUsage,

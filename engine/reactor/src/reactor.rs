@@ -184,7 +184,7 @@ impl Reactor {
         }
     }
 
-    /// Names the device that the file system of `path` is on: the same one for all paths on it, for as long as it is mounted.
+    /// The number of the device that the file system of `path` is on (`st_dev`), for as long as it is mounted.
     pub async fn device(&self, path: impl Into<PathBuf>) -> io::Result<u64> {
         match self.core.operate(Op::Device { path: path.into() }).await {
             Outcome::Number(device) => device,

@@ -4,8 +4,9 @@
 //! one who asked is told, and later flushes succeed. So a flush counts only when no other one has failed since that was
 //! written which it is to keep, and one that is still under way may be about to.
 //!
-//! This is the one state that shards share outside of the mesh: a shard that starts or ends answers no questions, and has
-//! flushes all the same. The lock is taken a few times for each write to a segment and each flush, never for a commit.
+//! Shards share this behind a lock and do not ask each other over the mesh: one that starts or ends answers no questions, and
+//! has flushes all the same. The lock is taken once for each write to a segment and a few times for each flush, never for a
+//! commit.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
