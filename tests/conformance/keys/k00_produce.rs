@@ -3,9 +3,11 @@
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::ApiKey;
 use ringlog_net::messages::api_versions::ApiVersionsRequest;
+use ringlog_net::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ringlog_storage::batch::{BatchBuilder, Codec, Producer};
 use ringlog_storage::types::{ProducerEpoch, ProducerId, Sequence, Uuid};
 
+use crate::group::{NONE_SUCH, await_coordinator};
 use crate::k22_init_producer_id::new_id;
 use crate::session::{Session, every_version, expect};
 use crate::topic::{PRODUCE_BY_ID, Topic, batch, filled};
@@ -82,6 +84,19 @@ fn an_unknown_topic_is_told_by_name_or_id() {
         let found = topic.produce(session, version, &[(0, &batch(&["a"]))]);
         let by_id = version >= PRODUCE_BY_ID;
         expect(found[0].error_code, if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition });
+    });
+}
+
+#[test]
+fn nobody_writes_to_the_coordinators_logs() {
+    every_version(ApiKey::Produce, |session, version| {
+        await_coordinator(session, NONE_SUCH);
+        let asked = MetadataRequestTopic { name: Some("__consumer_offsets".to_owned()), ..Default::default() };
+        let request = MetadataRequest { topics: Some(vec![asked]), ..Default::default() };
+        let known = session.ask(12, &request).topics.remove(0);
+        let topic = Topic { name: "__consumer_offsets".to_owned(), id: known.topic_id };
+        let found = topic.produce(session, version, &[(0, &batch(&["a"]))]);
+        expect(found[0].error_code, ErrorCode::InvalidTopicException);
     });
 }
 

@@ -112,10 +112,8 @@ impl Plan {
         for topic in view.topics.iter() {
             let found = find_topic(&image, topic.topic);
             // Who could write to them could take every group's coordinator away.
-            let found = found.and_then(|found| match found.is_internal() {
-                true => Err(ErrorCode::InvalidTopicException),
-                false => Ok(found),
-            });
+            let found = found
+                .and_then(|found| if found.is_internal() { Err(ErrorCode::InvalidTopicException) } else { Ok(found) });
             for partition in topic.partitions.iter() {
                 let key = found.and_then(|found| find_partition(found, partition.index));
                 let place = match (key, partition.records) {
