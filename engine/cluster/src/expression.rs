@@ -1,25 +1,41 @@
 //! Regular expressions that clients send. Their syntax is that of RE2 (KIP-848), and they match whole texts.
 
-use regex::{Regex, RegexBuilder};
+use regex::{Error, Regex, RegexBuilder};
 
 /// The longest expression: the text comes from a client.
 pub const EXPRESSION_BYTES_MAX: usize = 8 * 1024;
 /// The most memory that a compiled expression may take.
 const PROGRAM_BYTES_MAX: usize = 1024 * 1024;
 
-/// Whether an expression can be matched: it is one, and takes neither too many bytes nor too much memory.
-pub fn is_valid_expression(text: &str) -> bool {
-    // By itself as well: it must not end the brackets that [`whole_match`] puts around it.
-    text.len() <= EXPRESSION_BYTES_MAX && compile(text).is_some() && whole_match(text).is_some()
+/// Whether an expression can be matched: it is one, and takes neither too many bytes nor too much memory. Tells what is wrong.
+pub fn check_expression(text: &str) -> Result<(), String> {
+    if text.len() > EXPRESSION_BYTES_MAX {
+        return Err(format!("it has {} bytes, and may have {EXPRESSION_BYTES_MAX}", text.len()));
+    }
+    // By itself as well: it must not end the brackets that go around it.
+    compile(text).and_then(|_| compile(&bracketed(text))).map_err(|error| match error {
+        Error::CompiledTooBig(most) => format!("it takes more than {most} bytes of memory"),
+        // The last line says what is wrong; those before show where.
+        other => {
+            let told = other.to_string();
+            let last = told.lines().last().unwrap_or_default();
+            last.strip_prefix("error: ").unwrap_or(last).to_owned()
+        }
+    })?;
+    Ok(())
 }
 
-/// A [valid](is_valid_expression) expression, so that it matches whole texts only.
+/// A [valid](check_expression) expression, so that it matches whole texts only.
 pub(crate) fn whole_match(text: &str) -> Option<Regex> {
-    compile(&format!("^(?:{text})$"))
+    compile(&bracketed(text)).ok()
 }
 
-fn compile(text: &str) -> Option<Regex> {
-    RegexBuilder::new(text).size_limit(PROGRAM_BYTES_MAX).build().ok()
+fn bracketed(text: &str) -> String {
+    format!("^(?:{text})$")
+}
+
+fn compile(text: &str) -> Result<Regex, Error> {
+    RegexBuilder::new(text).size_limit(PROGRAM_BYTES_MAX).build()
 }
 
 #[cfg(test)]
@@ -37,8 +53,10 @@ mod tests {
     fn what_is_no_expression_or_takes_too_much_memory_is_refused() {
         let long = "a".repeat(EXPRESSION_BYTES_MAX + 1);
         for text in ["(", "[a", "*", r"(?=a)", r"(a)\1", "a{1000}{1000}{1000}", "a)(b", &long] {
-            assert!(!is_valid_expression(text), "{text}");
+            let wrong = check_expression(text).expect_err(text);
+            assert!(!wrong.is_empty() && !wrong.contains('\n'), "{wrong}");
         }
-        assert!(is_valid_expression(r"[\w.-]+"));
+        assert_eq!(check_expression("("), Err("unclosed group".to_owned()));
+        assert_eq!(check_expression(r"[\w.-]+"), Ok(()));
     }
 }

@@ -376,7 +376,7 @@ impl Groups {
 
     /// Whether there may be another group.
     fn check_room(&self) -> Result<(), ErrorCode> {
-        if self.sessions.len() < GROUPS_MAX { Ok(()) } else { Err(ErrorCode::CoordinatorNotAvailable) }
+        if self.sessions.len() < GROUPS_MAX { Ok(()) } else { Err(ErrorCode::GroupMaxSizeReached) }
     }
 
     /// The consumer group of this name.

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use ringlog_cluster::config::{AlterOperation, ResourceType, SHARDS_KEY};
+use ringlog_cluster::metadata::Intent;
 use ringlog_net::client::ClientConfig;
 use serde::Serialize;
 
@@ -85,7 +86,8 @@ async fn broker(session: &Session, named: Option<i32>) -> anyhow::Result<i32> {
 
 async fn set(session: &Session, broker: i32, count: u16) -> anyhow::Result<()> {
     let changes = [change(SHARDS_KEY, AlterOperation::Set, Some(&count.to_string()))];
-    let altered = resource::alter(session, ResourceType::Broker, &[broker.to_string()], &changes).await?;
+    let altered =
+        resource::alter(session, ResourceType::Broker, &[broker.to_string()], &changes, Intent::Apply).await?;
     altered.into_iter().try_for_each(|(_, result)| result)
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::bail;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ringlog_cluster::config::{AlterOperation, ConfigSource, ResourceType};
+use ringlog_cluster::metadata::Intent;
 use ringlog_net::client::Target;
 use ringlog_net::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
@@ -178,12 +179,13 @@ pub(crate) fn change(name: &str, operation: AlterOperation, value: Option<&str>)
     AlterableConfig { name: name.to_owned(), config_operation, value: value.map(str::to_owned) }
 }
 
-/// Changes resources of one type. Answers what became of each, by name.
+/// Changes resources of one type, or has the changes checked alone. Answers what became of each, by name.
 pub(crate) async fn alter(
     session: &Session,
     resource_type: ResourceType,
     names: &[String],
     changes: &[AlterableConfig],
+    intent: Intent,
 ) -> anyhow::Result<Vec<(String, anyhow::Result<()>)>> {
     let mut results = Vec::new();
     for (target, names) in known_targets(session, resource_type, names, Target::Controller).await? {
@@ -193,7 +195,7 @@ pub(crate) async fn alter(
             configs: changes.to_vec(),
         };
         let resources = names.iter().map(resource).collect();
-        let request = IncrementalAlterConfigsRequest { resources, validate_only: false };
+        let request = IncrementalAlterConfigsRequest { resources, validate_only: intent == Intent::ValidateOnly };
         for result in session.call(target, request).await?.responses {
             let what = spoken(resource_type, &result.resource_name);
             let said = result.error_message.as_deref().filter(|said| !said.is_empty());

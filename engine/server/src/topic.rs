@@ -4,6 +4,7 @@ mod description;
 
 use clap::Subcommand;
 use ringlog_cluster::config::{AlterOperation, ResourceType};
+use ringlog_cluster::metadata::Intent;
 use ringlog_net::client::{ClientConfig, Target};
 use ringlog_net::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use ringlog_net::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
@@ -215,31 +216,38 @@ async fn alter(
     settings: &[(String, String)],
     deleted: &[String],
 ) -> anyhow::Result<()> {
-    let mut refused = Vec::new();
-    let mut is_refused = vec![false; topics.len()];
-    let mut note = |name: &str, result: anyhow::Result<()>| {
+    let set = settings.iter().map(|(name, value)| change(name, AlterOperation::Set, Some(value)));
+    let changes: Vec<_> = set.chain(deleted.iter().map(|name| change(name, AlterOperation::Delete, None))).collect();
+    let (mut refused, mut left) = (Vec::new(), topics.to_vec());
+    let mut note = |left: &mut Vec<String>, name: &str, result: anyhow::Result<()>| {
         let Err(error) = result else { return };
         refused.push(error);
-        topics.iter().zip(&mut is_refused).filter(|(topic, _)| *topic == name).for_each(|(_, flag)| *flag = true);
+        left.retain(|topic| topic != name);
     };
-    if let Some(count) = partitions {
+    if !changes.is_empty() && partitions.is_some() {
+        // Partitions do not go again where a setting is wrong.
+        for (name, result) in
+            resource::alter(session, ResourceType::Topic, topics, &changes, Intent::ValidateOnly).await?
+        {
+            note(&mut left, &name, result);
+        }
+    }
+    if let Some(count) = partitions.filter(|_| !left.is_empty()) {
         let topic = |name: &String| CreatePartitionsTopic { name: name.clone(), count, assignments: None };
-        let topics = topics.iter().map(topic).collect();
+        let topics = left.iter().map(topic).collect();
         let request = CreatePartitionsRequest { topics, timeout_ms: CHANGE_TIME_MS, validate_only: false };
         for result in session.call(Target::Controller, request).await?.results {
             let what = format!("topic {}", result.name);
-            note(&result.name, accepted(&what, result.error_code, result.error_message.as_deref()));
+            note(&mut left, &result.name, accepted(&what, result.error_code, result.error_message.as_deref()));
         }
     }
-    let set = settings.iter().map(|(name, value)| change(name, AlterOperation::Set, Some(value)));
-    let changes: Vec<_> = set.chain(deleted.iter().map(|name| change(name, AlterOperation::Delete, None))).collect();
-    if !changes.is_empty() {
-        for (name, result) in resource::alter(session, ResourceType::Topic, topics, &changes).await? {
-            note(&name, result);
+    if !changes.is_empty() && !left.is_empty() {
+        let topics = left.clone();
+        for (name, result) in resource::alter(session, ResourceType::Topic, &topics, &changes, Intent::Apply).await? {
+            note(&mut left, &name, result);
         }
     }
-    let altered = topics.iter().zip(is_refused).filter(|(_, is_refused)| !is_refused);
-    let altered: Vec<_> = altered.map(|(topic, _)| Changed::new(topic, Outcome::Altered)).collect();
+    let altered: Vec<_> = left.iter().map(|topic| Changed::new(topic, Outcome::Altered)).collect();
     conclude(form, &altered, refused)
 }
 

@@ -2,11 +2,14 @@
 
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::ApiKey;
+use ringlog_net::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use ringlog_net::messages::join_group::JoinGroupRequest;
 use ringlog_net::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
 
 use crate::group::{JOIN, Member, NONE_SUCH, await_state, bring_together, describe, fresh_group, pair};
+use crate::k68_consumer_group_heartbeat::{LEAVE_STATIC, join};
 use crate::session::{Session, every_version, expect};
+use crate::topic::Topic;
 
 /// The first version in which several leave at once.
 const SEVERAL: i16 = 3;
@@ -185,5 +188,33 @@ fn several_leave_at_once() {
         let expected = [ErrorCode::None, ErrorCode::UnknownMemberId, ErrorCode::None, ErrorCode::UnknownMemberId];
         assert_eq!(codes, expected);
         assert_eq!(describe(session, 5, &leader.group()).group_state, "Empty");
+    });
+}
+
+#[test]
+fn members_of_the_consumer_protocol_are_sent_away_too() {
+    every_version(ApiKey::LeaveGroup, |session, version| {
+        if version < SEVERAL {
+            return;
+        }
+        let (group, topic) = (fresh_group(session, "leaves"), Topic::create(session, "leaves", 1));
+        for (leaving, is_away) in [
+            (("", Some("instance")), false),
+            (("", Some("instance")), true),
+            (("member", Some("instance")), false),
+            (("member", None), false),
+        ] {
+            let instance_id = Some("instance".to_owned());
+            let request = ConsumerGroupHeartbeatRequest { instance_id, ..join(&group, "member", &[&topic]) };
+            expect(session.ask(1, &request).error_code, ErrorCode::None);
+            if is_away {
+                let away = ConsumerGroupHeartbeatRequest { member_epoch: LEAVE_STATIC, ..request };
+                expect(session.ask(1, &away).error_code, ErrorCode::None);
+            }
+            let other = leave_one(session, version, &group, ("other", Some("instance")));
+            expect(other, ErrorCode::FencedInstanceId);
+            expect(leave_one(session, version, &group, leaving), ErrorCode::None);
+            expect(leave_one(session, version, &group, leaving), ErrorCode::UnknownMemberId);
+        }
     });
 }

@@ -61,3 +61,25 @@ fn topics_are_deleted_by_id() {
         expect(by_id(topic.id).error_code, ErrorCode::UnknownTopicId);
     });
 }
+
+#[test]
+fn who_contradicts_themselves_deletes_nothing() {
+    every_version(ApiKey::DeleteTopics, |session, version| {
+        if version < BY_ID {
+            return;
+        }
+        let [one, other] = ["one", "other"].map(|base| Topic::create(session, base, 1));
+        let named = |name: &Topic, id: Uuid| DeleteTopicState { name: Some(name.name.clone()), topic_id: id };
+        let by_name = named(&one, Uuid::default());
+        let by_id = DeleteTopicState { name: None, topic_id: one.id };
+        for topics in [vec![named(&one, other.id)], vec![by_name.clone(), by_name.clone()], vec![by_name, by_id]] {
+            let request = DeleteTopicsRequest { topics, timeout_ms: 30_000, ..Default::default() };
+            for answer in session.ask(version, &request).responses {
+                expect(answer.error_code, ErrorCode::InvalidRequest);
+            }
+        }
+        for topic in [one, other] {
+            assert_eq!(topic.offset(session, 0, -1), (0, 0), "{} is there", topic.name);
+        }
+    });
+}

@@ -18,7 +18,7 @@ use crate::topic::{Topic, fresh_name};
 /// How long partitions may be on their way.
 const SETTLE_MAX: Duration = Duration::from_secs(20);
 const LEAVE: i32 = -1;
-const LEAVE_STATIC: i32 = -2;
+pub(crate) const LEAVE_STATIC: i32 = -2;
 
 /// What a member says when it joins.
 pub(crate) fn join(group: &str, member: &str, topics: &[&Topic]) -> ConsumerGroupHeartbeatRequest {

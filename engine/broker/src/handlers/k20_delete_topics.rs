@@ -4,7 +4,9 @@ use ringlog_cluster::metadata::TopicRef;
 use ringlog_cluster::quota::Enforcement;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
-use ringlog_net::messages::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
+use ringlog_net::messages::delete_topics::{
+    DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
 use ringlog_storage::types::Uuid;
 
 use crate::dispatch::{Handled, Incoming, respond};
@@ -56,8 +58,10 @@ fn topics(request: DeleteTopicsRequest, version: i16) -> Vec<TopicRef> {
     if version < TOPIC_ID_VERSION_MIN {
         return request.topic_names.into_iter().map(TopicRef::Name).collect();
     }
-    let topic = |topic: ringlog_net::messages::delete_topics::DeleteTopicState| {
-        topic.name.map_or(TopicRef::Id(topic.topic_id), TopicRef::Name)
+    let topic = |topic: DeleteTopicState| match (topic.name, topic.topic_id) {
+        (Some(name), Uuid::ZERO) => TopicRef::Name(name),
+        (Some(name), id) => TopicRef::Both(name, id),
+        (None, id) => TopicRef::Id(id),
     };
     request.topics.into_iter().map(topic).collect()
 }
@@ -66,6 +70,7 @@ fn failed(topic: TopicRef, code: ErrorCode, message: String) -> DeletableTopicRe
     let (name, topic_id) = match topic {
         TopicRef::Name(name) => (Some(name), Uuid::ZERO),
         TopicRef::Id(id) => (None, id),
+        TopicRef::Both(name, id) => (Some(name), id),
     };
     DeletableTopicResult { name, topic_id, error_code: code.code(), error_message: Some(message) }
 }

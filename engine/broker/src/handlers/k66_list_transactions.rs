@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ringlog_cluster::expression::is_valid_expression;
+use ringlog_cluster::expression::check_expression;
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::list_transactions::{ListTransactionsRequest, ListTransactionsResponse};
@@ -24,7 +24,7 @@ const STATES: [&str; 8] = [
 pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReason> {
     let request: ListTransactionsRequest = incoming.decode()?;
     let pattern = request.transactional_id_pattern.as_deref().unwrap_or_default();
-    let response = if is_valid_expression(pattern) {
+    let response = if check_expression(pattern).is_ok() {
         let unknown: BTreeSet<_> =
             request.state_filters.into_iter().filter(|state| !STATES.contains(&state.as_str())).collect();
         let unknown_state_filters = unknown.into_iter().collect();

@@ -1,8 +1,10 @@
 //! `ConsumerGroupHeartbeat`, versions 0 and 1 (KIP-848). What a request has to look like is checked here; what it means is
 //! the coordinator's affair.
 
-use ringlog_cluster::expression::is_valid_expression;
-use ringlog_cluster::group::{GroupReply, GroupRequest, GroupResponse, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH};
+use ringlog_cluster::expression::check_expression;
+use ringlog_cluster::group::{
+    GroupReply, GroupRequest, GroupResponse, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, SUBSCRIBED_TOPICS_MAX,
+};
 use ringlog_net::conn::CloseReason;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
@@ -48,9 +50,23 @@ fn answer(reply: GroupReply) -> ConsumerGroupHeartbeatResponse {
         Ok(other) => unreachable!("a heartbeat is answered by one, not {other:?}"),
         Err(code) => ConsumerGroupHeartbeatResponse {
             error_code: code.code(),
-            error_message: Some(code.message().to_owned()),
+            error_message: Some(message(code).to_owned()),
             ..ConsumerGroupHeartbeatResponse::default()
         },
+    }
+}
+
+/// What a code of the coordinator means here.
+fn message(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::GroupIdNotFound => {
+            "there is no group of this id that speaks the consumer protocol: a classic group with members becomes one if all of \
+             them are consumers and group.consumer.migration.policy allows it"
+        }
+        ErrorCode::GroupMaxSizeReached => {
+            "the group, or its coordinator, has no room: see group.consumer.max.size, and the limits of the broker"
+        }
+        code => code.message(),
     }
 }
 
@@ -96,11 +112,14 @@ fn check(
             format!("ServerAssignor {assignor} is not supported. Supported assignors: {}.", assignors.join(", "));
         return Err((ErrorCode::UnsupportedAssignor, message));
     }
+    if request.subscribed_topic_names.as_ref().is_some_and(|names| names.len() > SUBSCRIBED_TOPICS_MAX) {
+        return invalid(&format!("SubscribedTopicNames has more than {SUBSCRIBED_TOPICS_MAX} names."));
+    }
     if let Some(text) = request.subscribed_topic_regex.as_deref()
         && !text.is_empty()
-        && !is_valid_expression(text)
+        && let Err(wrong) = check_expression(text)
     {
-        let message = format!("SubscribedTopicRegex `{text}` is not a valid regular expression.");
+        let message = format!("SubscribedTopicRegex `{text}` is not a valid regular expression: {wrong}.");
         return Err((ErrorCode::InvalidRegularExpression, message));
     }
     Ok(())

@@ -77,6 +77,9 @@ impl Metadata {
         added: usize,
     ) -> Result<(&TopicImage, ReplicaPlan), TopicError> {
         let topic = self.image.topic(&new.topic).ok_or_else(|| TopicError::UnknownName(new.topic.clone()))?;
+        if topic.is_internal() {
+            return Err(TopicError::FixedPartitions(new.topic.clone()));
+        }
         let has = topic.partitions.len();
         let wanted = usize::try_from(new.count).ok().filter(|wanted| *wanted > has);
         let more = wanted.ok_or(TopicError::NotMore { has, wanted: new.count })? - has;

@@ -316,16 +316,18 @@ fn settings_come_with_the_topic_and_go_with_it() {
 fn deletion_is_by_name_or_id_once_and_can_be_switched_off() {
     let mut cluster = Cluster::started("");
     let id = cluster.create(&[named("a")]).remove(0).expect("it is made").id;
-    let refs = [
-        TopicRef::Id(id),
-        TopicRef::Name("a".to_owned()),
-        TopicRef::Name("b".to_owned()),
-        TopicRef::Id(Uuid::from_u128(7777)),
-    ];
-    let reply = cluster.rehearsal.step(|metadata| metadata.delete_topics(&refs, &mut MutationQuota::unlimited()));
-    let codes: Vec<_> =
-        reply.iter().map(|gone| gone.as_ref().map_or_else(|error| error.code().name(), |_| "ok")).collect();
-    assert_eq!(codes, ["ok", "INVALID_REQUEST", "UNKNOWN_TOPIC_OR_PARTITION", "UNKNOWN_TOPIC_ID"]);
+    let name = || TopicRef::Name("a".to_owned());
+    let mut delete = |refs: &[TopicRef]| -> Vec<_> {
+        let reply = cluster.rehearsal.step(|metadata| metadata.delete_topics(refs, &mut MutationQuota::unlimited()));
+        reply.iter().map(|gone| gone.as_ref().map_or_else(|error| error.code().name(), |_| "ok")).collect()
+    };
+    // Whoever contradicts themselves loses nothing.
+    assert_eq!(delete(&[TopicRef::Id(id), name()]), ["INVALID_REQUEST"; 2]);
+    assert_eq!(delete(&[name(), name()]), ["INVALID_REQUEST"; 2]);
+    assert_eq!(delete(&[TopicRef::Both("a".to_owned(), Uuid::from_u128(7777))]), ["INVALID_REQUEST"]);
+    let unknown = [TopicRef::Name("b".to_owned()), TopicRef::Id(Uuid::from_u128(7777))];
+    assert_eq!(delete(&unknown), ["UNKNOWN_TOPIC_OR_PARTITION", "UNKNOWN_TOPIC_ID"]);
+    assert_eq!(delete(&[TopicRef::Id(id)]), ["ok"]);
 
     let mut cluster = Cluster::started("delete.topic.enable=false");
     cluster.check_create(&named("a"), "1x1");
@@ -352,6 +354,18 @@ fn a_request_for_too_many_partitions_is_refused_whole() {
     let reply = cluster.create(&[sized("a", 9_999, 1), sized("b", 2, 1)]);
     assert_eq!(reply, vec![Err(TopicError::TooManyInRequest(10_001)); 2]);
     assert_eq!(cluster.image().topic_count(), 0);
+}
+
+/// Offsets of every group would be looked for elsewhere.
+#[test]
+fn the_coordinators_topic_keeps_its_partitions() {
+    let mut cluster = Cluster::started("");
+    cluster.check_create(&sized("__consumer_offsets", 2, 1), "2x1");
+    let new = NewPartitions { topic: "__consumer_offsets".to_owned(), count: 3, assignments: None };
+    let reply = cluster
+        .rehearsal
+        .step(|metadata| metadata.create_partitions(&[new], Intent::Apply, &mut MutationQuota::unlimited()));
+    assert_eq!(reply, [Err(TopicError::FixedPartitions("__consumer_offsets".to_owned()))]);
 }
 
 #[test]

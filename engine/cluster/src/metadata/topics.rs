@@ -72,6 +72,8 @@ pub enum TopicRef {
     Name(String),
     /// Its id.
     Id(Uuid),
+    /// Both, which may be two topics.
+    Both(String, Uuid),
 }
 
 /// Why a topic is not made, changed or deleted.
@@ -97,6 +99,9 @@ pub enum TopicError {
     /// The request names one topic twice.
     #[error("the request names {0} twice")]
     NamedTwice(String),
+    /// A name and an id, where either would do.
+    #[error("topic {0} is named together with an id; name one of the two")]
+    NameAndId(String),
     /// There is no topic of this name.
     #[error("there is no topic {0}")]
     UnknownName(String),
@@ -117,6 +122,9 @@ pub enum TopicError {
         /// How many were asked for.
         wanted: i32,
     },
+    /// Which partition a group's offsets are in follows from how many there are.
+    #[error("topic {0} keeps the partitions that it was made with: they decide where the offsets of a group are")]
+    FixedPartitions(String),
     /// A count of replicas that is none.
     #[error("{0} is not a number of replicas")]
     InvalidReplicationFactor(i16),
@@ -160,9 +168,13 @@ impl TopicError {
     /// The error as Kafka's clients know it.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::InvalidName(_) | Self::Collision { .. } => ErrorCode::InvalidTopicException,
+            Self::InvalidName(_) | Self::Collision { .. } | Self::FixedPartitions(_) => {
+                ErrorCode::InvalidTopicException
+            }
             Self::AlreadyExists(_) => ErrorCode::TopicAlreadyExists,
-            Self::Reserved(_) | Self::NamedTwice(_) | Self::CountsAndAssignments => ErrorCode::InvalidRequest,
+            Self::Reserved(_) | Self::NamedTwice(_) | Self::NameAndId(_) | Self::CountsAndAssignments => {
+                ErrorCode::InvalidRequest
+            }
             Self::UnknownName(_) => ErrorCode::UnknownTopicOrPartition,
             Self::UnknownId(_) => ErrorCode::UnknownTopicId,
             Self::DeletionDisabled => ErrorCode::TopicDeletionDisabled,
@@ -300,24 +312,27 @@ impl Metadata {
         }
     }
 
-    /// Deletes topics, each on its own. Answers names and ids in the order of the request.
+    /// Deletes topics, each on its own; one that is named twice stays. Answers names and ids in the order of the request.
     pub fn delete_topics(
         &self,
         topics: &[TopicRef],
         quota: &mut MutationQuota<'_>,
     ) -> Decision<Vec<Result<(String, Uuid), TopicError>>> {
         let is_enabled = self.layers().boolean("delete.topic.enable");
-        let mut gone = BTreeSet::new();
+        let find = |topic: &TopicRef| match topic {
+            _ if !is_enabled => Err(TopicError::DeletionDisabled),
+            TopicRef::Name(name) => self.image.topic(name).ok_or_else(|| TopicError::UnknownName(name.clone())),
+            TopicRef::Id(id) => self.image.topic_by_id(*id).ok_or(TopicError::UnknownId(*id)),
+            TopicRef::Both(name, _) => Err(TopicError::NameAndId(name.clone())),
+        };
+        let mut seen = BTreeSet::new();
+        let ids = topics.iter().filter_map(|topic| Some(find(topic).ok()?.id));
+        let twice: BTreeSet<Uuid> = ids.filter(|id| !seen.insert(*id)).collect();
         let mut records = Vec::new();
         let mut reply = Vec::with_capacity(topics.len());
         for topic in topics {
-            let found = match topic {
-                _ if !is_enabled => Err(TopicError::DeletionDisabled),
-                TopicRef::Name(name) => self.image.topic(name).ok_or_else(|| TopicError::UnknownName(name.clone())),
-                TopicRef::Id(id) => self.image.topic_by_id(*id).ok_or(TopicError::UnknownId(*id)),
-            };
-            reply.push(found.and_then(|found| {
-                if !gone.insert(found.id) {
+            reply.push(find(topic).and_then(|found| {
+                if twice.contains(&found.id) {
                     return Err(TopicError::NamedTwice(found.name.to_string()));
                 }
                 quota.take(found.partitions.len()).map_err(TopicError::QuotaExceeded)?;

@@ -3,6 +3,7 @@
 
 use anyhow::bail;
 use ringlog_cluster::config::{AlterOperation, ResourceType};
+use ringlog_cluster::metadata::Intent;
 use serde::Serialize;
 
 use crate::diagnostics::several;
@@ -120,7 +121,9 @@ pub(super) async fn alter(session: &Session, arguments: &AlterArguments) -> anyh
     let deleted = arguments.delete_config.iter().map(|name| change(name, AlterOperation::Delete, None));
     let changes: Vec<_> = with_values.chain(deleted).collect();
     let (mut done, mut refused) = (Vec::new(), Vec::new());
-    for (name, result) in resource::alter(session, resource_type, &arguments.resources.names()?, &changes).await? {
+    for (name, result) in
+        resource::alter(session, resource_type, &arguments.resources.names()?, &changes, Intent::Apply).await?
+    {
         match result {
             Ok(()) => done.push(Altered { resource_type, name, result: "altered" }),
             Err(error) => refused.push(error),

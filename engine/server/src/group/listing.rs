@@ -1,5 +1,6 @@
 //! `ringlog group list`.
 
+use clap::builder::PossibleValuesParser;
 use ringlog_net::messages::list_groups::{ListGroupsRequest, ListedGroup};
 use ringlog_storage::types::BrokerId;
 use serde::Serialize;
@@ -8,13 +9,20 @@ use super::coordinator;
 use crate::output::{self, Form, or_dash, table};
 use crate::session::{AutoCreate, Session, accepted};
 
+/// The states of groups of all types; Kafka's names.
+const STATES: [&str; 8] =
+    ["Assigning", "CompletingRebalance", "Dead", "Empty", "NotReady", "PreparingRebalance", "Reconciling", "Stable"];
+const TYPES: [&str; 4] = ["classic", "consumer", "share", "streams"];
+
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Only groups in these states (Stable, Empty, ...), separated by commas.
-    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    #[arg(long, value_name = "STATE", value_delimiter = ',', ignore_case = true, hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(STATES))]
     state: Vec<String>,
     /// Only groups of these types (classic, consumer, ...), separated by commas.
-    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    #[arg(long, value_name = "TYPE", value_delimiter = ',', ignore_case = true, hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(TYPES))]
     r#type: Vec<String>,
 }
 

@@ -131,6 +131,10 @@ fn topics_are_made_told_changed_and_deleted() {
     assert!(printed(&listed).contains(&format!("name: {topic}\n")), "{listed:?}");
     assert!(printed(&run(&["topic", "describe", &topic])).contains("segment.ms=7777777 (topic)"));
     assert!(refusal(&run(&["topic", "alter", &topic, "-p", "3"])).contains("INVALID_PARTITIONS"));
+    let both = run(&["topic", "alter", &topic, "-p", "9", "-c", "retention.ms=soon"]);
+    assert!(refusal(&both).contains("retention.ms=soon"));
+    let fewer = run(&["topic", "alter", &topic, "-p", "3"]);
+    assert!(refusal(&fewer).contains("has 4 partitions"), "none were added where a setting is wrong");
     printed(&run(&["topic", "delete", &topic]));
     assert!(refusal(&run(&["topic", "describe", &topic])).contains("does not exist"));
     assert!(refusal(&run(&["consume", &topic, "-e"])).contains("does not exist; create it with: ringlog topic create"));

@@ -169,6 +169,8 @@ fn usage_errors_are_another_code() {
         &["produce", "t", "--compression", "brotli"],
         &["produce", "t", "--acks", "2"],
         &["topic", "list", "--bootstrap-server", "nowhere"],
+        &["group", "list", "--state", "stabel"],
+        &["group", "list", "--type", "classical"],
     ] {
         let output = ringlog(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");

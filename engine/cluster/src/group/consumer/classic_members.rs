@@ -144,7 +144,7 @@ impl Groups {
         if is_behind { Err(ErrorCode::RebalanceInProgress) } else { Ok(()) }
     }
 
-    /// Classic members leave. Answers what became of each.
+    /// Members leave, or are sent away, whatever their protocol. Answers what became of each.
     pub(in crate::group) fn leave_consumer_group(
         &mut self,
         turn: &mut Turn<'_>,
@@ -152,16 +152,17 @@ impl Groups {
     ) -> Vec<Result<(), ErrorCode>> {
         let mut gone = BTreeSet::new();
         let mut leave = |identity: &MemberIdentity| {
+            let group = self.consumer_group(&request.group_id).ok_or(ErrorCode::UnknownMemberId)?;
             let (id, instance) = (identity.member_id.as_str(), identity.group_instance_id.as_deref());
-            let leaving = match (id, instance) {
-                // An administrator knows a static member by its instance alone.
-                ("", Some(instance)) => {
-                    let group = self.consumer_group(&request.group_id).ok_or(ErrorCode::UnknownMemberId)?;
-                    let id = group.instances.get(instance).ok_or(ErrorCode::UnknownMemberId)?;
-                    self.classic_member(&request.group_id, id, Some(instance))?.id
-                }
-                _ => self.classic_member(&request.group_id, id, instance)?.id,
+            let found = match instance {
+                Some(instance) => group.instances.get(instance),
+                None => group.members.get_key_value(id).map(|(id, _)| id),
             };
+            let leaving = Arc::clone(found.ok_or(ErrorCode::UnknownMemberId)?);
+            // An administrator knows a static member by its instance alone.
+            if !id.is_empty() && *leaving != *id {
+                return Err(ErrorCode::FencedInstanceId);
+            }
             if gone.insert(leaving) { Ok(()) } else { Err(ErrorCode::UnknownMemberId) }
         };
         let left = request.members.iter().map(&mut leave).collect();

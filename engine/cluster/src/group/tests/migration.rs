@@ -253,7 +253,7 @@ fn classic_members_join_a_consumer_group() {
         }
     }
     assert_eq!(two.leave(&mut world), ErrorCode::None);
-    assert_eq!(world.ask(leave(&[("new", None)])).map(|reply| left(&reply)), Ok(ErrorCode::UnknownMemberId));
+    assert_eq!(world.ask(leave(&[("who", None)])).map(|reply| left(&reply)), Ok(ErrorCode::UnknownMemberId));
     settle(&mut world, &mut [&mut one], &mut [&mut new]);
     assert_eq!([one.owned.len(), new.partitions().len()], [3, 3]);
     let strange = JoinGroupRequest { protocol_type: "connect".to_owned(), ..Classic::default().request() };
