@@ -7,6 +7,7 @@ use ringlog_net::messages::metadata_log::NoOpRecord;
 use super::consumers::{Member, beat};
 use super::*;
 use crate::expression::EXPRESSION_BYTES_MAX;
+use crate::group::limits::OFFSETS_PER_TURN;
 
 /// A name that is nearly as long as one can be.
 fn long(name: &str) -> String {
@@ -91,6 +92,44 @@ fn offsets_expire_however_much_that_takes() {
     world.pass(RETENTION * 2);
     assert!(world.rehearsal.live.state.offsets(&group).is_none());
     assert!(!world.rehearsal.live.sessions.contains_key(&*group));
+}
+
+/// Others on the shard have their turns in between.
+#[test]
+fn offsets_are_looked_at_some_at_a_time() {
+    const GROUPS: usize = 9;
+    let mut world = World::without_delay();
+    let partitions = i32::try_from(OFFSETS_PER_TURN / (GROUPS - 1)).expect("few");
+    let commit_all = |world: &mut World| {
+        for group in 0..GROUPS {
+            let reply = world.ask(commit_many(&format!("group-{group}"), 0..partitions));
+            assert_eq!(committed(&reply), ErrorCode::None);
+        }
+    };
+    let left = |world: &World| {
+        let state = &world.rehearsal.live.state;
+        (0..GROUPS).filter(|group| state.offsets(&format!("group-{group}")).is_some()).count()
+    };
+    let once = |world: &mut World| {
+        let now = world.now;
+        world.step(|groups, image| groups.handle_timeout(now, image));
+    };
+    commit_all(&mut world);
+    world.delete_topic(77);
+    world.rehearsal.live.topics_deleted();
+    once(&mut world);
+    assert_eq!(left(&world), 1, "the last is for the next turn");
+    assert_eq!(world.rehearsal.live.next_deadline(), Nanos::default());
+    once(&mut world);
+    assert_eq!(left(&world), 0);
+    world.create_topic(TOPIC, 77, 6);
+    commit_all(&mut world);
+    let due = world.rehearsal.live.next_cleanup.max(world.now.monotonic.saturating_add(RETENTION * 2));
+    world.advance_to(due);
+    once(&mut world);
+    assert!(left(&world) > 0, "those behind are for the next turn");
+    world.pass(Duration::ZERO);
+    assert_eq!(left(&world), 0);
 }
 
 #[test]
