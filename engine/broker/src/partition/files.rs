@@ -122,10 +122,17 @@ impl Files {
     /// Performs one operation. What changes or keeps something waits until there is a descriptor for it, because nothing mends
     /// what is told to have failed.
     pub(crate) async fn perform(&self, op: IoOp) -> IoResult {
+        match op {
+            // Names are the file system's own, which stops where its journal cannot be flushed.
+            IoOp::Sync { .. } | IoOp::SyncAll { .. } => Box::pin(self.perform_flush(op)).await,
+            op => self.attempt(op).await.map_err(|error| kind(&error)),
+        }
+    }
+
+    async fn perform_flush(&self, op: IoOp) -> IoResult {
         let files = match &op {
             IoOp::Sync { file } => slice::from_ref(file),
             IoOp::SyncAll { files, .. } => files,
-            // Names are the file system's own, which stops where its journal cannot be flushed.
             _ => &[],
         };
         let device = files.first().map(|file| self.device(&file.path));
@@ -218,7 +225,7 @@ impl Files {
                 }
             }
             IoOp::Sync { file } => self.sync(&file).await?,
-            IoOp::SyncAll { files, dirs } => self.sync_all(&files, &dirs).await?,
+            IoOp::SyncAll { files, dirs } => Box::pin(self.sync_all(&files, &dirs)).await?,
             IoOp::SyncDir { path } => self.sync_dir(&path).await?,
             IoOp::Truncate { file, bytes } => self.file(&file, Create::No).await?.truncate(bytes).await?,
             IoOp::Rename { from, to } => self.reactor.rename(self.at(&from), self.at(&to)).await?,
