@@ -1,4 +1,4 @@
-//! What members of groups are told while their coordinator begins.
+//! What members of groups are told while their coordinator begins, moves, or cannot write.
 
 use std::time::Duration;
 
@@ -47,6 +47,28 @@ pub(crate) async fn committed(socket: &Socket) -> Result<i64, ErrorCode> {
     }
 }
 
+/// The answer of a coordinator that may have just been made, once it has read its log.
+pub(crate) async fn committed_when_loaded(socket: &Socket) -> Result<i64, ErrorCode> {
+    loop {
+        match committed(socket).await {
+            Err(ErrorCode::CoordinatorLoadInProgress) => {}
+            offset => return offset,
+        }
+    }
+}
+
+/// The group's first commit, of offset 1, for a topic that is new too.
+fn commit_first(broker: &mut Broker) {
+    let address = broker.address();
+    broker.sim.block_on("commit", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        create_topic(&socket).await;
+        find_coordinator(&socket).await;
+        assert_eq!(committed_when_loaded(&socket).await, Ok(-1));
+        assert_eq!(commit(&socket, 1).await, ErrorCode::None);
+    });
+}
+
 /// It would answer that nothing is committed, and its members would begin anew; or a commit would be lost behind older ones.
 #[test]
 fn trap_15_a_coordinator_serves_only_when_it_has_read_all_of_its_log() {
@@ -56,7 +78,7 @@ fn trap_15_a_coordinator_serves_only_when_it_has_read_all_of_its_log() {
         let socket = connect(&reactor, address).await;
         create_topic(&socket).await;
         find_coordinator(&socket).await;
-        while committed(&socket).await == Err(ErrorCode::CoordinatorLoadInProgress) {}
+        assert_eq!(committed_when_loaded(&socket).await, Ok(-1));
         for offset in 1..=COMMITS {
             assert_eq!(commit(&socket, offset).await, ErrorCode::None);
         }
@@ -91,13 +113,7 @@ fn whoever_waits_for_a_commit_for_too_long_is_told_to_ask_again() {
     const PATIENCE: Duration = Duration::from_secs(2);
     let mut broker = Broker::start(1, &[&format!("offsets.commit.timeout.ms={}", PATIENCE.as_millis())]);
     let address = broker.address();
-    broker.sim.block_on("commit", move |reactor| async move {
-        let socket = connect(&reactor, address).await;
-        create_topic(&socket).await;
-        find_coordinator(&socket).await;
-        while committed(&socket).await == Err(ErrorCode::CoordinatorLoadInProgress) {}
-        assert_eq!(commit(&socket, 1).await, ErrorCode::None);
-    });
+    commit_first(&mut broker);
     let (operation, path_contains) = (DiskOperation::Write, "journal/".to_owned());
     let effect = DiskEffect::Delay(3 * PATIENCE);
     broker.sim.disk(broker.node).fault(DiskFault { operation, path_contains, trigger: Trigger::Always, effect });
@@ -122,13 +138,7 @@ fn a_coordinator_that_stays_knows_what_is_committed_later() {
     const SLOW: Duration = Duration::from_secs(30);
     let mut broker = Broker::start(5, &[]);
     let address = broker.address();
-    broker.sim.block_on("commit", move |reactor| async move {
-        let socket = connect(&reactor, address).await;
-        create_topic(&socket).await;
-        find_coordinator(&socket).await;
-        while committed(&socket).await == Err(ErrorCode::CoordinatorLoadInProgress) {}
-        assert_eq!(commit(&socket, 1).await, ErrorCode::None);
-    });
+    commit_first(&mut broker);
     let (operation, path_contains) = (DiskOperation::Write, "journal/1/".to_owned());
     let effect = DiskEffect::Delay(SLOW);
     broker.sim.disk(broker.node).fault(DiskFault { operation, path_contains, trigger: Trigger::Always, effect });

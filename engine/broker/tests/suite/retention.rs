@@ -10,7 +10,7 @@ use ringlog_reactor::Socket;
 use ringlog_storage::batch::{BatchBuilder, Record};
 use ringlog_storage::types::Millis;
 
-use crate::groups::{commit, committed, find_coordinator};
+use crate::groups::{commit, committed_when_loaded, find_coordinator};
 use crate::{Broker, ask, connect, create_topic};
 
 const POLICIES: [&str; 3] = ["delete", "compact", "compact,delete"];
@@ -71,7 +71,7 @@ fn retention_deletes_where_the_policy_says_so_and_nothing_of_the_brokers_own() {
         }
         create_topic(&socket).await;
         find_coordinator(&socket).await;
-        while committed(&socket).await == Err(ErrorCode::CoordinatorLoadInProgress) {}
+        assert_eq!(committed_when_loaded(&socket).await, Ok(-1));
         assert_eq!(commit(&socket, 7).await, ErrorCode::None);
     });
     broker.sim.run_for(Duration::from_mins(2));
@@ -85,12 +85,7 @@ fn retention_deletes_where_the_policy_says_so_and_nothing_of_the_brokers_own() {
             assert_eq!(span(&socket, "compact").await, [(0, 0), (0, 1)], "restarted: {restarts}");
             assert_eq!(span(&socket, "compact,delete").await, [(0, 1), (0, 1)], "restarted: {restarts}");
             find_coordinator(&socket).await;
-            loop {
-                match committed(&socket).await {
-                    Err(ErrorCode::CoordinatorLoadInProgress) => {}
-                    offset => break assert_eq!(offset, Ok(7), "restarted: {restarts}"),
-                }
-            }
+            assert_eq!(committed_when_loaded(&socket).await, Ok(7), "restarted: {restarts}");
         });
     }
 }
@@ -107,7 +102,7 @@ fn offsets_stay_whatever_their_topic_was_made_with_and_clients_do_not_write_to_i
         create(&socket, TOPIC.to_owned(), "delete").await;
         create_topic(&socket).await;
         find_coordinator(&socket).await;
-        while committed(&socket).await == Err(ErrorCode::CoordinatorLoadInProgress) {}
+        assert_eq!(committed_when_loaded(&socket).await, Ok(-1));
         assert_eq!(commit(&socket, 7).await, ErrorCode::None);
         assert_eq!(produce(&socket, TOPIC.to_owned()).await, ErrorCode::InvalidTopicException);
     });
@@ -116,12 +111,7 @@ fn offsets_stay_whatever_their_topic_was_made_with_and_clients_do_not_write_to_i
     let known = broker.sim.block_on("reader", move |reactor| async move {
         let socket = connect(&reactor, address).await;
         find_coordinator(&socket).await;
-        loop {
-            match committed(&socket).await {
-                Err(ErrorCode::CoordinatorLoadInProgress) => {}
-                offset => break offset,
-            }
-        }
+        committed_when_loaded(&socket).await
     });
     assert_eq!(known, Ok(7));
 }
