@@ -1,5 +1,7 @@
 //! How members come to a generation.
 
+use ringlog_net::messages::group_log::{GroupMetadataKey, GroupMetadataValue, MemberMetadata};
+
 use super::*;
 
 #[test]
@@ -275,4 +277,31 @@ fn ids_are_not_given_out_without_end() {
     assert_eq!(world.refused(refused), ErrorCode::GroupMaxSizeReached);
     world.pass(SESSION);
     world.new_member();
+}
+
+/// A log may hold what this release does not write.
+#[test]
+fn a_member_that_a_record_names_twice_is_one() {
+    let member = |instance: &str| MemberMetadata {
+        member_id: "member".to_owned(),
+        group_instance_id: Some(instance.to_owned()),
+        session_timeout: millis(SESSION),
+        rebalance_timeout: millis(REBALANCE),
+        ..MemberMetadata::default()
+    };
+    let written = GroupMetadataValue {
+        protocol_type: "consumer".to_owned(),
+        generation: 1,
+        protocol: Some("range".to_owned()),
+        leader: Some("member".to_owned()),
+        members: vec![member("one"), member("other")],
+        ..GroupMetadataValue::default()
+    };
+    let mut world = World::without_delay();
+    let key = GroupMetadataKey { group: GROUP.to_owned() };
+    world.rehearsal.log.push(GroupRecord::GroupMetadata(key, Some(written)));
+    world.restart();
+    world.pass(SESSION);
+    let ticket = world.send(NEWEST, join("", Some("one")));
+    assert_ne!(world.joined(ticket).member_id, "member", "nobody has this instance any more");
 }
