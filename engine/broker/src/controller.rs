@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 use ringlog_cluster::config::cordoned_log_dirs;
-use ringlog_cluster::coordinator::Coordinator;
 use ringlog_cluster::image::Image;
 use ringlog_cluster::metadata::{Decision, Metadata, Registration, StartError as MetadataStartError};
 use ringlog_cluster::quota::Usages;
@@ -22,11 +21,10 @@ use ringlog_net::messages::metadata_log::MetadataRecord;
 use ringlog_net::wire::{EncodeError, Reader, Writer};
 use ringlog_storage::LogDir;
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId, PartitionOffsets};
-use ringlog_storage::batch::BatchView;
-use ringlog_storage::batch::build::{BatchBuilder, Record};
 use ringlog_storage::config::LogConfig;
 use ringlog_storage::types::{LeaderEpoch, Millis, Nanos, Offset, PartitionIndex, TopicPartition, Uuid};
 
+use crate::coordinator_log::{Encoded, LogPlace, LogRecord, TooLarge, append, batch, replay};
 use crate::countdown::Countdown;
 use crate::errand::on_first_shard;
 use crate::event::Event;
@@ -34,7 +32,7 @@ use crate::limits::DECISION_BYTES_MAX;
 use crate::message::{Call, Reply};
 use crate::metrics::counters::Traffic;
 use crate::partition::commit::Commits;
-use crate::partition::replay::{ReplayError, replay_log};
+use crate::partition::replay::ReplayError;
 use crate::partition::table::{PartitionKey, Slot};
 use crate::random::{random_bits, random_id};
 use crate::shard::Shard;
@@ -151,29 +149,22 @@ struct Written {
     image: Arc<Image>,
 }
 
-/// Appends the records of one decision and replays them. The state is what the log says from here on; nobody outside
-/// sees it before the records are committed.
+/// Appends a decision.
 fn write(state: &mut State, records: &[MetadataRecord], now: Millis) -> Result<Written, ErrorCode> {
-    let log = state.controller.as_ref().expect("shard 0 has the controller").log;
-    let batch = batch(records, now)?;
-    let (view, _) = BatchView::parse(&batch).expect("was built just now");
-    let appended =
-        state.store.append(log, (&view).into(), AppendOrigin::Controller, CONTROLLER_EPOCH, now).map_err(|error| {
-            match error {
-                AppendError::Backpressure => ErrorCode::RequestTimedOut,
-                _ => ErrorCode::KafkaStorageError,
-            }
-        })?;
+    let batch = batch(records, now).map_err(|TooLarge| ErrorCode::RecordListTooLarge)?;
+    let controller = state.controller.as_mut().expect("shard 0 has the controller");
+    let place = LogPlace { id: controller.log, leader_epoch: CONTROLLER_EPOCH };
+    let appended = append(&mut state.store, place, &mut controller.metadata, records, &batch, now);
+    let last_offset = appended
+        .map_err(|error| match error {
+            AppendError::Backpressure => ErrorCode::RequestTimedOut,
+            _ => ErrorCode::KafkaStorageError,
+        })?
+        .last_offset;
     let count = Rc::new(Countdown::default());
-    state.table.get_mut(log).expect("the metadata log has its slot").commits.push(appended.last_offset, &count);
-    let metadata = &mut state.controller.as_mut().expect("shard 0 has the controller").metadata;
-    let mut offset = appended.base_offset;
-    for record in records {
-        metadata.replay(offset, record).expect("the machine understands what it decides");
-        offset = offset.next();
-    }
-    let image = Arc::new(metadata.image().clone());
-    Ok(Written { count, last_offset: appended.last_offset, image })
+    state.table.get_mut(place.id).expect("the metadata log has its slot").commits.push(last_offset, &count);
+    let image = Arc::new(controller.metadata.image().clone());
+    Ok(Written { count, last_offset, image })
 }
 
 /// What is not committed yet of the state that decisions are taken from, or not in force yet. An answer that follows from
@@ -208,22 +199,21 @@ pub(crate) fn offsets(state: &State) -> Result<PartitionOffsets, ErrorCode> {
     state.store.partition(log).ok_or(ErrorCode::KafkaStorageError)
 }
 
-fn batch(records: &[MetadataRecord], now: Millis) -> Result<Vec<u8>, ErrorCode> {
-    let mut builder = BatchBuilder::new();
-    for record in records {
-        let mut writer = Writer::default();
-        let encoded = record.encode(&mut writer, record.newest_version());
-        if matches!(encoded, Err(EncodeError::TooLong(_))) {
-            return Err(ErrorCode::RecordListTooLarge);
-        }
-        encoded.expect("the machine makes records of the newest version");
-        let value = writer.into_bytes();
-        builder.push(&Record { timestamp: now, key: None, value: Some(&value), headers: &[] });
-        if builder.plain_bytes() > DECISION_BYTES_MAX {
-            return Err(ErrorCode::RecordListTooLarge);
-        }
+impl LogRecord for MetadataRecord {
+    const ORIGIN: AppendOrigin = AppendOrigin::Controller;
+    const DECISION_BYTES_MAX: usize = DECISION_BYTES_MAX;
+
+    fn encode(&self) -> Result<Encoded, EncodeError> {
+        let mut value = Writer::default();
+        Self::encode(self, &mut value, self.newest_version())?;
+        Ok(Encoded { key: None, value: Some(value.into_bytes()) })
     }
-    Ok(builder.build())
+
+    fn decode(_: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Self>, String> {
+        let value = value.ok_or_else(|| "it has no value".to_owned())?;
+        let (record, _) = Self::decode(&mut Reader::new(value)).map_err(|error| error.to_string())?;
+        Ok(Some(record))
+    }
 }
 
 fn is_committed(state: &State, last_offset: Offset) -> bool {
@@ -336,7 +326,7 @@ pub(crate) async fn start(shard: &Shard, addresses: &[SocketAddr]) -> Result<Arc
     let mut metadata =
         Metadata::new(Arc::clone(&settings.cluster_id), settings.broker.node_id, Arc::clone(&settings.fixed));
     let log = open_log(shard, &metadata);
-    replay_all(shard, &mut metadata).await?;
+    replay(shard, METADATA_LOG, &mut metadata).await?;
     let mut listeners = settings.broker.listeners.clone();
     for (listener, address) in listeners.iter_mut().zip(addresses) {
         listener.port = address.port();
@@ -389,13 +379,4 @@ fn open_log(shard: &Shard, metadata: &Metadata) -> PartitionId {
         );
         id
     })
-}
-
-async fn replay_all(shard: &Shard, metadata: &mut Metadata) -> Result<(), ControllerError> {
-    let replayed = replay_log(shard, METADATA_LOG, |offset, record| {
-        let value = record.value.ok_or_else(|| "it has no value".to_owned())?;
-        let (record, _) = MetadataRecord::decode(&mut Reader::new(value)).map_err(|error| error.to_string())?;
-        metadata.replay(offset, &record).map_err(|error| error.to_string())
-    });
-    Ok(replayed.await?)
 }

@@ -22,6 +22,7 @@ mod connection;
 mod connection_limits;
 mod connection_moves;
 mod controller;
+mod coordinator_log;
 mod countdown;
 mod directory;
 mod dispatch;

@@ -9,7 +9,7 @@
 //! part in a comparison. Nothing else is ever known, so for every machine the live state, the state replayed from its log,
 //! and the state replayed from its compacted log are equal, and its tests say so after every step.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 
 use ringlog_storage::types::Offset;
 
@@ -35,7 +35,7 @@ pub trait Coordinator: Sized {
     /// What its log consists of.
     type Record;
     /// Why a record cannot be replayed: the log is damaged, or was written by a newer release.
-    type Error: Debug;
+    type Error: Debug + Display;
 
     /// Applies the record at `offset`.
     fn replay(&mut self, offset: Offset, record: &Self::Record) -> Result<(), Self::Error>;

@@ -5,18 +5,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringlog_cluster::coordinator::Coordinator as _;
 use ringlog_cluster::group::{Answer, DECISION_BYTES_MAX, Decision, GroupFacts, Groups, Now, Ticket, value_version};
 use ringlog_cluster::image::Image;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::GroupRecord;
-use ringlog_net::wire::{EncodeError, Writer};
+use ringlog_net::wire::{DecodeError, EncodeError, Writer};
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId};
-use ringlog_storage::batch::BatchView;
-use ringlog_storage::batch::build::{BatchBuilder, Record};
-use ringlog_storage::types::{Millis, Nanos, Offset, PartitionIndex};
+use ringlog_storage::types::{Nanos, Offset, PartitionIndex};
 
 use super::{GROUP_TOPIC, GroupCall, Told};
+use crate::coordinator_log::{Encoded, LogPlace, LogRecord, TooLarge, append, batch};
 use crate::lines::repeated;
 use crate::metrics::snapshot::GroupCursor;
 use crate::recorder::Span;
@@ -296,28 +294,20 @@ fn run(state: &mut State, now: Now, partition: PartitionIndex, command: impl FnO
         return;
     }
     match batch(&decision.records, now.wall) {
-        Some(batch) => write(state, now, partition, Stalled { decided_at: now.monotonic, batch, decision }),
-        None => undo(state, now, partition, decision, ErrorCode::UnknownServerError),
+        Ok(batch) => write(state, now, partition, Stalled { decided_at: now.monotonic, batch, decision }),
+        Err(TooLarge) => undo(state, now, partition, decision, ErrorCode::UnknownServerError),
     }
 }
 
-/// Appends the records of one decision and replays them. The state is what the log says from here on; nobody outside sees
-/// it before the records are committed.
+/// Appends a decision, or lets it wait for room.
 fn write(state: &mut State, now: Now, partition: PartitionIndex, stalled: Stalled) {
     let log = state.groups.by_partition[&partition].log;
     let slot = state.table.get(log).expect("a coordinator goes before its log does");
-    let (view, _) = BatchView::parse(&stalled.batch).expect("was built just now");
-    let appended = state.store.append(log, (&view).into(), AppendOrigin::Coordinator, slot.leader_epoch, now.wall);
+    let place = LogPlace { id: log, leader_epoch: slot.leader_epoch };
     let serving = state.groups.serving(partition).expect("the caller has looked");
-    match appended {
-        Ok(appended) => {
-            let mut offset = appended.base_offset;
-            for record in &stalled.decision.records {
-                let Ok(()) = serving.machine.replay(offset, record);
-                offset = offset.next();
-            }
-            hold(state, partition, stalled.decision.reply);
-        }
+    let (records, batch) = (&stalled.decision.records, &stalled.batch);
+    match append(&mut state.store, place, &mut serving.machine, records, batch, now.wall) {
+        Ok(_) => hold(state, partition, stalled.decision.reply),
         Err(AppendError::Backpressure) => {
             serving.stalled = Some(stalled);
             state.groups.has_stalled = true;
@@ -366,25 +356,27 @@ fn undo(state: &mut State, now: Now, partition: PartitionIndex, decision: Decisi
     state.groups.tell(waiting.into_iter().chain(refused));
 }
 
-/// The records as a batch; `None` if they are too large for one.
-fn batch(records: &[GroupRecord], now: Millis) -> Option<Vec<u8>> {
-    let mut builder = BatchBuilder::new();
-    for record in records {
+impl LogRecord for GroupRecord {
+    const ORIGIN: AppendOrigin = AppendOrigin::Coordinator;
+    const DECISION_BYTES_MAX: usize = DECISION_BYTES_MAX;
+
+    fn encode(&self) -> Result<Encoded, EncodeError> {
         let (mut key, mut value) = (Writer::default(), Writer::default());
-        let mut encoded = record.encode_key(&mut key);
-        if record.has_value() {
-            encoded = encoded.and_then(|()| record.encode_value(&mut value, value_version(record)));
+        self.encode_key(&mut key)?;
+        if self.has_value() {
+            self.encode_value(&mut value, value_version(self))?;
         }
-        if matches!(encoded, Err(EncodeError::TooLong(_))) {
-            return None;
-        }
-        encoded.expect("the version has all of its fields");
-        let value = record.has_value().then(|| value.into_bytes());
-        let key = key.into_bytes();
-        builder.push(&Record { timestamp: now, key: Some(&key), value: value.as_deref(), headers: &[] });
-        if builder.plain_bytes() > DECISION_BYTES_MAX {
-            return None;
+        let value = self.has_value().then(|| value.into_bytes());
+        Ok(Encoded { key: Some(key.into_bytes()), value })
+    }
+
+    fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Self>, String> {
+        let key = key.ok_or_else(|| "it has no key".to_owned())?;
+        match Self::decode(key, value) {
+            Ok(record) => Ok(Some(record)),
+            // Other kinds of groups, of a newer release.
+            Err(DecodeError::Key(_)) => Ok(None),
+            Err(error) => Err(error.to_string()),
         }
     }
-    Some(builder.build())
 }

@@ -1,33 +1,20 @@
 //! Reading a coordinator's log. It serves only when it knows all of it.
 
-use ringlog_cluster::coordinator::Coordinator as _;
-use ringlog_cluster::group::Groups;
-use ringlog_net::error::ErrorCode;
-use ringlog_net::messages::group_log::GroupRecord;
-use ringlog_net::wire::DecodeError;
-use ringlog_storage::answer::PartitionId;
 use std::sync::Arc;
 
-use crate::partition::replay::{ReplayError, replay_log};
+use ringlog_cluster::group::Groups;
+use ringlog_net::error::ErrorCode;
+use ringlog_storage::answer::PartitionId;
+
+use crate::coordinator_log::replay;
+use crate::partition::replay::ReplayError;
 use crate::partition::table::PartitionKey;
 use crate::shard::Shard;
 
 /// Loads the coordinator of a log of this shard.
 pub(crate) async fn load(shard: Shard, key: PartitionKey, log: PartitionId) {
     let mut machine = Groups::new(Arc::clone(&shard.settings().broker.groups));
-    let replayed = replay_log(&shard, key, |offset, record| {
-        let record_key = record.key.ok_or_else(|| "it has no key".to_owned())?;
-        match GroupRecord::decode(record_key, record.value) {
-            Ok(record) => {
-                let Ok(()) = machine.replay(offset, &record);
-                Ok(())
-            }
-            // Other kinds of groups, of a newer release.
-            Err(DecodeError::Key(_)) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        }
-    });
-    let result = replayed.await;
+    let result = replay(&shard, key, &mut machine).await;
     let now = shard.both_clocks();
     shard.with(|state| {
         // Its topic may have been deleted meanwhile, or made again.
