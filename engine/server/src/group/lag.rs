@@ -1,8 +1,10 @@
 //! `ringlog group lag`: how far groups are behind.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use ringlog_storage::types::{Millis, Offset, TopicPartition};
 use serde::Serialize;
 
@@ -13,6 +15,9 @@ use crate::diagnostics::several;
 use crate::offsets::Place;
 use crate::output::{self, Form, table};
 use crate::session::Session;
+
+/// Groups that are asked about at a time.
+const GROUPS_AT_ONCE: usize = 64;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -53,21 +58,19 @@ struct GroupLag {
 
 /// Tells what can be told; groups that are not there are the command's error.
 pub(super) async fn tell(session: &Session, form: Form, arguments: &Arguments) -> anyhow::Result<()> {
-    let groups = if arguments.groups.is_empty() { listing::ids(session).await? } else { arguments.groups.clone() };
+    let are_named = !arguments.groups.is_empty();
+    let groups = if are_named { arguments.groups.clone() } else { listing::ids(session).await? };
     let topics = Topics::all(session).await?;
+    let lag_of = |group| group_lag(session, &topics, group, are_named);
+    let questions = stream::iter(groups.iter().map(|group| lag_of(group.as_str())));
+    let mut lags = pin!(questions.buffered(GROUPS_AT_ONCE));
     let (mut told, mut refused) = (Vec::new(), Vec::new());
-    for group in groups {
-        let offsets = committed(session, &topics, &group).await?;
-        // Who has committed something exists, and so did who was listed.
-        if !arguments.groups.is_empty() && offsets.is_empty() && look_up(session, &group).await?.is_none() {
-            refused.push(missing(&group));
-            continue;
+    for group in &groups {
+        match lags.next().await.expect("there is one for each group")? {
+            Some(lag) if arguments.total => told.push(GroupLag { partitions: Vec::new(), ..lag }),
+            Some(lag) => told.push(lag),
+            None => refused.push(missing(group)),
         }
-        let partitions = offsets.into_iter().map(|(partition, offset)| (partition, Some(offset))).collect();
-        let partitions = lags(session, &topics, &partitions).await?;
-        let (lag, lag_seconds) = total(&partitions);
-        let partitions = if arguments.total { Vec::new() } else { partitions };
-        told.push(GroupLag { group, lag, lag_seconds, partitions });
     }
     output::print(form, &told, |told| match told.as_slice() {
         // What was refused says it all.
@@ -76,6 +79,24 @@ pub(super) async fn tell(session: &Session, form: Form, arguments: &Arguments) -
         told => rows(told),
     })?;
     if refused.is_empty() { Ok(()) } else { Err(several(refused)) }
+}
+
+/// How far one group is behind; `None` if it is not there.
+async fn group_lag(
+    session: &Session,
+    topics: &Topics,
+    group: &str,
+    is_named: bool,
+) -> anyhow::Result<Option<GroupLag>> {
+    let offsets = committed(session, topics, group).await?;
+    // Who has committed something exists, and so did who was listed.
+    if is_named && offsets.is_empty() && look_up(session, group).await?.is_none() {
+        return Ok(None);
+    }
+    let offsets = offsets.into_iter().map(|(partition, offset)| (partition, Some(offset))).collect();
+    let partitions = lags(session, topics, &offsets).await?;
+    let (lag, lag_seconds) = total(&partitions);
+    Ok(Some(GroupLag { group: group.to_owned(), lag, lag_seconds, partitions }))
 }
 
 /// How far a group with these offsets is behind, partition by partition.

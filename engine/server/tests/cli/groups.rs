@@ -109,6 +109,27 @@ fn lag_is_told_in_records_and_in_seconds() {
 }
 
 #[test]
+fn many_groups_are_told_in_the_order_in_which_they_are_named() {
+    let case = Case::new("lags");
+    // More than are asked about at a time.
+    let named: Vec<String> = (0..150).rev().map(|number| format!("{}-{number}", case.group)).collect();
+    let committed: Vec<&str> = named.iter().map(String::as_str).filter(|group| !group.ends_with('7')).collect();
+    for (lag, group) in (0..).zip(&committed) {
+        case.connection().commit(group, &case.topic, &[(0, 10 - lag % 11)]);
+    }
+    let words = ["group", "lag", "--total", "-o", "json"];
+    let output = case.run(&[&words[..], &named.iter().map(String::as_str).collect::<Vec<_>>()].concat());
+    assert_eq!(output.status.code(), Some(1), "some of them do not exist");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let told = told.as_array().expect("groups").iter();
+    let told: Vec<_> = told.map(|each| (each["group"].as_str().expect("a name"), each["lag"].as_i64())).collect();
+    let expected: Vec<_> = (0..).zip(&committed).map(|(lag, group)| (*group, Some(lag % 11))).collect();
+    assert_eq!(told, expected);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said.matches("does not exist").count(), named.len() - committed.len(), "{said}");
+}
+
+#[test]
 fn offsets_are_reset_as_planned_and_only_when_told_to() {
     let case = Case::new("reset");
     case.connection().commit(&case.group, &case.topic, &[(0, 4)]);
