@@ -11,6 +11,7 @@ use crate::limits::{BLOCK_BYTES, RECOVERY_READ_BYTES};
 use crate::log::index::IndexEntry;
 use crate::log::mark::Mark;
 use crate::log::partition::RotRange;
+use crate::log::producers::Producers;
 use crate::log::scan::{Expected, Found, Resync, look, resync, resync_done};
 use crate::log::tail::{to_u64, to_usize};
 use crate::types::{Millis, Offset};
@@ -145,6 +146,12 @@ impl TailScan {
     }
 
     fn add_rot(&mut self, from: Offset, next_good: Offset, next_position: u64) {
+        if next_good <= self.state.log_start {
+            // It was deleted. The file went before a checkpoint told how far its producers had come, and the journal may know an
+            // earlier place of theirs: they may go on with any sequence.
+            self.state.producers = Producers::default();
+            return;
+        }
         let segment = self.segment().base;
         self.state.rot.push(RotRange { from, next_good, segment, next_position });
     }

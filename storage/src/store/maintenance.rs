@@ -106,8 +106,10 @@ impl Store {
                 // Its data is on the way to another disk; the next maintenance finds it.
                 break;
             }
-            let is_sealed = partition.segments[0].seal == Seal::Sealed;
-            if !is_sealed || partition.durable.segment <= partition.segments[0].base {
+            // A flush that waits for space on the device may not end before something is deleted, and nor may a seal.
+            partition.durable = partition.synced();
+            let first = &partition.segments[0];
+            if first.seal == Seal::Sealing || partition.durable.segment <= first.base {
                 // Its data is on the way to the disk. Nothing else may ever have it get there; the next maintenance finds it.
                 self.request_sync(id);
                 break;
@@ -117,6 +119,7 @@ impl Store {
             partition.committed = partition.normal(partition.committed);
             partition.written = partition.normal(partition.written);
             let mut first = partition.segments.pop_front().expect("there are two");
+            partition.unsealed -= usize::from(first.seal == Seal::Open);
             first.tail.clear(&mut self.tail_memory);
             partition.operations += 1;
             self.commit.after_notices.push(AfterNotice::Retired(id, first.file));

@@ -231,30 +231,33 @@ impl Store {
             return self.drive(id);
         }
         let wants_write = partition.flush == Flush::UnderWay && unwritten;
-        if wants_write || partition.room_wanted {
-            let (written, segment_bytes) = (partition.written, partition.config.segment_bytes);
-            let at = partition.segment_with_base(written.segment).expect("what is written lies in a segment");
-            let segment = &partition.segments[at];
-            let needed = partition.next_write_end(at, written);
-            if !segment.has_room(needed) {
-                let allocate = crate::log::segment::allocation_for(needed, segment_bytes);
-                if exhausted && !self.writeback.starved.is_empty() {
-                    self.writeback.starved.insert(id);
-                } else {
-                    self.start_prepare(id, written.segment, allocate);
-                }
-            } else if let Some(block) = segment.tail.missing_block(written.position) {
-                self.start_read_block(id, written.segment, block);
-            } else if wants_write {
-                self.start_writeback(id);
-            } else {
-                partition.room_wanted = false;
-                self.queue_commit(id);
-                self.end_flush_if_written(id);
-            }
+        if !wants_write {
+            // Also while what comes next finds no room.
+            self.end_flush_if_written(id);
+        }
+        let partition = self.known(id);
+        if !wants_write && !partition.room_wanted {
             return;
         }
-        self.end_flush_if_written(id);
+        let (written, segment_bytes) = (partition.written, partition.config.segment_bytes);
+        let at = partition.segment_with_base(written.segment).expect("what is written lies in a segment");
+        let segment = &partition.segments[at];
+        let needed = partition.next_write_end(at, written);
+        if !segment.has_room(needed) {
+            let allocate = crate::log::segment::allocation_for(needed, segment_bytes);
+            if exhausted && !self.writeback.starved.is_empty() {
+                self.writeback.starved.insert(id);
+            } else {
+                self.start_prepare(id, written.segment, allocate);
+            }
+        } else if let Some(block) = segment.tail.missing_block(written.position) {
+            self.start_read_block(id, written.segment, block);
+        } else if wants_write {
+            self.start_writeback(id);
+        } else {
+            partition.room_wanted = false;
+            self.queue_commit(id);
+        }
     }
 
     /// Seals the segments that are complete.

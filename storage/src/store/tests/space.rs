@@ -1,6 +1,7 @@
 //! A device without space: who goes on, and for how long.
 
 use super::*;
+use crate::answer::PartitionId;
 use crate::store::commit::journal_bytes_max;
 
 const CLIENTS: u32 = 0;
@@ -116,4 +117,38 @@ fn without_space_nothing_is_taken_that_the_journal_cannot_hold() {
     assert!(!world.append(COORDINATOR, too_large));
     assert_eq!(world.refused_for_space, refused + 1);
     assert!(is_committed(&mut world, COORDINATOR), "what fits goes in");
+}
+
+/// Fills the device with segments of a partition, by batches of `value_bytes`, until appends are refused.
+fn filled_by(value_bytes: usize) -> (World, PartitionId) {
+    let mut world = world(Shape { partitions: 1, ..Shape::default() });
+    world.compare = false;
+    assert!(world.append(CLIENTS, value_bytes));
+    world.settle(60);
+    world.disk.space_bytes = world.disk.used_bytes() + (600 << 10);
+    while world.refused_for_space == 0 {
+        // As many as there is room for: the last of them are more than the journal takes.
+        while world.append(CLIENTS, value_bytes) {}
+        world.settle(60);
+    }
+    let id = world.ids[&CLIENTS].1;
+    assert!(world.stores[0].known(id).segments.len() > 4);
+    (world, id)
+}
+
+/// What an operator does about it: records are deleted, and their files have to go, whichever way they came.
+#[test]
+fn without_space_deleted_records_make_space() {
+    for value_bytes in [1_000, 12_000, 40_000] {
+        let (mut world, id) = filled_by(value_bytes);
+        for _ in 0..8 {
+            world.stores[0].delete_records(id, Offset::UNKNOWN).expect("all that is committed may go");
+            world.now = world.now.saturating_add(Duration::from_secs(2));
+            world.settle(200);
+            world.stores[0].maintain([id], Millis::new(2_000));
+        }
+        let segments = world.stores[0].known(id).segments.len();
+        assert!(segments <= 2, "{value_bytes}: {segments} segments are left");
+        assert!(is_committed(&mut world, CLIENTS), "{value_bytes}: there is space");
+    }
 }
