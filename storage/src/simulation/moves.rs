@@ -116,6 +116,8 @@ fn live(seed: u64) {
 #[test]
 fn what_is_committed_survives_moves() {
     for_seeds(700_000, 400, live);
+    // A flush and a sync that both end without the disk, one after the other.
+    for_seeds(700_740, 1, live);
 }
 
 /// A world with a partition of several segments, some of whose batches are in the journal only.

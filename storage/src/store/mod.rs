@@ -240,6 +240,7 @@ impl Store {
     /// results, and when [`next_deadline`](Self::next_deadline) has come.
     pub fn poll_io(&mut self, now: Nanos) -> Option<Io> {
         self.clock = self.clock.max(now);
+        let mut goes_on = false;
         // What one part does may be what another waits for, without an operation in between: hence a second turn.
         for _ in 0..2 {
             if let Some(io) = self.queue.poll() {
@@ -252,7 +253,7 @@ impl Store {
             self.probe_space();
             self.advance_preparations();
             self.advance_handovers();
-            self.advance_moves();
+            goes_on = self.advance_moves();
             self.advance_closing();
             self.advance_checkpoint();
             self.advance_writeback();
@@ -260,7 +261,7 @@ impl Store {
             self.advance_leftovers();
         }
         let io = self.queue.poll();
-        self.stirred = io.is_some();
+        self.stirred = io.is_some() || goes_on;
         io
     }
 

@@ -121,6 +121,8 @@ pub(crate) enum MoveStep {
 enum Flow {
     /// Something has to happen first.
     Wait,
+    /// What has been asked for may be there in the next turn, without any operation.
+    NextTurn,
     /// The next step can be taken.
     Again,
     /// The move has ended.
@@ -239,23 +241,32 @@ impl Store {
         }
     }
 
-    /// Begins the next move, if there is none, and takes the one under way further.
-    pub(super) fn advance_moves(&mut self) {
+    /// Begins the next move, if there is none, and takes the one under way further. Answers whether it goes on in the next
+    /// turn, without waiting for anything.
+    pub(super) fn advance_moves(&mut self) -> bool {
         if self.moves.under_way.is_none() {
             self.start_move();
         }
         for _ in 0..STEPS_PER_TURN {
-            let Some(mut one) = self.moves.under_way.take() else { return };
+            let Some(mut one) = self.moves.under_way.take() else { return false };
             let flow = if one.is_busy { Flow::Wait } else { self.step_move(&mut one) };
             match flow {
                 Flow::Wait => {
                     self.moves.under_way = Some(one);
-                    return;
+                    return false;
+                }
+                Flow::NextTurn => {
+                    self.moves.under_way = Some(one);
+                    return true;
                 }
                 Flow::Again => self.moves.under_way = Some(one),
-                Flow::End => return self.end_move(&one),
+                Flow::End => {
+                    self.end_move(&one);
+                    return true;
+                }
             }
         }
+        true
     }
 
     fn start_move(&mut self) {

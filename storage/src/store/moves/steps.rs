@@ -116,6 +116,7 @@ impl Store {
             let is_flushed = partition.flush != Flush::None || partition.written.offset >= partition.committed.offset;
             if !is_flushed {
                 self.request_flush(one.id);
+                return Flow::NextTurn;
             }
             return Flow::Wait;
         }
@@ -160,6 +161,7 @@ impl Store {
         } else if wants_sync {
             self.request_sync(one.id);
             self.drive(one.id);
+            return Flow::NextTurn;
         }
         Flow::Wait
     }
