@@ -144,13 +144,42 @@ fn topics_are_found_by_id() {
             return;
         }
         let topic = Topic::create(session, "by-id", 1);
-        let mut by_id = |topic_id| {
-            let topics = Some(vec![MetadataRequestTopic { topic_id, name: None }]);
-            session.ask(version, &MetadataRequest { topics, ..Default::default() }).topics.remove(0)
+        let mut ask = |topics: &[(Uuid, Option<&str>)]| {
+            let asked = topics
+                .iter()
+                .map(|(topic_id, name)| MetadataRequestTopic { topic_id: *topic_id, name: name.map(str::to_owned) });
+            session.ask(version, &MetadataRequest { topics: Some(asked.collect()), ..Default::default() }).topics
         };
-        let found = by_id(topic.id);
-        expect(found.error_code, ErrorCode::None);
-        assert_eq!(found.name.as_deref(), Some(&*topic.name));
-        expect(by_id(Uuid::new([7; 16])).error_code, ErrorCode::UnknownTopicId);
+        let other = Uuid::new([7; 16]);
+        // Java's client sends an empty name with an id.
+        for name in [None, Some(""), Some("another")] {
+            let found = ask(&[(topic.id, name)]).remove(0);
+            expect(found.error_code, ErrorCode::None);
+            assert_eq!((found.name.as_deref(), found.topic_id), (Some(&*topic.name), topic.id));
+            let missing = ask(&[(other, name)]).remove(0);
+            expect(missing.error_code, ErrorCode::UnknownTopicId);
+            assert_eq!((missing.name, missing.topic_id), (None, other));
+        }
+        // Each is told once; names count where there are no ids.
+        assert_eq!(ask(&[(topic.id, None), (topic.id, Some("")), (Uuid::ZERO, Some("another"))]).len(), 1);
+        assert_eq!(ask(&[(Uuid::ZERO, Some(&*topic.name)); 2]).len(), 1);
+    });
+}
+
+#[test]
+fn versions_without_ids_refuse_them() {
+    let topics = |topic_id, name: Option<&str>| {
+        let asked = MetadataRequestTopic { topic_id, name: name.map(str::to_owned) };
+        MetadataRequest { topics: Some(vec![asked]), ..Default::default() }
+    };
+    every_version(ApiKey::Metadata, |session, version| {
+        if matches!(version, 10 | 11) {
+            for (topic_id, name) in
+                [(Uuid::new([7; 16]), Some("named")), (Uuid::new([7; 16]), None), (Uuid::ZERO, None)]
+            {
+                let refused = session.ask(version, &topics(topic_id, name)).topics.remove(0);
+                expect(refused.error_code, ErrorCode::InvalidRequest);
+            }
+        }
     });
 }

@@ -73,15 +73,28 @@ fn all_topics(image: &Image) -> Vec<MetadataResponseTopic> {
     image.topics().map(|topic| describe(topic)).collect()
 }
 
-/// The topics asked for, and the names among them that may be created.
+/// The topics asked for, each once, and the names among them that may be created.
 fn some_topics(
     image: &Image,
     asked: &[MetadataRequestTopic],
     version: i16,
 ) -> (Vec<MetadataResponseTopic>, BTreeSet<String>) {
-    let mut unknown = BTreeSet::new();
-    let topics = asked.iter().map(|asked| match &asked.name {
-        Some(name) => image.topic(name).map_or_else(
+    let mut asked: Vec<&MetadataRequestTopic> = asked.iter().collect();
+    let has_ids = asked.iter().any(|asked| asked.topic_id != Uuid::ZERO);
+    if version < TOPIC_ID_VERSION_MIN && (has_ids || asked.iter().any(|asked| asked.name.is_none())) {
+        let refused = |asked: &MetadataRequestTopic| {
+            failed(ErrorCode::InvalidRequest, Some(asked.name.clone().unwrap_or_default()), asked.topic_id)
+        };
+        return (asked.into_iter().map(refused).collect(), BTreeSet::new());
+    }
+    if has_ids {
+        // Clients say in two ways that a topic has no name, and none counts beside an id.
+        asked.retain(|asked| asked.topic_id != Uuid::ZERO);
+    }
+    let (mut seen, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+    asked.retain(|asked| seen.insert((asked.topic_id, asked.name.as_deref().filter(|_| !has_ids))));
+    let topics = asked.into_iter().map(|asked| match &asked.name {
+        Some(name) if !has_ids => image.topic(name).map_or_else(
             || {
                 let valid = check_topic_name(name).is_ok();
                 if valid {
@@ -92,10 +105,7 @@ fn some_topics(
             },
             |topic| describe(topic),
         ),
-        None if version < TOPIC_ID_VERSION_MIN => {
-            failed(ErrorCode::InvalidRequest, Some(String::new()), asked.topic_id)
-        }
-        None => image
+        _ => image
             .topic_by_id(asked.topic_id)
             .map_or_else(|| failed(ErrorCode::UnknownTopicId, None, asked.topic_id), |topic| describe(topic)),
     });

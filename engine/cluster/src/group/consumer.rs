@@ -39,6 +39,9 @@ pub const LEAVE_EPOCH: i32 = -1;
 /// The epoch with which a static member goes that will be back.
 pub const LEAVE_STATIC_EPOCH: i32 = -2;
 
+/// From this version of `OffsetCommit` on members of the consumer protocol can say in which epoch they commit.
+const MEMBER_EPOCH_VERSION_MIN: i16 = 9;
+
 /// Partitions by topic.
 type Partitions = BTreeMap<Uuid, BTreeSet<i32>>;
 /// Partitions by topic, each with the member's epoch when it was given.
@@ -181,13 +184,15 @@ impl ConsumerGroup {
 
     /// Checks a commit in the name of a member, or of nobody. Partitions that the member has had since before the epoch
     /// that it knows may be committed in that epoch (KIP-1251).
-    pub(super) fn check_commit(&self, id: &str, epoch: i32) -> Result<CommitRights<'_>, ErrorCode> {
+    pub(super) fn check_commit(&self, id: &str, epoch: i32, api_version: i16) -> Result<CommitRights<'_>, ErrorCode> {
         if epoch < 0 && self.is_empty() {
             return Ok(CommitRights { epoch, current: None });
         }
         let member = self.members.get(id).ok_or(ErrorCode::UnknownMemberId)?;
-        if member.classic().is_some() && epoch != member.current.epoch {
-            return Err(ErrorCode::IllegalGeneration);
+        match member.classic() {
+            Some(_) if epoch != member.current.epoch => return Err(ErrorCode::IllegalGeneration),
+            None if api_version < MEMBER_EPOCH_VERSION_MIN => return Err(ErrorCode::UnsupportedVersion),
+            _ => {}
         }
         if epoch > member.current.epoch {
             return Err(ErrorCode::StaleMemberEpoch);

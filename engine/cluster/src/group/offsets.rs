@@ -27,8 +27,6 @@ use super::state::GroupOffsets;
 use super::{GroupId, Groups, Session, Turn};
 use crate::image::TopicImage;
 
-/// From this version on a member can be told that its epoch is an old one.
-const STALE_MEMBER_EPOCH_VERSION_MIN: i16 = 9;
 /// From this version on a commit to a group that is not there is told so.
 const GROUP_ID_NOT_FOUND_VERSION_MIN: i16 = 9;
 /// From this version on topics are named by their ids.
@@ -64,13 +62,7 @@ impl Groups {
             }
             Session::Consumer(_) => {
                 let group = self.state.consumer(&request.group_id).ok_or(ErrorCode::GroupIdNotFound)?;
-                Some(group.check_commit(member, generation).map_err(|code| match code {
-                    // There was no such code.
-                    ErrorCode::StaleMemberEpoch if caller.api_version < STALE_MEMBER_EPOCH_VERSION_MIN => {
-                        ErrorCode::UnsupportedVersion
-                    }
-                    code => code,
-                })?)
+                Some(group.check_commit(member, generation, caller.api_version)?)
             }
         };
         if commit_bytes(&request) > COMMIT_BYTES_MAX {
