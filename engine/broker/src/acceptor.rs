@@ -24,7 +24,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Listens on a port that other shards listen on too.
 pub(crate) async fn listen(reactor: &Reactor, config: &BrokerConfig, address: SocketAddr) -> io::Result<Listener> {
     let backlog = u32::try_from(config.listen_backlog).unwrap_or(u32::MAX);
-    reactor.listen(address, ListenOptions { reuse_port: true, backlog, ..ListenOptions::default() }).await
+    let options = ListenOptions {
+        reuse_port: true,
+        backlog,
+        receive_buffer_bytes: config.socket_receive_buffer_bytes,
+        send_buffer_bytes: config.socket_send_buffer_bytes,
+        ..ListenOptions::default()
+    };
+    reactor.listen(address, options).await
 }
 
 /// Accepts until the shard stops. Who comes to a shard that is not in use is handed over to another: closing the socket would

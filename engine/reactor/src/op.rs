@@ -91,11 +91,15 @@ pub struct ListenOptions {
     /// How many sockets beyond the limit of the shard this listener may bring it to: who has to come in where all places are
     /// taken, such as an operator, has some of his own.
     pub beyond_limit: usize,
+    /// Bytes of the buffers of its connections; where there is no number the kernel sizes them by what it sees.
+    pub receive_buffer_bytes: Option<usize>,
+    /// The same for what is sent.
+    pub send_buffer_bytes: Option<usize>,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { reuse_port: false, backlog: 1024, beyond_limit: 0 }
+        Self { reuse_port: false, backlog: 1024, beyond_limit: 0, receive_buffer_bytes: None, send_buffer_bytes: None }
     }
 }
 

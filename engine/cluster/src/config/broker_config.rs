@@ -41,10 +41,11 @@ pub struct BrokerConfig {
     pub described_partitions_max: i64,
     /// `socket.listen.backlog.size`.
     pub listen_backlog: i64,
-    /// `socket.receive.buffer.bytes`; -1 leaves it to the kernel.
-    pub socket_receive_buffer_bytes: i64,
-    /// `socket.send.buffer.bytes`; -1 leaves it to the kernel.
-    pub socket_send_buffer_bytes: i64,
+    /// `socket.receive.buffer.bytes`, where it is set to a number of bytes. Otherwise the kernel sizes the buffers by what a
+    /// connection needs, which Kafka's default would keep it from.
+    pub socket_receive_buffer_bytes: Option<usize>,
+    /// `socket.send.buffer.bytes`, the same way.
+    pub socket_send_buffer_bytes: Option<usize>,
     /// `socket.request.max.bytes`.
     pub request_bytes_max: i64,
     /// `connections.max.idle.ms`.
@@ -236,8 +237,8 @@ impl BrokerConfig {
             delete_topics: layers.boolean("delete.topic.enable"),
             described_partitions_max: layers.integer("max.request.partition.size.limit"),
             listen_backlog: layers.integer("socket.listen.backlog.size"),
-            socket_receive_buffer_bytes: layers.integer("socket.receive.buffer.bytes"),
-            socket_send_buffer_bytes: layers.integer("socket.send.buffer.bytes"),
+            socket_receive_buffer_bytes: buffer_bytes(layers, "socket.receive.buffer.bytes"),
+            socket_send_buffer_bytes: buffer_bytes(layers, "socket.send.buffer.bytes"),
             request_bytes_max: layers.integer("socket.request.max.bytes"),
             connection_idle_ms_max: layers.integer("connections.max.idle.ms"),
             fetch_bytes_max: layers.integer("fetch.max.bytes"),
@@ -285,6 +286,10 @@ fn automatic(value: Option<&Value>) -> Option<i64> {
         Some(Value::Integer(bytes)) => Some(*bytes),
         _ => None,
     }
+}
+
+fn buffer_bytes(layers: &ConfigLayers<'_>, name: &str) -> Option<usize> {
+    usize::try_from(layers.given_integer(name)?).ok()
 }
 
 fn metrics(layers: &ConfigLayers<'_>) -> MetricsConfig {

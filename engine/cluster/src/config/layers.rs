@@ -93,8 +93,7 @@ impl<'a> ConfigLayers<'a> {
 
     /// The value in force, `None` if it is null. Panics for a key that is not in the table: the caller has misspelt it.
     pub fn value(&self, name: &str) -> Option<Value> {
-        let key = broker_key(name).unwrap_or_else(|| panic!("{name} is not in the table of configuration keys"));
-        self.of_key(key).into_iter().next().map(|(value, _)| value)
+        self.of_key(known(name)).into_iter().next().map(|(value, _)| value)
     }
 
     /// The value in force of a number that is never null.
@@ -102,6 +101,15 @@ impl<'a> ConfigLayers<'a> {
         match self.value(name) {
             Some(Value::Integer(value)) => value,
             other => panic!("{name} is not a number but {other:?}"),
+        }
+    }
+
+    /// The value in force of a number, if somebody has set it.
+    pub fn given_integer(&self, name: &str) -> Option<i64> {
+        match self.of_key(known(name)).into_iter().next()? {
+            (_, ConfigSource::Default) => None,
+            (Value::Integer(value), _) => Some(value),
+            (other, _) => panic!("{name} is not a number but {other:?}"),
         }
     }
 
@@ -130,4 +138,8 @@ impl<'a> ConfigLayers<'a> {
             other => panic!("{name} is not a list but {other:?}"),
         }
     }
+}
+
+fn known(name: &str) -> &'static ConfigKey {
+    broker_key(name).unwrap_or_else(|| panic!("{name} is not in the table of configuration keys"))
 }

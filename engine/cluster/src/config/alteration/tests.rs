@@ -1,7 +1,11 @@
 //! Changes of configuration, refused and granted.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::config::StaticConfig;
+use crate::config::key::Unit;
+use crate::config::keys::{broker_key, topic_keys};
 
 const SET: AlterOperation = AlterOperation::Set;
 const DELETE: AlterOperation = AlterOperation::Delete;
@@ -132,6 +136,49 @@ fn brokers_have_keys_for_one_and_for_all() {
         &[("message.max.bytes", SET, "-5")],
         "message.max.bytes=-5: expected a whole number from 0 to 2147483647",
     );
+}
+
+/// Nobody could connect to take it back, or every batch would be a segment of its own.
+#[test]
+fn what_would_make_a_broker_useless_is_refused() {
+    for target in [ConfigTarget::Broker, ConfigTarget::AllBrokers] {
+        for key in ["max.connections", "max.connection.creation.rate"] {
+            check(target, &[], &[(key, SET, "0")], &format!("{key}=0: expected a whole number from 1 to 2147483647"));
+        }
+        for (key, value) in [("log.roll.ms", "0"), ("log.roll.ms", "-1"), ("log.roll.jitter.ms", "-1")] {
+            let least = if key == "log.roll.ms" { 1 } else { 0 };
+            let expected = format!("{key}={value}: expected a whole number from {least} to {}", i64::MAX);
+            check(target, &[], &[(key, SET, value)], &expected);
+        }
+    }
+    for key in ["listeners", "listener.security.protocol.map"] {
+        check(
+            ConfigTarget::Broker,
+            &[],
+            &[(key, SET, "PLAINTEXT:PLAINTEXT")],
+            &format!("{key} cannot be changed while the broker runs"),
+        );
+    }
+}
+
+/// What a broker says for all topics is what a topic could say for itself.
+#[test]
+fn a_broker_key_takes_no_number_that_the_key_of_its_topics_refuses() {
+    let mut wider = BTreeSet::new();
+    for key in topic_keys() {
+        let Scope::Topic(synonyms) = key.scope else { continue };
+        for synonym in synonyms.iter().filter(|synonym| synonym.unit == Unit::Same) {
+            let broker_key = broker_key(synonym.name).expect("a synonym is a key of brokers");
+            for number in [i64::MIN, -2, -1, 0, 1] {
+                let number = number.to_string();
+                if key.parse(&number).is_err() && broker_key.parse(&number).is_ok() {
+                    wider.insert(broker_key.name);
+                }
+            }
+        }
+    }
+    // Kafka takes negative ones too: nothing is flushed because of its age.
+    assert_eq!(wider, BTreeSet::from(["log.flush.interval.ms", "log.flush.scheduler.interval.ms"]));
 }
 
 /// What a broker is changed to has to go together with what lies beneath.

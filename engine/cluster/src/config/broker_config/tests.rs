@@ -86,6 +86,17 @@ fn settings_that_do_not_go_together_are_refused() {
 }
 
 #[test]
+fn the_kernel_sizes_buffers_unless_somebody_says_how() {
+    let buffers = |file: &str| {
+        let config = parse(file).expect("good");
+        (config.socket_receive_buffer_bytes, config.socket_send_buffer_bytes)
+    };
+    assert_eq!(buffers(""), (None, None));
+    let key = "socket.receive.buffer.bytes=-1\nsocket.send.buffer.bytes=102400";
+    assert_eq!(buffers(key), (None, Some(102_400)));
+}
+
+#[test]
 fn cores() {
     for (text, cores) in [
         ("all", Some(Cores::All)),

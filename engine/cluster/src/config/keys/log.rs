@@ -99,9 +99,9 @@ keys! {
     /// The same in hours; `log.roll.jitter.ms` comes first.
     "log.roll.jitter.hours": Int = "0", AtLeast(0), ReadOnly, Acts;
     /// How much of the rolling age is taken off at random, so that segments do not all roll at once.
-    "log.roll.jitter.ms": Long = null, Any, ClusterWide, Acts;
+    "log.roll.jitter.ms": Long = null, AtLeast(0), ClusterWide, Acts;
     /// Age at which a segment is closed even if it is not full.
-    "log.roll.ms": Long = null, Any, ClusterWide, Acts;
+    "log.roll.ms": Long = null, AtLeast(1), ClusterWide, Acts;
     /// Size at which a segment is closed and the next one begins.
     "log.segment.bytes": Int = "1073741824", AtLeast(1_048_576), ClusterWide, Acts;
     /// How long the file of a deleted segment stays.

@@ -1,7 +1,7 @@
 //! Listeners, sockets, connections and what one request may bring.
 
 use crate::config::key::Effect::Acts;
-use crate::config::key::Scope::{ClusterWide, PerBroker, ReadOnly};
+use crate::config::key::Scope::{ClusterWide, ReadOnly};
 use crate::config::key::Valid::{AddressCounts, Any, AtLeast};
 
 use super::keys;
@@ -27,13 +27,13 @@ keys! {
     /// Which security protocol each listener name stands for.
     "listener.security.protocol.map": String =
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
-        Any, PerBroker, Acts;
+        Any, ReadOnly, Acts;
     /// Where this server listens: comma-separated `NAME://host:port`.
-    "listeners": List = "PLAINTEXT://127.0.0.1:9092", Any, PerBroker, Acts;
+    "listeners": List = "PLAINTEXT://127.0.0.1:9092", Any, ReadOnly, Acts;
     /// The most connections accepted per second.
-    "max.connection.creation.rate": Int = "2147483647", AtLeast(0), ClusterWide, Acts;
+    "max.connection.creation.rate": Int = "2147483647", AtLeast(1), ClusterWide, Acts;
     /// The most connections of this broker.
-    "max.connections": Int = "2147483647", AtLeast(0), ClusterWide, Acts;
+    "max.connections": Int = "2147483647", AtLeast(1), ClusterWide, Acts;
     /// The most connections from one address.
     "max.connections.per.ip": Int = "2147483647", AtLeast(0), ClusterWide, Acts;
     /// Limits for particular addresses: `address:count`, comma-separated.
@@ -50,10 +50,10 @@ keys! {
     "socket.connection.setup.timeout.ms": Long = "10000", Any, ReadOnly, LATER_CLUSTER;
     /// Connections that may wait to be accepted, per listener.
     "socket.listen.backlog.size": Int = "50", AtLeast(1), ReadOnly, Acts;
-    /// Receive buffer of a client's socket; -1 leaves it to the kernel.
-    "socket.receive.buffer.bytes": Int = "102400", Any, ReadOnly, Acts;
+    /// Receive buffer of a client's socket; -1 leaves it to the kernel, and so does who sets nothing.
+    "socket.receive.buffer.bytes": Int = "102400", AtLeast(-1), ReadOnly, Acts;
     /// The largest request frame; a larger one closes its connection.
     "socket.request.max.bytes": Int = "104857600", AtLeast(1), ReadOnly, Acts;
-    /// Send buffer of a client's socket; -1 leaves it to the kernel.
-    "socket.send.buffer.bytes": Int = "102400", Any, ReadOnly, Acts;
+    /// Send buffer of a client's socket; -1 leaves it to the kernel, and so does who sets nothing.
+    "socket.send.buffer.bytes": Int = "102400", AtLeast(-1), ReadOnly, Acts;
 }
