@@ -1,6 +1,10 @@
 //! Regular expressions that clients send. Their syntax is that of RE2 (KIP-848), and they match whole texts.
 
+mod re2;
+
 use regex::{Error, Regex, RegexBuilder};
+
+use re2::translated;
 
 /// The longest expression: the text comes from a client.
 pub const EXPRESSION_BYTES_MAX: usize = 8 * 1024;
@@ -13,7 +17,7 @@ pub fn check_expression(text: &str) -> Result<(), String> {
         return Err(format!("it has {} bytes, and may have {EXPRESSION_BYTES_MAX}", text.len()));
     }
     // By itself as well: it must not end the brackets that go around it.
-    compile(text).and_then(|_| compile(&bracketed(text))).map_err(|error| match error {
+    compile(&translated(text)).and_then(|_| compile(&bracketed(text))).map_err(|error| match error {
         Error::CompiledTooBig(most) => format!("it takes more than {most} bytes of memory"),
         // The last line says what is wrong; those before show where.
         other => {
@@ -31,7 +35,7 @@ pub(crate) fn whole_match(text: &str) -> Option<Regex> {
 }
 
 fn bracketed(text: &str) -> String {
-    format!("^(?:{text})$")
+    format!("^(?:{})$", translated(text))
 }
 
 fn compile(text: &str) -> Result<Regex, Error> {

@@ -193,6 +193,15 @@ fn several_groups_are_fetched_at_once() {
         counts.sort_by_key(|(group, _)| groups.iter().position(|one| one == *group));
         assert_eq!(counts, [(&groups[0], 1), (&groups[1], 0), (&groups[2], 1)]);
         assert_eq!(ask(session, version, &OffsetFetchRequest::default()), []);
+        // One that is named twice is asked about twice.
+        let other = Topic::create(session, "read-too", 1);
+        commit(session, &groups[0], &other, 0, 3);
+        let [mut first, second] = [&topic, &other].map(|topic| request(version, &names[..1], Some(&[(topic, &[0])])));
+        first.groups.extend(second.groups);
+        let found = ask(session, version, &first);
+        let mut offsets: Vec<_> = found.iter().map(|of| of.topics[0].partitions[0].committed_offset).collect();
+        offsets.sort_unstable();
+        assert_eq!(offsets, [3, 7]);
     });
 }
 

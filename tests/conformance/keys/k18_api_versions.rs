@@ -3,6 +3,7 @@
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::ApiKey;
 use ringlog_net::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use ringlog_net::messages::metadata::MetadataRequest;
 use ringlog_net::wire::Reader;
 
 use crate::session::{Session, every_version, expect};
@@ -110,6 +111,32 @@ fn a_malformed_name_of_the_client_is_refused() {
         if version >= 3 {
             let request = ApiVersionsRequest { client_software_name: "no spaces, please!".to_owned(), ..named() };
             expect(session.ask(version, &request).error_code, ErrorCode::InvalidRequest);
+        }
+    });
+}
+
+#[test]
+fn a_client_that_means_another_broker_is_told_to_start_again() {
+    every_version(ApiKey::ApiVersions, |session, version| {
+        if version < 5 {
+            return;
+        }
+        let metadata = session.ask(12, &MetadataRequest { topics: Some(Vec::new()), ..Default::default() });
+        let (ours, node) = (metadata.cluster_id.expect("a cluster"), metadata.brokers[0].node_id);
+        for (cluster_id, node_id, code) in [
+            (Some(ours.as_str()), node, ErrorCode::None),
+            (None, -1, ErrorCode::None),
+            (Some("another"), node, ErrorCode::RebootstrapRequired),
+            (Some(""), node, ErrorCode::RebootstrapRequired),
+            (Some(ours.as_str()), node + 1, ErrorCode::RebootstrapRequired),
+            (Some("another"), -1, ErrorCode::InvalidRequest),
+            (Some(ours.as_str()), -1, ErrorCode::InvalidRequest),
+            (None, node, ErrorCode::InvalidRequest),
+        ] {
+            let cluster_id = cluster_id.map(str::to_owned);
+            let response = session.ask(version, &ApiVersionsRequest { cluster_id, node_id, ..named() });
+            expect(response.error_code, code);
+            assert_eq!(response.api_keys.is_empty(), code != ErrorCode::None, "{code:?}");
         }
     });
 }

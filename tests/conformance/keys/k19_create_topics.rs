@@ -26,6 +26,7 @@ fn every_version_creates_a_topic_once() {
         let name = fresh_name("create");
         let created = create(session, version, topic(&name));
         expect(created.error_code, ErrorCode::None);
+        assert_eq!(created.error_message, if version == 0 { Some(String::new()) } else { None });
         assert_eq!(created.name, name);
         if version >= 5 {
             assert_eq!((created.num_partitions, created.replication_factor), (2, 1));

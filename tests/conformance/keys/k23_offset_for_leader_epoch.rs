@@ -20,8 +20,14 @@ fn ask(session: &mut Session, version: i16, topic: &str, asked: OffsetForLeaderP
 fn every_version_knows_where_an_epoch_ends() {
     every_version(ApiKey::OffsetForLeaderEpoch, |session, version| {
         let topic = Topic::create(session, "epochs", 1);
-        topic.produce(session, 9, &[(0, &batch(&["a", "b"]))]);
         let asked = OffsetForLeaderPartition { partition: 0, current_leader_epoch: -1, leader_epoch: 0 };
+        let empty = ask(session, version, &topic.name, asked.clone());
+        assert_eq!(
+            (empty.error_code, empty.leader_epoch, empty.end_offset),
+            (0, 0, 0),
+            "nothing was written in it yet"
+        );
+        topic.produce(session, 9, &[(0, &batch(&["a", "b"]))]);
         let found = ask(session, version, &topic.name, asked.clone());
         expect(found.error_code, ErrorCode::None);
         assert_eq!((found.leader_epoch, found.end_offset), (0, 2));

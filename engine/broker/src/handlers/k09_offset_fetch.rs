@@ -1,5 +1,7 @@
 //! `OffsetFetch`, versions 1 to 10: one group, or several (KIP-709), topics by name or by id (KIP-848).
 
+use std::collections::BTreeSet;
+
 use ringlog_cluster::group::{GroupReply, GroupRequest, GroupResponse};
 use ringlog_cluster::image::Image;
 use ringlog_net::conn::CloseReason;
@@ -13,7 +15,6 @@ use ringlog_storage::types::Uuid;
 
 use crate::dispatch::{Handled, Incoming, respond};
 use crate::group::{ask_each, caller};
-use crate::scatter::once_each;
 
 /// From this version on a whole request may fail; before, each of its partitions does.
 const TOP_LEVEL_ERROR_VERSION_MIN: i16 = 2;
@@ -30,7 +31,9 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let shard = incoming.connection.shard().clone();
     let image = shard.with(|state| state.image.clone());
     let mut groups = if version >= GROUPS_VERSION_MIN { request.groups } else { vec![as_group(request)] };
-    groups = once_each(groups, |group| group.group_id.clone());
+    // A small request cannot have the same large answer again and again.
+    let mut told_wholly = BTreeSet::new();
+    groups.retain(|group| group.topics.is_some() || told_wholly.insert(group.group_id.clone()));
     let unknown: Vec<_> = groups.iter_mut().map(|group| take_unknown(&image, group, version)).collect();
     let ids: Vec<_> = groups.iter().map(|group| group.group_id.clone()).collect();
     Ok(Handled::later(async move {

@@ -23,9 +23,15 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let request: ApiVersionsRequest = incoming.decode()?;
     let version = incoming.version();
     let names = [&request.client_software_name, &request.client_software_version];
-    if version >= SOFTWARE_VERSION_MIN && !names.into_iter().all(|name| is_software_name(name)) {
-        let response =
-            ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..ApiVersionsResponse::default() };
+    let image = incoming.connection.shard().with(|state| state.image.clone());
+    let is_named = version < SOFTWARE_VERSION_MIN || names.into_iter().all(|name| is_software_name(name));
+    let node_id = incoming.connection.shard().settings().broker.node_id.get();
+    let refusal = match is_named {
+        true => check_destination(&request, image.cluster_id(), node_id),
+        false => Err(ErrorCode::InvalidRequest),
+    };
+    if let Err(code) = refusal {
+        let response = ApiVersionsResponse { error_code: code.code(), ..ApiVersionsResponse::default() };
         return Ok(Handled::Now(incoming.respond(&response)));
     }
     let receiver = incoming.connection.shard().settings().broker.telemetry;
@@ -45,7 +51,6 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         min_version: if row.api_key == ApiKey::Produce { PRODUCE_ADVERTISED_MIN } else { row.min },
         max_version: row.max,
     });
-    let image = incoming.connection.shard().with(|state| state.image.clone());
     let is_told = |feature: &&Feature| version >= FEATURE_MIN_ZERO_VERSION_MIN || feature.level_min > 0;
     let supported = FEATURES.iter().filter(is_told);
     let response = ApiVersionsResponse {
@@ -70,6 +75,16 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         ..ApiVersionsResponse::default()
     };
     Ok(Handled::Now(incoming.respond(&response)))
+}
+
+/// Whether this is the broker that the client means, if it says which (KIP-1242): addresses may be given to other machines.
+fn check_destination(request: &ApiVersionsRequest, cluster_id: &str, node_id: i32) -> Result<(), ErrorCode> {
+    match (request.cluster_id.as_deref(), request.node_id) {
+        (None, ..0) => Ok(()),
+        (None, _) | (Some(_), ..0) => Err(ErrorCode::InvalidRequest),
+        (Some(cluster), node) if cluster == cluster_id && node == node_id => Ok(()),
+        _ => Err(ErrorCode::RebootstrapRequired),
+    }
 }
 
 /// Whether a text has the form that KIP-511 gives to names and versions of client software.

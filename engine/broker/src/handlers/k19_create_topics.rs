@@ -76,6 +76,7 @@ fn answer(name: String, result: Result<CreatedTopic, TopicError>) -> CreatableTo
             num_partitions: created.partition_count,
             replication_factor: created.replication_factor,
             configs: Some(created.configs.into_iter().map(config).collect()),
+            error_message: None,
             ..CreatableTopicResult::default()
         },
         Err(error) => CreatableTopicResult {

@@ -23,8 +23,11 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     // Who gives no time does not get an answer in time.
     let late = request.timeout_ms <= 0;
     let responses = request.topics.into_iter().map(|topic| of_topic(&image, topic, late)).collect();
-    let mut response =
-        AlterPartitionReassignmentsResponse { responses, ..AlterPartitionReassignmentsResponse::default() };
+    let mut response = AlterPartitionReassignmentsResponse {
+        responses,
+        error_message: None,
+        ..AlterPartitionReassignmentsResponse::default()
+    };
     if late {
         response.error_code = ErrorCode::RequestTimedOut.code();
     } else {

@@ -20,7 +20,11 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
         Some(topics) => of_named(&image, topics),
         None => image.topics().filter_map(|topic| ongoing(topic, (0..).zip(&topic.partitions))).collect(),
     };
-    let response = ListPartitionReassignmentsResponse { topics, ..ListPartitionReassignmentsResponse::default() };
+    let response = ListPartitionReassignmentsResponse {
+        topics,
+        error_message: None,
+        ..ListPartitionReassignmentsResponse::default()
+    };
     Ok(Handled::Now(incoming.respond(&response)))
 }
 

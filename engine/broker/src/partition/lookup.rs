@@ -142,9 +142,18 @@ impl Begun {
 pub(crate) fn epoch_ends(state: &State, items: &[EpochItem]) -> Vec<EpochOutcome> {
     let end = |item: &EpochItem| {
         let (id, _) = locate(state, item.key, item.current_leader_epoch)?;
-        state.store.end_offset_for_epoch(id, item.leader_epoch).ok_or(ErrorCode::UnknownTopicOrPartition)
+        end_of_epoch(state, id, item.leader_epoch).ok_or(ErrorCode::UnknownTopicOrPartition)
     };
     items.iter().map(end).collect()
+}
+
+/// Where an epoch ends. The leader's own has begun with it, also where nothing was written in it.
+pub(super) fn end_of_epoch(state: &State, id: PartitionId, epoch: LeaderEpoch) -> Option<EpochEnd> {
+    let end = state.store.end_offset_for_epoch(id, epoch)?;
+    if state.table.get(id)?.leader_epoch != epoch {
+        return Some(end);
+    }
+    Some(EpochEnd { leader_epoch: epoch, end_offset: state.store.partition(id)?.log_end })
 }
 
 /// The partition, if it is here and the client knows its leader epoch.

@@ -9,7 +9,7 @@ use ringlog_storage::answer::{
 };
 use ringlog_storage::types::{LeaderEpoch, Nanos, Offset};
 
-use super::lookup::locate;
+use super::lookup::{end_of_epoch, locate};
 use super::read_error::code;
 use super::table::PartitionKey;
 use super::watch::{WatchId, Watcher};
@@ -269,7 +269,7 @@ fn diverging(state: &State, id: PartitionId, item: &ReadItem) -> Option<EpochEnd
     if item.last_fetched_epoch == LeaderEpoch::UNKNOWN {
         return None;
     }
-    let end = state.store.end_offset_for_epoch(id, item.last_fetched_epoch)?;
+    let end = end_of_epoch(state, id, item.last_fetched_epoch)?;
     (end.leader_epoch < item.last_fetched_epoch || end.end_offset < item.offset).then_some(end)
 }
 

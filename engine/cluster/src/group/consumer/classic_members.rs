@@ -50,7 +50,7 @@ impl Groups {
             });
         }
         let preferred = request.protocols.first().ok_or(ErrorCode::InconsistentGroupProtocol)?;
-        let subscription = embedded::subscription(&preferred.metadata).ok_or(ErrorCode::UnknownServerError)?;
+        let subscription = embedded::subscription(&preferred.metadata).ok_or(ErrorCode::InconsistentGroupProtocol)?;
         let owned = subscription.owned_partitions.iter().map(|topic| (&*topic.topic, &*topic.partitions));
         let owned = partitions(turn.image, owned).into_iter();
         let owned = owned.map(|(topic_id, of)| TopicPartitions { topic_id, partitions: of.into_iter().collect() });
