@@ -40,11 +40,14 @@ fn escape<'a>(text: &'a str, out: &mut String) -> &'a str {
     if matches!(letter, 'p' | 'P' | 'x')
         && let Some((name, behind)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'))
     {
-        match (letter, name.strip_prefix('^')) {
-            ('p', Some(others)) => out.push_str(&format!("\\P{{{others}}}")),
-            ('P', Some(those)) => out.push_str(&format!("\\p{{{those}}}")),
-            _ => out.push_str(&format!("\\{letter}{{{name}}}")),
-        }
+        let (letter, name) = match (letter, name.strip_prefix('^')) {
+            ('p', Some(others)) => ('P', others),
+            ('P', Some(those)) => ('p', those),
+            _ => (letter, name),
+        };
+        out.extend(['\\', letter, '{']);
+        out.push_str(name);
+        out.push('}');
         return behind;
     }
     out.extend(['\\', letter]);
