@@ -7,6 +7,7 @@
 
 mod coordinators;
 mod load;
+mod news;
 mod waits;
 
 use std::pin::pin;

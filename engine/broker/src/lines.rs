@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     ClientUnsupported,
     ClockJump,
     DecisionNotWritten,
+    GroupMembers,
     LevelsChanged,
     MadeRoom,
     Malformed,
@@ -47,7 +48,9 @@ impl Kind {
             // One tells it all.
             Self::AcceptWaits | Self::ClockJump | Self::SlowFlush => (1, 60),
             // Each names something else that an operator has to look at.
-            Self::PartitionFenced | Self::PartitionNotOpened | Self::Rot | Self::TopicChanged => (100, 60),
+            Self::GroupMembers | Self::PartitionFenced | Self::PartitionNotOpened | Self::Rot | Self::TopicChanged => {
+                (100, 60)
+            }
             // The log is where they are wanted.
             Self::Measurement => (1000, 10),
             _ => (10, 60),

@@ -13,6 +13,7 @@ pub mod embedded;
 mod facts;
 mod limits;
 mod migration;
+mod news;
 mod offsets;
 mod request;
 mod state;
@@ -36,12 +37,14 @@ use crate::image::Image;
 use classic::ClassicGroup;
 use consumer::{ConsumerGroup, ConsumerSessions};
 use limits::DECIDED_BYTES_MAX;
+use news::NEWS_MAX;
 use state::{GroupState, group_of, record_bytes};
 use timers::{Owner, Timers};
 
 pub use consumer::{JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH};
 pub use facts::{CommittedOffset, GroupFacts};
 pub use limits::{DECISION_BYTES_MAX, EXPRESSIONS_MAX, GROUP_BYTES_MAX, MEMBERS_MAX, SUBSCRIBED_TOPICS_MAX};
+pub use news::{GroupNews, MemberChange};
 pub use request::{Answer, Caller, GroupReply, GroupRequest, GroupResponse, Ticket};
 pub use state::value_version;
 
@@ -85,6 +88,8 @@ pub struct Groups {
     cleanup_from: GroupId,
     /// From which group on there may be offsets of topics that are gone, if there may be some.
     forget_from: Option<GroupId>,
+    /// Of the last decision.
+    news: Vec<GroupNews>,
 }
 
 /// Who is in a group at the moment.
@@ -116,6 +121,7 @@ struct Turn<'a> {
     bytes: usize,
     /// Some of what had to be decided is left for another decision.
     is_cut: bool,
+    news: Vec<GroupNews>,
 }
 
 impl Turn<'_> {
@@ -124,6 +130,15 @@ impl Turn<'_> {
         self.bytes += self.decision.records[self.counted..].iter().map(record_bytes).sum::<usize>();
         self.counted = self.decision.records.len();
         self.is_cut || self.bytes > DECIDED_BYTES_MAX
+    }
+
+    /// Notes what has changed about a member of this client.
+    fn tell(&mut self, group: &GroupId, member: &MemberId, client: [&str; 2], change: MemberChange) {
+        if self.news.len() < NEWS_MAX {
+            let (group, member) = (Arc::clone(group), Arc::clone(member));
+            let [client_id, client_host] = client.map(str::to_owned);
+            self.news.push(GroupNews { group, member, client_id, client_host, change });
+        }
     }
 
     fn answer(&mut self, ticket: Ticket, response: GroupResponse) {
@@ -146,6 +161,7 @@ impl Groups {
             next_cleanup: Nanos::default(),
             cleanup_from: GroupId::default(),
             forget_from: None,
+            news: Vec::new(),
         }
     }
 
@@ -278,6 +294,11 @@ impl Groups {
         Ok(Some(response))
     }
 
+    /// What has changed about members with the last decision.
+    pub fn take_news(&mut self) -> Vec<GroupNews> {
+        std::mem::take(&mut self.news)
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn next_deadline(&self) -> Nanos {
         if self.forget_from.is_some() {
@@ -326,9 +347,12 @@ impl Groups {
         let mut timers = std::mem::take(&mut self.timers);
         let decision = Decision::reply(Vec::new());
         let timers = &mut timers;
-        let mut turn = Turn { now, image, config: &config, timers, decision, counted: 0, bytes: 0, is_cut: false };
+        let news = Vec::new();
+        let mut turn =
+            Turn { now, image, config: &config, timers, decision, counted: 0, bytes: 0, is_cut: false, news };
         command(self, &mut turn);
-        let decision = turn.decision;
+        let Turn { decision, news, .. } = turn;
+        self.news = news;
         self.timers = std::mem::take(timers);
         decision
     }

@@ -48,6 +48,7 @@ const LOGGERS: &[&str] = &[
     "ringlog_broker.group",
     "ringlog_broker.group.coordinators",
     "ringlog_broker.group.load",
+    "ringlog_broker.group.news",
     "ringlog_broker.handlers",
     "ringlog_broker.handlers.k35_describe_log_dirs",
     "ringlog_broker.http",

@@ -13,7 +13,7 @@ use ringlog_net::wire::{DecodeError, EncodeError, Writer};
 use ringlog_storage::answer::{AppendError, AppendOrigin, PartitionId};
 use ringlog_storage::types::{Nanos, Offset, PartitionIndex};
 
-use super::{GROUP_TOPIC, GroupCall, Told};
+use super::{GROUP_TOPIC, GroupCall, Told, news};
 use crate::coordinator_log::{Encoded, LogPlace, LogRecord, TooLarge, append, batch};
 use crate::lines::repeated;
 use crate::metrics::snapshot::GroupCursor;
@@ -287,6 +287,7 @@ pub(crate) fn retry_stalled(state: &mut State, now: Now) {
 fn run(state: &mut State, now: Now, partition: PartitionIndex, command: impl FnOnce(&mut Groups, &Image) -> Decision) {
     let serving = state.groups.serving(partition).expect("the caller has looked");
     let decision = command(&mut serving.machine, &state.image);
+    news::write(&state.lines, &serving.machine.take_news());
     let due = serving.machine.next_deadline();
     state.groups.note_deadline(due);
     if decision.records.is_empty() {

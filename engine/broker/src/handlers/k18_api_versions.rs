@@ -26,11 +26,12 @@ pub(crate) async fn handle(incoming: Incoming<'_>) -> Result<Handled, CloseReaso
     let image = incoming.connection.shard().with(|state| state.image.clone());
     let is_named = version < SOFTWARE_VERSION_MIN || names.into_iter().all(|name| is_software_name(name));
     let node_id = incoming.connection.shard().settings().broker.node_id.get();
-    let refusal = match is_named {
-        true => check_destination(&request, image.cluster_id(), node_id),
-        false => Err(ErrorCode::InvalidRequest),
+    let checked = if is_named {
+        check_destination(&request, image.cluster_id(), node_id)
+    } else {
+        Err(ErrorCode::InvalidRequest)
     };
-    if let Err(code) = refusal {
+    if let Err(code) = checked {
         let response = ApiVersionsResponse { error_code: code.code(), ..ApiVersionsResponse::default() };
         return Ok(Handled::Now(incoming.respond(&response)));
     }

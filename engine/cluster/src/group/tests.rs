@@ -45,6 +45,8 @@ struct World {
     image: Image,
     asked: u64,
     replies: BTreeMap<u64, GroupReply>,
+    /// What changed about members, in order.
+    news: Vec<GroupNews>,
 }
 
 fn config() -> GroupConfig {
@@ -90,7 +92,8 @@ impl World {
         let mut blank = Groups::new(Arc::new(config));
         let image = Image::new("cluster", BrokerId::new(1));
         assert!(blank.open(now, &image, ErrorCode::NotCoordinator).is_empty());
-        let mut world = Self { rehearsal: Rehearsal::new(blank), now, image, asked: 0, replies: BTreeMap::new() };
+        let mut world =
+            Self { rehearsal: Rehearsal::new(blank), now, image, asked: 0, replies: BTreeMap::new(), news: Vec::new() };
         world.create_topic(TOPIC, 77, 6);
         world
     }
@@ -120,7 +123,16 @@ impl World {
             assert!(bytes <= DECISION_BYTES_MAX, "the log does not take {bytes} bytes at once");
             decision
         });
+        self.news.extend(self.rehearsal.live.take_news());
         self.take(answers);
+    }
+
+    /// What changed about a member of the group, since that was asked last.
+    fn changes(&mut self, member: &str) -> Vec<MemberChange> {
+        let is_about = |news: &GroupNews| &*news.group == GROUP && &*news.member == member;
+        let (about, others) = std::mem::take(&mut self.news).into_iter().partition(is_about);
+        self.news = others;
+        about.into_iter().map(|news| news.change).collect()
     }
 
     /// Has offsets of topics that are gone forgotten.

@@ -8,6 +8,7 @@ use ringlog_net::wire::STRING_BYTES_MAX;
 
 use super::{ClassicGroup, MEMBER_BYTES, Member, Phase, Wait, duration, offered_bytes};
 use crate::group::limits::{GROUP_BYTES_MAX, MEMBERS_MAX};
+use crate::group::news::{MemberChange, reason};
 use crate::group::request::{Caller, GroupResponse, Ticket};
 use crate::group::timers::Alarm;
 use crate::group::{MemberId, Turn};
@@ -162,6 +163,10 @@ impl ClassicGroup {
             Phase::Stable => is_leader || !is_unchanged,
         };
         if has_news {
+            if self.phase == Phase::Stable {
+                let why = MemberChange::Rejoined(reason(joiner.request.reason.as_deref()));
+                turn.tell(&self.id, &id, [&joiner.caller.client_id, &joiner.caller.client_host], why);
+            }
             self.update_member(turn, &id, joiner);
             self.member_joined(turn);
         } else {
@@ -177,6 +182,7 @@ impl ClassicGroup {
             self.protocol_type = Some(joiner.request.protocol_type.clone());
         }
         let member = joiner.member();
+        turn.tell(&self.id, id, [&member.client_id, &member.client_host], MemberChange::Joined);
         if let Some(instance) = &member.instance_id {
             self.instances.insert(Arc::clone(instance), Arc::clone(id));
         }

@@ -8,6 +8,7 @@ use ringlog_net::messages::join_group::JoinGroupRequestProtocol;
 use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 
 use super::{ClassicGroup, Member, NEW_MEMBER_JOIN_TIMEOUT, Phase, Wait, duration};
+use crate::group::news::{MemberChange, reason};
 use crate::group::timers::{Alarm, Owner};
 use crate::group::{MemberId, Turn};
 
@@ -60,7 +61,7 @@ impl ClassicGroup {
             self.renew_session(turn, id);
             return;
         }
-        self.remove_member(turn, id);
+        self.remove_member(turn, id, MemberChange::Silent);
         self.member_left(turn);
     }
 
@@ -82,11 +83,12 @@ impl ClassicGroup {
 
     fn leave_one(&mut self, turn: &mut Turn<'_>, leaving: &MemberIdentity) -> Result<(), ErrorCode> {
         let instance = leaving.group_instance_id.as_deref();
+        let left = MemberChange::Left(reason(leaving.reason.as_deref()));
         if leaving.member_id.is_empty() {
             // An administrator knows a static member by its instance alone.
             let id = instance.and_then(|instance| self.instances.get(instance)).ok_or(ErrorCode::UnknownMemberId)?;
             let id = Arc::clone(id);
-            self.remove_member(turn, &id);
+            self.remove_member(turn, &id, left);
             return Ok(());
         }
         let id = MemberId::from(leaving.member_id.as_str());
@@ -97,13 +99,14 @@ impl ClassicGroup {
             return Ok(());
         }
         self.check_member(&id, instance)?;
-        self.remove_member(turn, &id);
+        self.remove_member(turn, &id, left);
         Ok(())
     }
 
     /// Takes a member out; if it waits, it is told that it is none any more.
-    pub(super) fn remove_member(&mut self, turn: &mut Turn<'_>, id: &MemberId) {
+    pub(super) fn remove_member(&mut self, turn: &mut Turn<'_>, id: &MemberId, why: MemberChange) {
         let Some(member) = self.members.remove(id) else { return };
+        turn.tell(&self.id, id, [&member.client_id, &member.client_host], why);
         turn.timers.remove(&member.alarm, self.owner(Some(id)));
         if let Some(instance) = &member.instance_id {
             self.instances.remove(instance);

@@ -7,6 +7,7 @@ use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::join_group::{JoinGroupResponse, JoinGroupResponseMember};
 
 use super::{ClassicGroup, InitialDelay, Member, Phase, Wait};
+use crate::group::news::MemberChange;
 use crate::group::request::GroupResponse;
 use crate::group::{MemberId, Turn};
 
@@ -66,7 +67,7 @@ impl ClassicGroup {
                 let silent = |(id, member): (&MemberId, &Member)| (!member.has_synced).then(|| Arc::clone(id));
                 let silent: Vec<_> = self.members.iter().filter_map(silent).collect();
                 for id in &silent {
-                    self.remove_member(turn, id);
+                    self.remove_member(turn, id, MemberChange::NotSynced);
                 }
                 if !silent.is_empty() {
                     self.begin_rebalance(turn);
@@ -83,7 +84,7 @@ impl ClassicGroup {
         };
         let missing: Vec<_> = self.members.iter().filter_map(missing).collect();
         for id in &missing {
-            self.remove_member(turn, id);
+            self.remove_member(turn, id, MemberChange::NotRejoined);
         }
         if !self.elect_leader() {
             // Only static members are left, and none of them has come.

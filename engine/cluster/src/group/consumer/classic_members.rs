@@ -13,12 +13,13 @@ use ringlog_net::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use ringlog_net::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use ringlog_storage::types::Uuid;
 
-use super::heartbeat::ClassicJoin;
+use super::heartbeat::{ClassicJoin, tell};
 use super::migration::{assignment, partitions, protocols};
 use super::sessions::Awaited;
 use super::{ConsumerGroup, JOIN_EPOCH, Member, MemberState};
 use crate::group::classic::{has_to_ask_for_id, offers_too_much, rebalance_timeout_ms};
 use crate::group::embedded::{self, CONSUMER_PROTOCOL_TYPE};
+use crate::group::news::{MemberChange, reason};
 use crate::group::request::Caller;
 use crate::group::{GroupId, Groups, MemberId, Session, Turn};
 
@@ -163,7 +164,12 @@ impl Groups {
             if !id.is_empty() && *leaving != *id {
                 return Err(ErrorCode::FencedInstanceId);
             }
-            if gone.insert(leaving) { Ok(()) } else { Err(ErrorCode::UnknownMemberId) }
+            if !gone.insert(Arc::clone(&leaving)) {
+                return Err(ErrorCode::UnknownMemberId);
+            }
+            let left = MemberChange::Left(reason(identity.reason.as_deref()));
+            tell(turn, &request.group_id.as_str().into(), group, &leaving, left);
+            Ok(())
         };
         let left = request.members.iter().map(&mut leave).collect();
         if !gone.is_empty() {

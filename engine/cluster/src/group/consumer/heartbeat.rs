@@ -20,6 +20,7 @@ use super::{
 };
 use crate::expression::EXPRESSION_BYTES_MAX;
 use crate::group::limits::{DECIDED_BYTES_MAX, EXPRESSIONS_MAX, GROUP_BYTES_MAX, MEMBERS_MAX, SUBSCRIBED_TOPICS_MAX};
+use crate::group::news::MemberChange;
 use crate::group::request::Caller;
 use crate::group::state::{GroupState, record_bytes};
 use crate::group::{GroupId, Groups, MemberId, Session, Turn};
@@ -109,6 +110,10 @@ impl Groups {
         beat.keep_within_bounds(turn)?;
         // Nobody is refused any more.
         turn.decision.records.splice(..0, upgrade);
+        if !group.members.contains_key(&beat.member) {
+            let client = [&*beat.metadata.client_id, &beat.metadata.client_host];
+            turn.tell(&id, &beat.member, client, MemberChange::Joined);
+        }
         let sessions = match self.sessions.remove(&id) {
             Some(Session::Consumer(sessions)) => sessions,
             before => {
@@ -174,6 +179,7 @@ impl Groups {
             let current = Current { epoch: LEAVE_STATIC_EPOCH, previous_epoch: of.current.epoch, ..of.current.clone() };
             turn.decision.records.push(current_record(&id, &member, Some(&current)));
         } else {
+            tell(turn, &id, group, &member, MemberChange::Left(String::new()));
             self.remove_members(turn, &id, &BTreeSet::from([member]));
         }
         Ok(ConsumerGroupHeartbeatResponse {
@@ -199,6 +205,7 @@ impl Groups {
                 break;
             }
             bytes += member_tombstones(id, member).iter().map(record_bytes).sum::<usize>();
+            tell(turn, id, group, member, sessions.lapse(turn.now.monotonic, member));
             gone.insert(Arc::clone(member));
         }
         if !gone.is_empty() {
@@ -219,6 +226,13 @@ impl Groups {
         }
         forget_expressions(turn, id, group, gone);
         turn.decision.records.push(group_record(id, group.epoch + 1, group.metadata_hash));
+    }
+}
+
+/// Notes what has changed about a member.
+pub(super) fn tell(turn: &mut Turn<'_>, id: &GroupId, group: &ConsumerGroup, member: &MemberId, change: MemberChange) {
+    if let Some(of) = group.members.get(member) {
+        turn.tell(id, member, [&of.metadata.client_id, &of.metadata.client_host], change);
     }
 }
 

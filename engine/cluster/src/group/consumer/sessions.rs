@@ -8,6 +8,7 @@ use ringlog_net::messages::group_log::ConsumerGroupMemberMetadataValue;
 use ringlog_storage::types::{Nanos, Offset};
 
 use super::{ConsumerGroup, Current, MemberState};
+use crate::group::news::MemberChange;
 use crate::group::timers::{Alarm, Owner};
 use crate::group::{GroupId, MemberId, Turn};
 
@@ -105,6 +106,14 @@ impl ConsumerSessions {
     pub(in crate::group) fn is_over(&mut self, turn: &mut Turn<'_>, group: &GroupId, id: &MemberId) -> bool {
         let Some(session) = self.members.get_mut(id) else { return false };
         turn.timers.is_due(&mut session.alarm, turn.now.monotonic, || owner(group, id))
+    }
+
+    /// What a member did not do in time.
+    pub(super) fn lapse(&self, now: Nanos, id: &MemberId) -> MemberChange {
+        match self.members.get(id) {
+            Some(session) if now < session.ends => MemberChange::NotRevoked,
+            _ => MemberChange::Silent,
+        }
     }
 
     /// All members whose time is over.

@@ -146,6 +146,10 @@ fn a_member_that_leaves_or_falls_silent_makes_room() {
     one.leave(&mut world, -1).expect("it leaves");
     assert_eq!(world.state(), "Empty");
     assert_eq!(one.leave(&mut world, -1), Err(ErrorCode::UnknownMemberId));
+    let left = MemberChange::Left(String::new());
+    for (member, gone) in [("one", left.clone()), ("two", MemberChange::Silent), ("three", left)] {
+        assert_eq!(world.changes(member), [MemberChange::Joined, gone], "{member}");
+    }
 }
 
 #[test]
@@ -162,6 +166,7 @@ fn a_member_that_gives_nothing_back_is_out_after_its_rebalance_timeout() {
         world.pass(REBALANCE / 12);
     }
     assert_eq!(beat(&mut world, stubborn), Err(ErrorCode::UnknownMemberId));
+    assert_eq!(world.changes("one"), [MemberChange::Joined, MemberChange::NotRevoked]);
     settle(&mut world, &mut [&mut two]);
     assert_eq!(two.partitions().len(), 6);
 }

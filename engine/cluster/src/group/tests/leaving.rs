@@ -14,6 +14,7 @@ fn a_member_that_is_silent_is_out_and_the_others_divide_its_work() {
     let ticket = world.send(NEWEST, join(&members[0], None));
     let joined = world.joined(ticket);
     assert_eq!((joined.generation_id, joined.members.len()), (generation + 1, 1));
+    assert_eq!(world.changes(&members[1]), [MemberChange::Joined, MemberChange::Silent]);
 }
 
 #[test]
@@ -39,6 +40,24 @@ fn a_rebalance_does_not_wait_for_members_that_do_not_come() {
     world.pass(SESSION);
     assert_eq!(world.joined(ticket).members.len(), 1);
     assert_eq!(world.ask(heartbeat(&members[1], generation)), Err(ErrorCode::UnknownMemberId));
+    assert_eq!(world.changes(&members[0]), [MemberChange::Joined, MemberChange::Rejoined(String::new())]);
+    assert_eq!(world.changes(&members[1]), [MemberChange::Joined, MemberChange::NotRejoined]);
+}
+
+#[test]
+fn a_reason_that_a_member_gives_is_told() {
+    let mut world = World::without_delay();
+    let (_, members) = world.stable_group(2);
+    members.iter().for_each(|member| drop(world.changes(member)));
+    let join = JoinGroupRequest { reason: Some("topics have changed".to_owned()), ..join_request(&members[0], None) };
+    world.send(NEWEST, GroupRequest::Join(join, 0));
+    let identity =
+        MemberIdentity { member_id: members[1].clone(), group_instance_id: None, reason: Some("x".repeat(10_000)) };
+    let group_id = GROUP.to_owned();
+    let leave = LeaveGroupRequest { group_id, members: vec![identity], ..LeaveGroupRequest::default() };
+    world.ask(GroupRequest::Leave(leave)).expect("it may go");
+    assert_eq!(world.changes(&members[0]), [MemberChange::Rejoined("topics have changed".to_owned())]);
+    assert_eq!(world.changes(&members[1]), [MemberChange::Left("x".repeat(256))], "as much of it as fits a line");
 }
 
 #[test]
@@ -56,6 +75,7 @@ fn a_member_that_does_not_ask_for_its_assignment_is_out() {
     }
     assert_eq!(world.ask(heartbeat(&silent, generation + 1)), Err(ErrorCode::UnknownMemberId));
     assert_eq!(world.ask(heartbeat(&leader, generation + 1)), Err(ErrorCode::RebalanceInProgress));
+    assert_eq!(world.changes(&silent).last(), Some(&MemberChange::NotSynced));
 }
 
 #[test]
