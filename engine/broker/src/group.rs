@@ -155,22 +155,27 @@ pub(crate) fn serve(shard: &Shard, call: GroupCall) {
     shard.with(|state| coordinators::take_call(state, now, call));
 }
 
-/// Makes the topic of the coordinators' logs, unless it is there. When this ends, every shard knows of it.
-pub(crate) async fn create_topic(shard: &Shard) -> Result<(), ErrorCode> {
+/// The topic of the coordinators' logs, whoever has it made.
+pub(crate) fn new_topic(shard: &Shard) -> NewTopic {
     let config = &shard.settings().broker.groups;
     let settings = [
         ("cleanup.policy", "compact".to_owned()),
         ("compression.type", "producer".to_owned()),
         ("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
     ];
-    let topic = NewTopic {
+    NewTopic {
         name: GROUP_TOPIC.to_owned(),
         partition_count: i32::try_from(config.offsets_topic_partitions).unwrap_or(i32::MAX),
         // As many as there are brokers.
         replication_factor: 1,
         assignments: Vec::new(),
         configs: settings.into_iter().map(|(key, value)| (key.to_owned(), Some(value))).collect(),
-    };
+    }
+}
+
+/// Makes it, unless it is there. When this ends, every shard knows of it.
+pub(crate) async fn create_topic(shard: &Shard) -> Result<(), ErrorCode> {
+    let topic = new_topic(shard);
     let created = decide(shard, move |metadata, random| {
         metadata.create_topics(&[topic], Intent::Apply, random, &mut MutationQuota::unlimited())
     })

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ringlog_cluster::image::is_internal;
 use ringlog_cluster::metadata::{Intent, NewTopic};
 use ringlog_cluster::quota::MutationQuota;
 
 use crate::controller::decide;
 use crate::dispatch::Incoming;
+use crate::group::{self, GROUP_TOPIC};
 use crate::limits::AUTO_CREATIONS_MAX;
 use crate::lines::repeated;
 use crate::shard::Shard;
@@ -17,8 +19,10 @@ use crate::shard::Shard;
 pub(crate) fn auto_create(shard: &Shard, names: BTreeSet<String>) {
     let missing = shard.with(|state| {
         let room = AUTO_CREATIONS_MAX.saturating_sub(state.auto_creating.len());
-        let names: BTreeSet<_> =
-            names.into_iter().filter(|name| !state.auto_creating.contains(name)).take(room).collect();
+        // The brokers' own topics are made by those who write to them; this one has its coordinators.
+        let may_be_made = |name: &String| !is_internal(name) || name == GROUP_TOPIC;
+        let names = names.into_iter().filter(may_be_made).filter(|name| !state.auto_creating.contains(name));
+        let names: BTreeSet<_> = names.take(room).collect();
         state.auto_creating.extend(names.iter().cloned());
         names
     });
@@ -27,7 +31,11 @@ pub(crate) fn auto_create(shard: &Shard, names: BTreeSet<String>) {
     }
     let shard = shard.clone();
     shard.reactor().clone().spawn(async move {
-        let topics: Vec<_> = missing.iter().cloned().map(NewTopic::with_defaults).collect();
+        let new = |name: &String| match name.as_str() {
+            GROUP_TOPIC => group::new_topic(&shard),
+            _ => NewTopic::with_defaults(name.clone()),
+        };
+        let topics: Vec<_> = missing.iter().map(new).collect();
         let created = decide(&shard, move |metadata, random| {
             metadata.create_topics(&topics, Intent::Apply, random, &mut MutationQuota::unlimited())
         })

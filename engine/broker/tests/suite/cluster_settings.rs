@@ -1,6 +1,8 @@
 //! What administrators set for the cluster survives a crash once it is answered, and what they are told of partitions comes
 //! from all shards.
 
+use std::time::Duration;
+
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::alter_client_quotas::{AlterClientQuotasRequest, EntityData, OpData, RequestEntryData};
 use ringlog_net::messages::alter_user_scram_credentials::{AlterUserScramCredentialsRequest, ScramCredentialUpsertion};
@@ -9,6 +11,7 @@ use ringlog_net::messages::describe_client_quotas::DescribeClientQuotasRequest;
 use ringlog_net::messages::describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResult};
 use ringlog_net::messages::describe_quorum::{DescribeQuorumRequest, RequestPartitionData, RequestTopicData};
 use ringlog_net::messages::describe_user_scram_credentials::DescribeUserScramCredentialsRequest;
+use ringlog_net::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ringlog_net::messages::update_features::{FeatureUpdateKey, UpdateFeaturesRequest};
 use ringlog_reactor::Socket;
 
@@ -71,6 +74,36 @@ fn what_is_answered_survives_a_crash() {
             expect_everything(&connect(&reactor, address).await).await;
         });
     }
+}
+
+/// A client that only looks at the coordinators' log must not have it made another way than its coordinators do.
+#[test]
+fn topics_of_the_brokers_are_not_made_like_those_of_clients() {
+    const NAMES: [&str; 3] = ["__consumer_offsets", "__share_group_state", "__transaction_state"];
+    let mut broker = Broker::start(1, &["num.partitions=3", "offsets.topic.num.partitions=5"]);
+    let address = broker.address();
+    broker.sim.block_on("client", move |reactor| async move {
+        let socket = connect(&reactor, address).await;
+        let named = |name: &&str| MetadataRequestTopic { name: Some((*name).to_owned()), ..Default::default() };
+        let all = MetadataRequest { topics: None, ..MetadataRequest::default() };
+        let asked = MetadataRequest {
+            topics: Some(NAMES.iter().chain(["plain"].iter()).map(named).collect()),
+            allow_auto_topic_creation: true,
+            ..MetadataRequest::default()
+        };
+        ask(&socket, &asked, 9).await;
+        let found = loop {
+            let topics = ask(&socket, &all, 9).await.topics;
+            if topics.len() == 2 {
+                break topics;
+            }
+            reactor.sleep(Duration::from_millis(10)).await;
+        };
+        let mut found: Vec<_> =
+            found.iter().map(|topic| (topic.name.clone().unwrap_or_default(), topic.partitions.len())).collect();
+        found.sort();
+        assert_eq!(found, [("__consumer_offsets".to_owned(), 5), ("plain".to_owned(), 3)]);
+    });
 }
 
 async fn log_dir(socket: &Socket) -> DescribeLogDirsResult {
