@@ -223,6 +223,9 @@ impl Loading {
         for (variable, value) in sources.environment {
             if let Some(key) = key_of_variable(variable) {
                 all.push((key, value.clone(), Place::Environment(variable.clone())));
+            } else if variable == HEAP_VARIABLE {
+                let (place, key) = (Place::Environment(variable.clone()), value.clone());
+                self.warnings.push(ConfigWarning::NoEffect { key, reason: NO_HEAP, place });
             }
         }
         for assignment in sources.set {
@@ -306,12 +309,16 @@ fn key_of_variable(variable: &str) -> Option<String> {
     Some(rest.replace("___", "-").replace("__", "\0").replace('_', ".").replace('\0', "_"))
 }
 
+/// How much memory Kafka's JVM gets.
+const HEAP_VARIABLE: &str = "KAFKA_HEAP_OPTS";
+const NO_HEAP: &str = "there is no JVM; ringlog.memory says how much memory all shards take together";
+
 /// What Kafka's start scripts read, and its brokers never see.
 const VARIABLES_OF_SCRIPTS: &[&str] = &[
     "KAFKA_CLUSTER_ID",
     "KAFKA_DEBUG",
     "KAFKA_GC_LOG_OPTS",
-    "KAFKA_HEAP_OPTS",
+    HEAP_VARIABLE,
     "KAFKA_HOME",
     "KAFKA_JMX_HOSTNAME",
     "KAFKA_JMX_OPTS",

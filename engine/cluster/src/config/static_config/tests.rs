@@ -78,6 +78,13 @@ fn warnings_name_the_place_and_a_remedy() {
         ],
     );
     check_warnings(
+        "",
+        &[("KAFKA_HEAP_OPTS", "-Xmx6g -Xms6g"), ("KAFKA_OPTS", "-Da=b")],
+        &[
+            "environment variable KAFKA_HEAP_OPTS: -Xmx6g -Xms6g has no effect: there is no JVM; ringlog.memory says how much memory all shards take together",
+        ],
+    );
+    check_warnings(
         "zookeeper.connect=a:2181",
         &[],
         &[
