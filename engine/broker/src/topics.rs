@@ -36,8 +36,12 @@ pub(crate) fn all_partitions(image: &Image) -> impl Iterator<Item = PartitionKey
     image.topics().flat_map(|topic| partitions(topic).map(|(key, _)| key))
 }
 
-/// Where clients that came in through a listener of this broker reach `broker`: through its listener of the same name.
-pub(crate) fn endpoint_of<'a>(shard: &Shard, broker: &'a BrokerImage, listener: usize) -> Option<&'a Endpoint> {
-    let name = &shard.settings().broker.listeners.get(listener)?.name;
-    broker.listener(name).map(|listener| &listener.endpoint)
+/// Where clients that came in through a listener of this broker reach `broker`: through its listener of the same name. Those
+/// of controllers are not registered, and this broker is the one that there is.
+pub(crate) fn endpoint_of<'a>(shard: &'a Shard, broker: &'a BrokerImage, listener: usize) -> Option<&'a Endpoint> {
+    let own = shard.settings().broker.listeners.get(listener)?;
+    if own.is_controller {
+        return Some(&own.advertised);
+    }
+    broker.listener(&own.name).map(|listener| &listener.endpoint)
 }
