@@ -145,8 +145,8 @@ fn what_would_make_a_broker_useless_is_refused() {
         for key in ["max.connections", "max.connection.creation.rate"] {
             check(target, &[], &[(key, SET, "0")], &format!("{key}=0: expected a whole number from 1 to 2147483647"));
         }
-        for (key, value) in [("log.roll.ms", "0"), ("log.roll.ms", "-1"), ("log.roll.jitter.ms", "-1")] {
-            let least = if key == "log.roll.ms" { 1 } else { 0 };
+        for (key, value, least) in [("log.roll.ms", "0", 1), ("log.roll.ms", "-1", 1), ("log.roll.jitter.ms", "-1", 0)]
+        {
             let expected = format!("{key}={value}: expected a whole number from {least} to {}", i64::MAX);
             check(target, &[], &[(key, SET, value)], &expected);
         }

@@ -48,7 +48,7 @@ fn a_rebalance_does_not_wait_for_members_that_do_not_come() {
 fn a_reason_that_a_member_gives_is_told() {
     let mut world = World::without_delay();
     let (_, members) = world.stable_group(2);
-    members.iter().for_each(|member| drop(world.changes(member)));
+    world.news.clear();
     let join = JoinGroupRequest { reason: Some("topics have changed".to_owned()), ..join_request(&members[0], None) };
     world.send(NEWEST, GroupRequest::Join(join, 0));
     let identity =
