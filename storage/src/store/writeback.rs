@@ -231,14 +231,14 @@ impl Store {
             return self.drive(id);
         }
         let wants_write = partition.flush == Flush::UnderWay && unwritten;
+        if !wants_write && !partition.room_wanted {
+            return self.end_flush_if_written(id);
+        }
         if !wants_write {
             // Also while what comes next finds no room.
             self.end_flush_if_written(id);
         }
         let partition = self.known(id);
-        if !wants_write && !partition.room_wanted {
-            return;
-        }
         let (written, segment_bytes) = (partition.written, partition.config.segment_bytes);
         let at = partition.segment_with_base(written.segment).expect("what is written lies in a segment");
         let segment = &partition.segments[at];
