@@ -33,7 +33,7 @@ pub(crate) struct Encoded {
     pub(crate) value: Option<Vec<u8>>,
 }
 
-/// A decision has more records than one batch takes.
+/// A decision takes more than one batch may, or a field of it is longer than can be said.
 #[derive(Debug)]
 pub(crate) struct TooLarge;
 

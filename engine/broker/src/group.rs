@@ -156,7 +156,7 @@ pub(crate) fn serve(shard: &Shard, call: GroupCall) {
 }
 
 /// The topic of the coordinators' logs, whoever has it made.
-pub(crate) fn new_topic(shard: &Shard) -> NewTopic {
+pub(crate) fn log_topic(shard: &Shard) -> NewTopic {
     let config = &shard.settings().broker.groups;
     let settings = [
         ("cleanup.policy", "compact".to_owned()),
@@ -175,7 +175,7 @@ pub(crate) fn new_topic(shard: &Shard) -> NewTopic {
 
 /// Makes it, unless it is there. When this ends, every shard knows of it.
 pub(crate) async fn create_topic(shard: &Shard) -> Result<(), ErrorCode> {
-    let topic = new_topic(shard);
+    let topic = log_topic(shard);
     let created = decide(shard, move |metadata, random| {
         metadata.create_topics(&[topic], Intent::Apply, random, &mut MutationQuota::unlimited())
     })

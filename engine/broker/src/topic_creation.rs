@@ -19,7 +19,7 @@ use crate::shard::Shard;
 pub(crate) fn auto_create(shard: &Shard, names: BTreeSet<String>) {
     let missing = shard.with(|state| {
         let room = AUTO_CREATIONS_MAX.saturating_sub(state.auto_creating.len());
-        // The brokers' own topics are made by those who write to them; this one has its coordinators.
+        // The brokers' own topics are made by those who write to them, which for all but this one is nobody yet.
         let may_be_made = |name: &String| !is_internal(name) || name == GROUP_TOPIC;
         let names = names.into_iter().filter(may_be_made).filter(|name| !state.auto_creating.contains(name));
         let names: BTreeSet<_> = names.take(room).collect();
@@ -32,7 +32,7 @@ pub(crate) fn auto_create(shard: &Shard, names: BTreeSet<String>) {
     let shard = shard.clone();
     shard.reactor().clone().spawn(async move {
         let new = |name: &String| match name.as_str() {
-            GROUP_TOPIC => group::new_topic(&shard),
+            GROUP_TOPIC => group::log_topic(&shard),
             _ => NewTopic::with_defaults(name.clone()),
         };
         let topics: Vec<_> = missing.iter().map(new).collect();

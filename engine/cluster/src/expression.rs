@@ -16,8 +16,7 @@ pub fn check_expression(text: &str) -> Result<(), String> {
     if text.len() > EXPRESSION_BYTES_MAX {
         return Err(format!("it has {} bytes, and may have {EXPRESSION_BYTES_MAX}", text.len()));
     }
-    // By itself as well: it must not end the brackets that go around it.
-    compile(&translated(text)).and_then(|_| compile(&bracketed(text))).map_err(|error| match error {
+    compile_whole(&translated(text)).map_err(|error| match error {
         Error::CompiledTooBig(most) => format!("it takes more than {most} bytes of memory"),
         // The last line says what is wrong; those before show where.
         other => {
@@ -31,11 +30,18 @@ pub fn check_expression(text: &str) -> Result<(), String> {
 
 /// A [valid](check_expression) expression, so that it matches whole texts only.
 pub(crate) fn whole_match(text: &str) -> Option<Regex> {
-    compile(&bracketed(text)).ok()
+    compile_whole(&translated(text)).ok()
 }
 
-fn bracketed(text: &str) -> String {
-    format!("^(?:{})$", translated(text))
+/// An expression of Java, if it is one here as well, so that it matches whole texts only. Its classes have operators.
+pub(crate) fn java_whole_match(text: &str) -> Option<Regex> {
+    (text.len() <= EXPRESSION_BYTES_MAX).then(|| compile_whole(text).ok()).flatten()
+}
+
+fn compile_whole(text: &str) -> Result<Regex, Error> {
+    // By itself as well: it must not end the brackets that go around it.
+    compile(text)?;
+    compile(&format!("^(?:{text})$"))
 }
 
 fn compile(text: &str) -> Result<Regex, Error> {

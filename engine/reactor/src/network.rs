@@ -68,7 +68,7 @@ mod tests {
         };
         // The kernel doubles what it is told, for its own needs.
         assert_eq!(sized(Some(60_000), Some(50_000)), (120_000, 100_000));
-        let of_the_kernel = sized(None, None);
-        assert!(of_the_kernel != (120_000, 100_000), "{of_the_kernel:?}");
+        let (receive, send) = sized(None, None);
+        assert!(receive != 120_000 && send != 100_000, "{receive} {send}");
     }
 }

@@ -107,9 +107,11 @@ impl Store {
                 break;
             }
             // A flush that waits for space on the device may not end before something is deleted, and nor may a seal.
+            partition.written = partition.normal(partition.written);
             partition.durable = partition.synced();
-            let first = &partition.segments[0];
-            if first.seal == Seal::Sealing || partition.durable.segment <= first.base {
+            let (first, next) = (&partition.segments[0], &partition.segments[1]);
+            let is_committed = partition.committed.offset >= next.base;
+            if !is_committed || first.seal == Seal::Sealing || partition.durable.segment <= first.base {
                 // Its data is on the way to the disk. Nothing else may ever have it get there; the next maintenance finds it.
                 self.request_sync(id);
                 break;
@@ -117,7 +119,6 @@ impl Store {
             // All of it is committed, and what comes next may not be: that goes on from the segment behind.
             partition.issued = partition.normal(partition.issued);
             partition.committed = partition.normal(partition.committed);
-            partition.written = partition.normal(partition.written);
             let mut first = partition.segments.pop_front().expect("there are two");
             partition.unsealed -= usize::from(first.seal == Seal::Open);
             first.tail.clear(&mut self.tail_memory);

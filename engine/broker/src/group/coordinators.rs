@@ -5,7 +5,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringlog_cluster::group::{Answer, DECISION_BYTES_MAX, Decision, GroupFacts, Groups, Now, Ticket, value_version};
+use ringlog_cluster::group::{
+    Answer, DECISION_BYTES_MAX, Decision, GroupFacts, GroupNews, Groups, Now, Ticket, value_version,
+};
 use ringlog_cluster::image::Image;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::group_log::GroupRecord;
@@ -67,6 +69,7 @@ struct Stalled {
     decided_at: Nanos,
     batch: Vec<u8>,
     decision: Decision,
+    news: Vec<GroupNews>,
 }
 
 impl Coordinators {
@@ -287,15 +290,16 @@ pub(crate) fn retry_stalled(state: &mut State, now: Now) {
 fn run(state: &mut State, now: Now, partition: PartitionIndex, command: impl FnOnce(&mut Groups, &Image) -> Decision) {
     let serving = state.groups.serving(partition).expect("the caller has looked");
     let decision = command(&mut serving.machine, &state.image);
-    news::write(&state.lines, &serving.machine.take_news());
+    let news = serving.machine.take_news();
     let due = serving.machine.next_deadline();
     state.groups.note_deadline(due);
     if decision.records.is_empty() {
+        news::write(&state.lines, &news);
         hold(state, partition, decision.reply);
         return;
     }
     match batch(&decision.records, now.wall) {
-        Ok(batch) => write(state, now, partition, Stalled { decided_at: now.monotonic, batch, decision }),
+        Ok(batch) => write(state, now, partition, Stalled { decided_at: now.monotonic, batch, decision, news }),
         Err(TooLarge) => undo(state, now, partition, decision, ErrorCode::UnknownServerError),
     }
 }
@@ -308,7 +312,10 @@ fn write(state: &mut State, now: Now, partition: PartitionIndex, stalled: Stalle
     let serving = state.groups.serving(partition).expect("the caller has looked");
     let (records, batch) = (&stalled.decision.records, &stalled.batch);
     match append(&mut state.store, place, &mut serving.machine, records, batch, now.wall) {
-        Ok(_) => hold(state, partition, stalled.decision.reply),
+        Ok(_) => {
+            news::write(&state.lines, &stalled.news);
+            hold(state, partition, stalled.decision.reply);
+        }
         Err(AppendError::Backpressure) => {
             serving.stalled = Some(stalled);
             state.groups.has_stalled = true;

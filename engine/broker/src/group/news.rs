@@ -32,7 +32,7 @@ fn told(change: &MemberChange) -> (&'static str, Option<&str>) {
         MemberChange::Silent => "a member has gone: no heartbeat within its session timeout",
         MemberChange::NotRejoined => "a member has gone: it did not join again within the rebalance timeout",
         MemberChange::NotSynced => "a member has gone: it did not ask for its assignment within the rebalance timeout",
-        MemberChange::NotRevoked => {
+        MemberChange::NotActed => {
             "a member has gone: it did not give partitions back, or join again, within its rebalance timeout"
         }
     };

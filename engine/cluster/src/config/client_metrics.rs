@@ -5,7 +5,7 @@ use regex::Regex;
 use super::keys::client_metrics_key;
 use super::layers::ConfigMap;
 use super::value::Value;
-use crate::expression::{check_expression, whole_match};
+use crate::expression::java_whole_match;
 
 /// What a client can be selected by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,8 +58,8 @@ impl ClientSelector {
     pub fn parse(text: &str) -> Option<Self> {
         let (name, expression) = text.split_once('=')?;
         let expression = expression.trim();
-        let is_one = !expression.is_empty() && !expression.contains('=') && check_expression(expression).is_ok();
-        let expression = is_one.then(|| whole_match(expression)).flatten()?;
+        let may_be_one = !expression.is_empty() && !expression.contains('=');
+        let expression = may_be_one.then(|| java_whole_match(expression)).flatten()?;
         Some(Self { field: ClientField::of_name(name.trim())?, expression })
     }
 

@@ -223,8 +223,8 @@ impl Loading {
         for (variable, value) in sources.environment {
             if let Some(key) = key_of_variable(variable) {
                 all.push((key, value.clone(), Place::Environment(variable.clone())));
-            } else if variable == HEAP_VARIABLE {
-                let (place, key) = (Place::Environment(variable.clone()), value.clone());
+            } else if variable == HEAP_VARIABLE && !value.is_empty() {
+                let (place, key) = (Place::Environment(variable.clone()), variable.clone());
                 self.warnings.push(ConfigWarning::NoEffect { key, reason: NO_HEAP, place });
             }
         }

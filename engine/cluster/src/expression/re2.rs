@@ -32,7 +32,7 @@ fn escape<'a>(text: &'a str, out: &mut String) -> &'a str {
         return text;
     };
     let rest = &text[letter.len_utf8()..];
-    if !letter.is_ascii() {
+    if !letter.is_ascii() || matches!(letter, '<' | '>') {
         // It stands for itself.
         out.push(letter);
         return rest;
@@ -54,8 +54,8 @@ fn escape<'a>(text: &'a str, out: &mut String) -> &'a str {
     rest
 }
 
-/// A class, behind its bracket. There are none within it but those between colons, and no operators; a minus behind a class
-/// of letters is a minus. Answers the rest.
+/// A class, behind its bracket. There are none within it but those between colons, and no operators: a minus is one unless
+/// it stands between two letters. Answers the rest.
 fn class<'a>(text: &'a str, out: &mut String) -> &'a str {
     out.push('[');
     let mut rest = text;
@@ -65,31 +65,37 @@ fn class<'a>(text: &'a str, out: &mut String) -> &'a str {
     }
     // A bracket that comes first does not end it.
     let mut is_first = true;
-    while let Some(letter) = rest.chars().next() {
-        rest = &rest[letter.len_utf8()..];
-        match letter {
-            ']' if !is_first => {
-                out.push(']');
-                return rest;
-            }
-            '\\' => {
-                let is_class = rest.starts_with(['d', 'D', 's', 'S', 'w', 'W']);
-                rest = escape(rest, out);
-                if let Some(behind) = rest.strip_prefix('-').filter(|_| is_class) {
-                    out.push_str("\\-");
-                    rest = behind;
-                }
-            }
-            '[' if rest.starts_with(':') && rest.contains(":]") => {
-                let end = rest.find(":]").map_or(rest.len(), |at| at + 2);
-                out.push('[');
-                out.push_str(&rest[..end]);
-                rest = &rest[end..];
-            }
-            '[' | ']' | '&' | '~' => out.extend(['\\', letter]),
-            _ => out.push(letter),
+    while !rest.is_empty() {
+        if let Some(behind) = rest.strip_prefix(']').filter(|_| !is_first) {
+            out.push(']');
+            return behind;
         }
         is_first = false;
+        if let Some(end) = rest.strip_prefix("[:").and_then(|inside| inside.find(":]")) {
+            let (named, behind) = rest.split_at("[:".len() + end + ":]".len());
+            out.push_str(named);
+            rest = behind;
+            continue;
+        }
+        let is_letter = !rest.starts_with("\\") || !rest[1..].starts_with(['d', 'D', 's', 'S', 'w', 'W', 'p', 'P']);
+        rest = item(rest, out);
+        let range = rest.strip_prefix('-').filter(|end| is_letter && !end.is_empty() && !end.starts_with(']'));
+        if let Some(end) = range {
+            out.push('-');
+            rest = item(end, out);
+        }
+    }
+    rest
+}
+
+/// One letter of a class, or a class of letters within it. Answers the rest.
+fn item<'a>(text: &'a str, out: &mut String) -> &'a str {
+    let Some(letter) = text.chars().next() else { return text };
+    let rest = &text[letter.len_utf8()..];
+    match letter {
+        '\\' => return escape(rest, out),
+        '[' | ']' | '&' | '~' | '-' => out.extend(['\\', letter]),
+        _ => out.push(letter),
     }
     rest
 }
@@ -145,6 +151,11 @@ mod tests {
         check(r"[\d-z]", &["5", "-", "z"], &["y"]);
         check("[[:alpha:]~]+", &["ab~"], &["1", ":"]);
         check(r"[\w.-]+", &["a.b-c"], &["a b"]);
+        check("[+--]", &["+", ",", "-"], &["."]);
+        check("[--9]", &["-", ".", "5"], &["+", ","]);
+        check("[a-c--b]", &["a", "b", "c", "-", "A"], &["d"]);
+        check("[[:]a]", &["[a]", ":a]"], &["a", ":"]);
+        check(r"[\pL-]+|\<\>", &["a-b", "<>"], &["a.b"]);
         check(r"\é", &["é"], &[]);
     }
 

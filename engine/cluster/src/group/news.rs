@@ -38,7 +38,7 @@ pub enum MemberChange {
     /// It did not ask for its assignment within the rebalance timeout.
     NotSynced,
     /// It did not do within its rebalance timeout what the group waits for: give partitions back, or join again.
-    NotRevoked,
+    NotActed,
 }
 
 /// A reason that a client gives, or an empty text.

@@ -63,10 +63,10 @@ pub(super) async fn tell(session: &Session, form: Form, arguments: &Arguments) -
     let topics = Topics::all(session).await?;
     let lag_of = |group| group_lag(session, &topics, group, are_named);
     let questions = stream::iter(groups.iter().map(|group| lag_of(group.as_str())));
-    let mut lags = pin!(questions.buffered(GROUPS_AT_ONCE));
+    let mut answers = pin!(questions.buffered(GROUPS_AT_ONCE));
     let (mut told, mut refused) = (Vec::new(), Vec::new());
     for group in &groups {
-        match lags.next().await.expect("there is one for each group")? {
+        match answers.next().await.expect("there is one for each group")? {
             Some(lag) if arguments.total => told.push(GroupLag { partitions: Vec::new(), ..lag }),
             Some(lag) => told.push(lag),
             None => refused.push(missing(group)),

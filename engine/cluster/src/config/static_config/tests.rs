@@ -81,7 +81,7 @@ fn warnings_name_the_place_and_a_remedy() {
         "",
         &[("KAFKA_HEAP_OPTS", "-Xmx6g -Xms6g"), ("KAFKA_OPTS", "-Da=b")],
         &[
-            "environment variable KAFKA_HEAP_OPTS: -Xmx6g -Xms6g has no effect: there is no JVM; ringlog.memory says how much memory all shards take together",
+            "environment variable KAFKA_HEAP_OPTS: KAFKA_HEAP_OPTS has no effect: there is no JVM; ringlog.memory says how much memory all shards take together",
         ],
     );
     check_warnings(

@@ -111,7 +111,7 @@ impl ConsumerSessions {
     /// What a member did not do in time.
     pub(super) fn lapse(&self, now: Nanos, id: &MemberId) -> MemberChange {
         match self.members.get(id) {
-            Some(session) if now < session.ends => MemberChange::NotRevoked,
+            Some(session) if now < session.ends => MemberChange::NotActed,
             _ => MemberChange::Silent,
         }
     }

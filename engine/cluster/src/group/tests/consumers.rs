@@ -166,7 +166,7 @@ fn a_member_that_gives_nothing_back_is_out_after_its_rebalance_timeout() {
         world.pass(REBALANCE / 12);
     }
     assert_eq!(beat(&mut world, stubborn), Err(ErrorCode::UnknownMemberId));
-    assert_eq!(world.changes("one"), [MemberChange::Joined, MemberChange::NotRevoked]);
+    assert_eq!(world.changes("one"), [MemberChange::Joined, MemberChange::NotActed]);
     settle(&mut world, &mut [&mut two]);
     assert_eq!(two.partitions().len(), 6);
 }
