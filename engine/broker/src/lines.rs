@@ -20,12 +20,14 @@ pub(crate) enum Kind {
     ClientUnsupported,
     ClockJump,
     DecisionNotWritten,
-    GroupMembers,
     LevelsChanged,
     MadeRoom,
     Malformed,
     MalformedTelemetry,
     Measurement,
+    MemberGone,
+    MemberJoined,
+    MemberLeft,
     MemoryExhausted,
     PartitionFenced,
     PartitionNotOpened,
@@ -48,9 +50,13 @@ impl Kind {
             // One tells it all.
             Self::AcceptWaits | Self::ClockJump | Self::SlowFlush => (1, 60),
             // Each names something else that an operator has to look at.
-            Self::GroupMembers | Self::PartitionFenced | Self::PartitionNotOpened | Self::Rot | Self::TopicChanged => {
-                (100, 60)
-            }
+            Self::MemberGone
+            | Self::MemberJoined
+            | Self::MemberLeft
+            | Self::PartitionFenced
+            | Self::PartitionNotOpened
+            | Self::Rot
+            | Self::TopicChanged => (100, 60),
             // The log is where they are wanted.
             Self::Measurement => (1000, 10),
             _ => (10, 60),

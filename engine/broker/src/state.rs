@@ -271,7 +271,8 @@ impl State {
                     "space of the device",
                     ERROR,
                     "No space left on device: produce requests are refused with KAFKA_STORAGE_ERROR until space returns; \
-                     delete topics or records, lower retention.ms or retention.bytes, or give log.dirs a larger device"
+                     delete topics; or records, or lower retention.ms or retention.bytes, where a partition has several \
+                     segments; or give log.dirs a larger device"
                 );
             }
             StoreEvent::SpaceReturned => {

@@ -4,22 +4,28 @@ use ringlog_cluster::group::{GroupNews, MemberChange};
 
 use crate::lines::{Lines, repeated};
 
+macro_rules! line {
+    ($lines:expr, $kind:ident, $about:literal, $news:expr) => {{
+        let GroupNews { group, member, client_id, client_host, change } = $news;
+        let (what, reason) = told(change);
+        let (group, member) = (&**group, &**member);
+        repeated!($lines, $kind, $about, INFO, group, member, client_id, client = client_host, reason, "{what}");
+    }};
+}
+
 /// Writes lines about what has changed.
 pub(super) fn write(lines: &Lines, news: &[GroupNews]) {
-    for GroupNews { group, member, client_id, client_host, change } in news {
-        let (what, reason) = told(change);
-        repeated!(
-            lines,
-            GroupMembers,
-            "members that came to groups or went",
-            INFO,
-            group = &**group,
-            member = &**member,
-            client_id,
-            client = client_host,
-            reason,
-            "{what}"
-        );
+    for news in news {
+        // Many that come must not hide one that goes.
+        match &news.change {
+            MemberChange::Joined | MemberChange::Rejoined(_) => {
+                line!(lines, MemberJoined, "members that came to groups", news);
+            }
+            MemberChange::Left(_) => line!(lines, MemberLeft, "members that left groups", news),
+            MemberChange::Silent | MemberChange::NotRejoined | MemberChange::NotSynced | MemberChange::NotActed => {
+                line!(lines, MemberGone, "members that groups have lost", news);
+            }
+        }
     }
 }
 

@@ -77,7 +77,7 @@ fn class<'a>(text: &'a str, out: &mut String) -> &'a str {
             rest = behind;
             continue;
         }
-        let is_letter = !rest.starts_with("\\") || !rest[1..].starts_with(['d', 'D', 's', 'S', 'w', 'W', 'p', 'P']);
+        let is_letter = !rest.starts_with('\\') || !rest[1..].starts_with(['d', 'D', 's', 'S', 'w', 'W', 'p', 'P']);
         rest = item(rest, out);
         let range = rest.strip_prefix('-').filter(|end| is_letter && !end.is_empty() && !end.starts_with(']'));
         if let Some(end) = range {
@@ -128,6 +128,7 @@ mod tests {
     fn what_is_quoted_is_literal() {
         check(r"\Qa.b\E", &["a.b"], &["aab", "Qa.bE"]);
         check(r"\Qa.b", &["a.b"], &["aab"]);
+        check(r"^t\Q1", &["t1"], &["t"]);
         check(r"\Q[x]\E-\d+\Q{1}", &["[x]-12{1}"], &["x-12"]);
         check(r"\\Q.", &[r"\Qx"], &["."]);
     }
