@@ -4,7 +4,7 @@ use ringlog_cluster::group::{GroupNews, MemberChange};
 
 use crate::lines::{Lines, repeated};
 
-macro_rules! line {
+macro_rules! member_line {
     ($lines:expr, $kind:ident, $about:literal, $news:expr) => {{
         let GroupNews { group, member, client_id, client_host, change } = $news;
         let (what, reason) = told(change);
@@ -19,11 +19,11 @@ pub(super) fn write(lines: &Lines, news: &[GroupNews]) {
         // Many that come must not hide one that goes.
         match &news.change {
             MemberChange::Joined | MemberChange::Rejoined(_) => {
-                line!(lines, MemberJoined, "members that came to groups", news);
+                member_line!(lines, MemberJoined, "members that came to groups", news);
             }
-            MemberChange::Left(_) => line!(lines, MemberLeft, "members that left groups", news),
+            MemberChange::Left(_) => member_line!(lines, MemberLeft, "members that left groups", news),
             MemberChange::Silent | MemberChange::NotRejoined | MemberChange::NotSynced | MemberChange::NotActed => {
-                line!(lines, MemberGone, "members that groups have lost", news);
+                member_line!(lines, MemberGone, "members that groups have lost", news);
             }
         }
     }
