@@ -225,4 +225,6 @@ fn live(seed: u64) {
 #[test]
 fn nothing_is_left_and_nothing_else_is_touched() {
     for_seeds(800_000, 200, live);
+    // A segment whose seal has not ended goes with the next maintenance.
+    for_seeds(802_343, 1, live);
 }

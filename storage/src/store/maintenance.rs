@@ -106,12 +106,12 @@ impl Store {
                 // Its data is on the way to another disk; the next maintenance finds it.
                 break;
             }
-            // A flush that waits for space on the device may not end before something is deleted, and nor may a seal.
+            // A flush that waits for space on the device may not end before something is deleted.
             partition.written = partition.normal(partition.written);
             partition.durable = partition.synced();
             let (first, next) = (&partition.segments[0], &partition.segments[1]);
             let is_committed = partition.committed.offset >= next.base;
-            if !is_committed || first.seal == Seal::Sealing || partition.durable.segment <= first.base {
+            if !is_committed || first.seal != Seal::Sealed || partition.durable.segment <= first.base {
                 // Its data is on the way to the disk. Nothing else may ever have it get there; the next maintenance finds it.
                 self.request_sync(id);
                 break;
@@ -120,7 +120,6 @@ impl Store {
             partition.issued = partition.normal(partition.issued);
             partition.committed = partition.normal(partition.committed);
             let mut first = partition.segments.pop_front().expect("there are two");
-            partition.unsealed -= usize::from(first.seal == Seal::Open);
             first.tail.clear(&mut self.tail_memory);
             partition.operations += 1;
             self.commit.after_notices.push(AfterNotice::Retired(id, first.file));
