@@ -203,13 +203,13 @@ impl LogRecord for MetadataRecord {
     const ORIGIN: AppendOrigin = AppendOrigin::Controller;
     const DECISION_BYTES_MAX: usize = DECISION_BYTES_MAX;
 
-    fn encode(&self) -> Result<Encoded, EncodeError> {
+    fn to_log(&self) -> Result<Encoded, EncodeError> {
         let mut value = Writer::default();
-        Self::encode(self, &mut value, self.newest_version())?;
+        self.encode(&mut value, self.newest_version())?;
         Ok(Encoded { key: None, value: Some(value.into_bytes()) })
     }
 
-    fn decode(_: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Self>, String> {
+    fn from_log(_: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Self>, String> {
         let value = value.ok_or_else(|| "it has no value".to_owned())?;
         let (record, _) = Self::decode(&mut Reader::new(value)).map_err(|error| error.to_string())?;
         Ok(Some(record))

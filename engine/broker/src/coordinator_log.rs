@@ -20,10 +20,10 @@ pub(crate) trait LogRecord: Sized {
     const DECISION_BYTES_MAX: usize;
 
     /// In the version that is written.
-    fn encode(&self) -> Result<Encoded, EncodeError>;
+    fn to_log(&self) -> Result<Encoded, EncodeError>;
 
     /// What a key and a value say; nothing where they are of a kind that may be passed over.
-    fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Self>, String>;
+    fn from_log(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Self>, String>;
 }
 
 /// A record as the log has it.
@@ -41,7 +41,7 @@ pub(crate) struct TooLarge;
 pub(crate) fn batch<R: LogRecord>(records: &[R], now: Millis) -> Result<Vec<u8>, TooLarge> {
     let mut builder = BatchBuilder::new();
     for record in records {
-        let encoded = record.encode();
+        let encoded = record.to_log();
         if matches!(encoded, Err(EncodeError::TooLong(_))) {
             return Err(TooLarge);
         }
@@ -89,7 +89,7 @@ pub(crate) async fn replay<C: Coordinator>(shard: &Shard, log: PartitionKey, mac
 where
     C::Record: LogRecord,
 {
-    replay_log(shard, log, |offset, record| match C::Record::decode(record.key, record.value)? {
+    replay_log(shard, log, |offset, record| match C::Record::from_log(record.key, record.value)? {
         Some(record) => machine.replay(offset, &record).map_err(|error| error.to_string()),
         None => Ok(()),
     })

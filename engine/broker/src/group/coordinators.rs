@@ -368,7 +368,7 @@ impl LogRecord for GroupRecord {
     const ORIGIN: AppendOrigin = AppendOrigin::Coordinator;
     const DECISION_BYTES_MAX: usize = DECISION_BYTES_MAX;
 
-    fn encode(&self) -> Result<Encoded, EncodeError> {
+    fn to_log(&self) -> Result<Encoded, EncodeError> {
         let (mut key, mut value) = (Writer::default(), Writer::default());
         self.encode_key(&mut key)?;
         if self.has_value() {
@@ -378,7 +378,7 @@ impl LogRecord for GroupRecord {
         Ok(Encoded { key: Some(key.into_bytes()), value })
     }
 
-    fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Self>, String> {
+    fn from_log(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Self>, String> {
         let key = key.ok_or_else(|| "it has no key".to_owned())?;
         match Self::decode(key, value) {
             Ok(record) => Ok(Some(record)),
