@@ -166,9 +166,10 @@ impl Job {
                 lock().add(of, "operations", of_one(|run| run.operations, &runs));
             }
             What::PathInstructions | What::Instructions => {
+                let file = scratch.join(format!("{of}-instructions"));
                 let run = |times| match what {
-                    What::PathInstructions => valgrind::instructions(&path(of, times)?, Whose::Program),
-                    _ => valgrind::instructions(&scene(of, times)?, Whose::Shards),
+                    What::PathInstructions => valgrind::instructions(&path(of, times)?, Whose::Program, &file),
+                    _ => valgrind::instructions(&scene(of, times)?, Whose::Shards, &file),
                 };
                 let (short, long) = (run(times.short)?, run(times.long)?);
                 lock().add(of, "instructions", (long - short) / requests);

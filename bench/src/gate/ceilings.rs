@@ -20,7 +20,8 @@ const HEADER: &str = "\
 #   turns, operations   of the broker's shard, in the simulator; on a ring each turn is one io_uring_enter
 #   allocations         of the broker in the simulator, which itself does not count
 #   copied-bytes        by memcpy and its kin, of the broker in the simulator; neither the kernel's nor streaming ones count
-#   instructions        of the broker in the simulator and, few, of the client; of a pure path
+#   instructions        of the broker in the simulator and, few, of the client; of a pure path; those of the allocator,
+#                       which depend on where in the heap it finds room, do not count
 #   enters, syscalls    of the broker's thread on a ring of the kernel, one request in flight
 ";
 

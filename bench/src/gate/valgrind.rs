@@ -22,6 +22,9 @@ const SWITCHES: [&str; 2] = [
     "--toggle-collect=*ringlog_reactor::sim::world::SimBackend as ringlog_reactor::backend::Backend*",
 ];
 
+/// The source of the C library's allocator.
+const ALLOCATOR: &str = "malloc/malloc.c";
+
 /// What dhat looks at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
@@ -48,26 +51,70 @@ pub(crate) struct Program {
     pub(crate) arguments: Vec<String>,
 }
 
-/// Instructions of a whole run.
-pub(crate) fn instructions(program: &Program, whose: Whose) -> anyhow::Result<f64> {
-    let mut arguments = vec!["--tool=callgrind", "--callgrind-out-file=/dev/null"];
-    if let Whose::Shards = whose {
-        arguments.extend(SWITCHES);
-    }
-    let said = run(program, &arguments)?;
-    let line = said.lines().find_map(|line| line.split_once("Collected : ")).context("callgrind tells no count")?;
-    let count: f64 = line.1.trim().parse().context("callgrind's count")?;
-    ensure!(count > 0.0, "callgrind finds no turn of a shard: has `Core::turn` another name?");
-    Ok(count)
+/// Instructions of a whole run, but for those of the allocator: what these are depends on where in the heap it finds room,
+/// and so on as little as the length of a path. Allocations have a count of their own.
+pub(crate) fn instructions(program: &Program, whose: Whose, scratch: &Path) -> anyhow::Result<f64> {
+    let switches: &[&str] = match whose {
+        Whose::Program => &[],
+        Whose::Shards => &SWITCHES,
+    };
+    let count = without_allocator(&callgrind(program, switches, scratch)?)?;
+    ensure!(count > 0, "callgrind finds no turn of a shard: has `Core::turn` another name?");
+    Ok(crate::report::number(count))
 }
 
 /// Instructions of turns of shards, one by one, as callgrind writes them down.
 pub(crate) fn profile(program: &Program, scratch: &Path) -> anyhow::Result<String> {
+    callgrind(program, &[&["--dump-instr=yes"][..], &SWITCHES].concat(), scratch)
+}
+
+/// What callgrind writes down of a run.
+fn callgrind(program: &Program, arguments: &[&str], scratch: &Path) -> anyhow::Result<String> {
     let out = format!("--callgrind-out-file={}", scratch.display());
-    run(program, &[&["--tool=callgrind", "--dump-instr=yes", &out][..], &SWITCHES].concat())?;
+    run(program, &[&["--tool=callgrind", &out][..], arguments].concat())?;
     let text = fs::read_to_string(scratch).with_context(|| scratch.display().to_string())?;
     drop(fs::remove_file(scratch));
     Ok(text)
+}
+
+/// The sum of what callgrind has written down of functions that are not the allocator's.
+fn without_allocator(text: &str) -> anyhow::Result<u64> {
+    // A file has its number and its path the first time, `(3) ./malloc/malloc.c`, and `(3)` from then on.
+    let mut allocator = None;
+    let (mut counts, mut is_of_call) = (true, false);
+    let mut sum = 0;
+    for line in text.lines() {
+        let (key, value) = line.split_once('=').unwrap_or(("", line));
+        match key {
+            "fl" | "fi" | "fe" | "cfi" | "cfl" => {
+                let (number, path) = value.split_once(' ').unwrap_or((value, ""));
+                if path.ends_with(ALLOCATOR) {
+                    allocator = Some(number);
+                }
+                // The others tell of what is inlined or called.
+                if key == "fl" {
+                    counts = allocator != Some(number);
+                }
+            }
+            // What stands in the next line is that of the function called, and is told there as well.
+            "calls" => is_of_call = true,
+            "" if value.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) => {
+                let cost: u64 = value
+                    .rsplit_once(' ')
+                    .and_then(|(_, cost)| cost.parse().ok())
+                    .with_context(|| format!("callgrind tells no count: {line}"))?;
+                if !std::mem::take(&mut is_of_call) && counts {
+                    sum += cost;
+                }
+            }
+            _ => {}
+        }
+    }
+    ensure!(
+        allocator.is_some(),
+        "callgrind does not find the allocator: are the C library's symbols there (libc6-dbg)?"
+    );
+    Ok(sum)
 }
 
 /// Allocations, or copied bytes, that shards ask for, by place.
@@ -160,6 +207,45 @@ fn parts(frame: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PROFILE: &str = "\
+positions: line
+events: Ir
+
+ob=(1) /usr/lib/libc.so.6
+fl=(7) ./malloc/./malloc/malloc.c
+fn=(1) malloc
+10 1000
+fi=(8) ./malloc/arena.h
+20 500
+fe=(7)
++1 1
+
+fn=(2) free
+30 2000
+
+ob=(2) /target/release/ringlog-bench
+fl=(9) src/main.rs
+fn=(3) respond
+1 5
+cob=(1)
+cfi=(7)
+cfn=(1)
+calls=2 10
+* 1501
+fi=(10) src/inlined.rs
+-1 20
+";
+
+    #[test]
+    fn instructions_are_those_of_our_functions() {
+        assert_eq!(without_allocator(PROFILE).expect("it is whole"), 25);
+        let later = PROFILE.replace("fl=(7) ./malloc/./malloc/malloc.c", "fl=(7)");
+        assert!(without_allocator(&later).is_err(), "nobody knows what the allocator's are");
+        let named_by_call = later.replace("cfi=(7)", "cfi=(7) ./malloc/malloc.c") + "fl=(7)\nfn=(2)\n31 70\n";
+        assert_eq!(without_allocator(&named_by_call).expect("it is whole"), 3526, "and from then on it is known");
+        assert!(without_allocator(&PROFILE.replace("1 5\n", "1 x\n")).is_err());
+    }
 
     fn at(name: &str, source: &str) -> String {
         format!("0x4D2285: {name} ({}{source})", env!("CARGO_MANIFEST_DIR").trim_end_matches("bench"))

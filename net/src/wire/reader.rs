@@ -126,7 +126,19 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned number, seven bits a byte, the lowest first.
+    #[inline]
     pub fn varint(&mut self) -> Result<u32, DecodeError> {
+        // Nearly all are lengths and counts of one byte.
+        match *self.bytes {
+            [byte @ 0..0x80, ref rest @ ..] => {
+                self.bytes = rest;
+                Ok(u32::from(byte))
+            }
+            _ => self.longer_varint(),
+        }
+    }
+
+    fn longer_varint(&mut self) -> Result<u32, DecodeError> {
         let mut value = 0_u32;
         for index in 0..VARINT_BYTES_MAX {
             let [byte] = self.fixed()?;
@@ -250,12 +262,12 @@ impl<'a> Reader<'a> {
 
     /// The tagged fields at the end of a flexible structure (KIP-482). `known` reads the value of a tag that it knows
     /// and returns true, or returns false; then the field is skipped.
+    #[inline]
     pub fn tagged_fields(
         &mut self,
         mut known: impl FnMut(u32, &mut Self) -> Result<bool, DecodeError>,
     ) -> Result<(), DecodeError> {
-        let count = self.varint()?;
-        for _ in 0..count {
+        for _ in 0..self.varint()? {
             let tag = self.varint()?;
             let size = self.varint()?;
             let size = usize::try_from(size).map_err(|_| DecodeError::Length(i64::from(size)))?;
