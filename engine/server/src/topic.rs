@@ -97,10 +97,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
                     create(&session, form, &topics, sizes, &config).await
                 }
                 Command::List { internal } => list(&session, form, internal).await,
-                Command::Describe { topics } => {
-                    let described = description::describe(&session, &topics).await?;
-                    output::print(form, &described, |described| description::text(described))
-                }
+                Command::Describe { topics } => description::describe(&session, form, &topics).await,
                 Command::Delete { topics } => delete(&session, form, &topics).await,
                 Command::Alter { topics, partitions, config, delete_config } => {
                     alter(&session, form, &topics, partitions, &config, &delete_config).await

@@ -97,7 +97,13 @@ impl Recovery {
 /// Takes such segments out of what the checkpoint knows of a partition, and out of those that the journals name. Answers
 /// which they were.
 fn forget(state: &mut PartitionState, journaled: &mut BTreeSet<Offset>) -> BTreeSet<Offset> {
-    let known: BTreeSet<Offset> = state.segments.iter().map(|segment| segment.base).chain(journaled.clone()).collect();
+    let mut known: BTreeSet<Offset> =
+        state.segments.iter().map(|segment| segment.base).chain(journaled.clone()).collect();
+    let last_journaled = journaled.last().copied().unwrap_or(Offset::UNKNOWN);
+    if state.durable.offset <= state.log_start && last_journaled < state.durable.segment {
+        // Nothing is left. The last segment may have been deleted because of a next one of which nobody knows yet.
+        known.insert(state.log_start);
+    }
     // The segment in which the log starts.
     let Some(first) = known.range(..=state.log_start).next_back().copied() else { return BTreeSet::new() };
     journaled.retain(|base| *base >= first);
@@ -147,6 +153,27 @@ mod tests {
             assert_eq!(bases.chain(journaled).collect::<BTreeSet<_>>(), offsets(left), "{log_start}");
             let first = offsets(left).first().copied().expect("the log has a begin");
             assert!(state.durable.segment >= first && state.segments[0].base >= first);
+        }
+    }
+
+    #[test]
+    fn a_log_without_records_goes_on_in_a_new_segment() {
+        let key = PartitionKey { topic_id: Uuid::from_u128(7), partition: PartitionIndex::new(0) };
+        // Up to where the log was durable, where it starts, what the journals name, what is gone, and where it goes on.
+        for (durable, log_start, journaled, gone, first) in [
+            (20, 20, &[][..], &[0, 10][..], 20),
+            (20, 25, &[5], &[0, 5, 10], 25),
+            (20, 19, &[], &[0], 10),
+            (20, 20, &[10], &[0], 10),
+            (20, 30, &[20], &[0, 10], 20),
+        ] {
+            let mut state = PartitionState::empty(key, "topic".into(), Offset::ZERO);
+            state.segments.push(SegmentState::empty(Offset::new(10)));
+            state.durable = Mark { segment: Offset::new(10), position: 5, offset: Offset::new(durable) };
+            state.log_start = Offset::new(log_start);
+            assert_eq!(forget(&mut state, &mut offsets(journaled)), offsets(gone), "{log_start} {journaled:?}");
+            assert_eq!(state.segments.iter().map(|segment| segment.base).collect::<Vec<_>>(), [Offset::new(first)]);
+            assert_eq!(state.durable.segment, Offset::new(first));
         }
     }
 

@@ -264,6 +264,7 @@ impl Recovery {
                 if !self.walk_on() {
                     self.forget_removed();
                     self.forget_deleted();
+                    self.secure();
                     self.list_folders();
                     self.phase = Phase::Folders;
                 }
@@ -508,15 +509,24 @@ impl Recovery {
         self.states.insert(key, (0, state));
     }
 
+    /// Makes durable what is there, before anything is done about it that cannot be undone. A process that was killed may have
+    /// left writes and names that a power cut would still take; the next start would then look for files that are gone, or
+    /// find folders that were not there.
+    fn secure(&mut self) {
+        let journals = self.journals.keys().map(|shard| format!("journal/{shard}").into());
+        let above = (!self.journals.is_empty()).then(|| "journal".into());
+        let roots = self.dirs.iter().map(|dir| dir.path(""));
+        let script: Vec<IoOp> = journals.chain(above).chain(roots).map(|path| IoOp::SyncDir { path }).collect();
+        self.queue.start_script(script, Purpose::Step("the data directories".into()));
+        if self.records_seen > 0 {
+            for JournalFile { file, .. } in self.journals.values().flatten() {
+                self.queue.start(IoOp::Sync { file: file.clone() }, Purpose::Step(file.path.clone()));
+            }
+        }
+    }
+
     /// Cuts torn ends off, removes segments that never came to be, and makes what was written durable.
     fn begin_repairs(&mut self) {
-        // A process that was killed may have left names that a power cut would still take.
-        let dirs = self.journals.keys().map(|shard| format!("journal/{shard}"));
-        let mut script: Vec<IoOp> = dirs.map(|path| IoOp::SyncDir { path: path.into() }).collect();
-        if !script.is_empty() {
-            script.extend([IoOp::SyncDir { path: "journal".into() }, IoOp::SyncDir { path: "".into() }]);
-            self.queue.start_script(script, Purpose::Step("journal".into()));
-        }
         self.remove_deleted();
         self.remove_left_behind();
         for key in self.touched().collect::<Vec<_>>() {

@@ -150,6 +150,12 @@ impl Recovery {
         }
         self.begin(repair, &name);
         self.set_place(key, place);
+        // With one left behind by a removed partition of this name, nobody knows whose this is.
+        if places.contains(&place) && !self.left_behind.contains(&name) {
+            // Where there are no records, nothing may have told of it before.
+            let (_, state) = self.states.get_mut(&key).expect("it has a place");
+            state.dir_exists = true;
+        }
     }
 
     /// Where a complete copy of the partition lies.

@@ -118,6 +118,8 @@ fn what_is_committed_survives_moves() {
     for_seeds(700_000, 400, live);
     // A flush and a sync that both end without the disk, one after the other.
     for_seeds(700_740, 1, live);
+    // A partition without records lies in a folder of which no checkpoint tells.
+    for_seeds(707_106, 1, live);
 }
 
 /// A world with a partition of several segments, some of whose batches are in the journal only.
@@ -428,6 +430,22 @@ fn a_folder_that_was_moved_by_hand_is_taken_where_it_is() {
     world.start(1);
     check_news(&world);
     assert_eq!(world.folders(0), [2]);
+}
+
+/// Whoever has renamed it, a power cut behind the start does not undo that.
+#[test]
+fn a_folder_stays_where_a_start_has_found_it() {
+    let mut world = filled(16);
+    world.shut_down();
+    let rename = IoOp::Rename { from: "topic0-0".into(), to: "1:topic0-0".into() };
+    world.disk.perform(&rename).expect("it is there");
+    world.start(1);
+    assert!(world.append(0, 3000));
+    world.settle(50);
+    world.crash(true);
+    world.start(1);
+    assert_eq!(world.folders(0), [1]);
+    world.check_all(0);
 }
 
 #[test]

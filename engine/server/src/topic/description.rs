@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::bail;
+use anyhow::anyhow;
 use ringlog_cluster::config::ResourceType;
 use ringlog_net::error::ErrorCode;
 use ringlog_net::messages::metadata::{MetadataResponsePartition, MetadataResponseTopic};
 use ringlog_storage::types::{Offset, PartitionIndex};
 use serde::Serialize;
 
+use crate::diagnostics::several;
 use crate::offsets::{self, Place};
-use crate::output::table;
+use crate::output::{self, Form, table};
 use crate::printable::printable;
 use crate::resource::{self, Config, DEFAULT_SOURCE};
 use crate::session::{AutoCreate, Session, refusal};
 
 /// A topic.
 #[derive(Debug, Serialize)]
-pub(super) struct Description {
+struct Description {
     name: String,
     id: String,
     internal: bool,
@@ -41,27 +42,29 @@ struct Partition {
     end_offset: Option<i64>,
 }
 
-/// Asks the cluster about topics.
-pub(super) async fn describe(session: &Session, names: &[String]) -> anyhow::Result<Vec<Description>> {
+/// Describes those that are there; the others are the command's error.
+pub(super) async fn describe(session: &Session, form: Form, names: &[String]) -> anyhow::Result<()> {
     let response = session.topics(Some(names), AutoCreate::No).await?;
-    for topic in &response.topics {
-        let name = topic.name.as_deref().unwrap_or_default();
-        match ErrorCode::from_wire(topic.error_code) {
-            ErrorCode::None => {}
-            ErrorCode::UnknownTopicOrPartition => bail!("topic {name} does not exist"),
-            error => bail!(refusal(&format!("topic {name}"), error, None)),
-        }
-    }
-    let mut configs = resource::describe(session, ResourceType::Topic, names).await?;
-    let mut described = Vec::with_capacity(names.len());
+    let (mut found, mut refused) = (Vec::new(), Vec::new());
     for topic in response.topics {
         let name = topic.name.clone().unwrap_or_default();
+        match ErrorCode::from_wire(topic.error_code) {
+            ErrorCode::None => found.push((name, topic)),
+            ErrorCode::UnknownTopicOrPartition => refused.push(anyhow!("topic {name} does not exist")),
+            error => refused.push(refusal(&format!("topic {name}"), error, None)),
+        }
+    }
+    let names: Vec<String> = found.iter().map(|(name, _)| name.clone()).collect();
+    let mut configs = resource::describe(session, ResourceType::Topic, &names).await?;
+    let mut described = Vec::with_capacity(found.len());
+    for (name, topic) in found {
         let start = offsets::list(session, &name, &topic.partitions, Place::Start).await?;
         let end = offsets::list(session, &name, &topic.partitions, Place::End).await?;
         let configs = configs.remove(&name).unwrap_or_default();
         described.push(description(topic, &start, &end, configs));
     }
-    Ok(described)
+    output::print(form, &described, |described| text(described))?;
+    if refused.is_empty() { Ok(()) } else { Err(several(refused)) }
 }
 
 type Offsets = BTreeMap<PartitionIndex, Offset>;
@@ -91,7 +94,7 @@ fn description(topic: MetadataResponseTopic, start: &Offsets, end: &Offsets, con
 }
 
 /// The descriptions for people: settings that nobody made are left out.
-pub(super) fn text(described: &[Description]) -> String {
+fn text(described: &[Description]) -> String {
     let mut text = String::new();
     for (number, topic) in described.iter().enumerate() {
         if number > 0 {

@@ -130,6 +130,9 @@ fn topics_are_made_told_changed_and_deleted() {
     let listed = run(&["topic", "list", "-o", "yaml"]);
     assert!(printed(&listed).contains(&format!("name: {topic}\n")), "{listed:?}");
     assert!(printed(&run(&["topic", "describe", &topic])).contains("segment.ms=7777777 (topic)"));
+    let partly = run(&["topic", "describe", "no-such-topic", &topic]);
+    assert!(refusal(&partly).contains("topic no-such-topic does not exist"), "{partly:?}");
+    assert!(String::from_utf8_lossy(&partly.stdout).contains("segment.ms=7777777 (topic)"), "{partly:?}");
     assert!(refusal(&run(&["topic", "alter", &topic, "-p", "3"])).contains("INVALID_PARTITIONS"));
     let both = run(&["topic", "alter", &topic, "-p", "9", "-c", "retention.ms=soon"]);
     assert!(refusal(&both).contains("retention.ms=soon"));
