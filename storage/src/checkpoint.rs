@@ -15,9 +15,11 @@ use crate::log::tail::{to_u64, to_usize};
 use crate::types::{LeaderEpoch, Millis, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Uuid};
 
 /// First bytes of a checkpoint.
-const CHECKPOINT_MAGIC: [u8; 4] = *b"RLC2";
+const CHECKPOINT_MAGIC: [u8; 4] = *b"RLC3";
+/// Those of one that does not count moves.
+const CHECKPOINT_MAGIC_2: [u8; 4] = *b"RLC2";
 /// Those of one that was written when a broker had one directory: it does not tell where partitions lie.
-const CHECKPOINT_MAGIC_OLD: [u8; 4] = *b"RLC1";
+const CHECKPOINT_MAGIC_1: [u8; 4] = *b"RLC1";
 /// First bytes of a segment's index file.
 const INDEX_MAGIC: [u8; 4] = *b"RLI1";
 /// Magic, CRC, length.
@@ -52,6 +54,8 @@ pub(crate) struct PartitionState {
     pub(crate) dir_exists: bool,
     /// Id of the directory that it lies in; [`Uuid::ZERO`] where nothing tells that: then it is home.
     pub(crate) directory: Uuid,
+    /// How often it was placed elsewhere: of two words about its directory the one with more moves is the later.
+    pub(crate) moves: u64,
 }
 
 impl PartitionState {
@@ -68,6 +72,7 @@ impl PartitionState {
             rot: Vec::new(),
             dir_exists: false,
             directory: Uuid::ZERO,
+            moves: 0,
         }
     }
 }
@@ -255,6 +260,7 @@ fn encode_partition(out: &mut Out, partition: &PartitionState) {
     out.bytes(partition.topic.as_bytes());
     out.u8(u8::from(partition.dir_exists));
     out.bytes(&partition.directory.get());
+    out.u64(partition.moves);
     out.offset(partition.log_start);
     out.offset(partition.durable.segment);
     out.u64(partition.durable.position);
@@ -297,13 +303,12 @@ fn encode_partition(out: &mut Out, partition: &PartitionState) {
 
 /// Reads a checkpoint. `None` if the bytes are not exactly one.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
-    let (mut input, tells_directories) = match In::open(bytes, CHECKPOINT_MAGIC) {
-        Some(input) => (input, true),
-        None => (In::open(bytes, CHECKPOINT_MAGIC_OLD)?, false),
-    };
+    let versions = [(1, CHECKPOINT_MAGIC_1), (2, CHECKPOINT_MAGIC_2), (3, CHECKPOINT_MAGIC)];
+    let (mut input, version) =
+        versions.into_iter().find_map(|(version, magic)| Some((In::open(bytes, magic)?, version)))?;
     let (generation, cut, drained_generation) = (input.u64()?, input.u64()?, input.u64()?);
     let removed = input.list(20, decode_key)?;
-    let partitions = input.list(80, |input| decode_partition(input, tells_directories))?;
+    let partitions = input.list(80, |input| decode_partition(input, version))?;
     input.0.is_empty().then_some(Checkpoint { generation, cut, drained_generation, removed, partitions })
 }
 
@@ -311,12 +316,13 @@ fn decode_key(input: &mut In<'_>) -> Option<PartitionKey> {
     Some(PartitionKey { topic_id: Uuid::new(input.array()?), partition: PartitionIndex::new(input.i32()?) })
 }
 
-fn decode_partition(input: &mut In<'_>, tells_directory: bool) -> Option<PartitionState> {
+fn decode_partition(input: &mut In<'_>, version: u8) -> Option<PartitionState> {
     let key = decode_key(input)?;
     let name = input.list(1, In::u8)?;
     let topic: Arc<str> = std::str::from_utf8(&name).ok().filter(|name| is_topic_name(name))?.into();
     let dir_exists = input.u8()? != 0;
-    let directory = if tells_directory { Uuid::new(input.array()?) } else { Uuid::ZERO };
+    let directory = if version >= 2 { Uuid::new(input.array()?) } else { Uuid::ZERO };
+    let moves = if version >= 3 { input.u64()? } else { 0 };
     let log_start = input.offset()?;
     let durable = input.mark()?;
     let segments = input.list(45, |input| {
@@ -359,6 +365,7 @@ fn decode_partition(input: &mut In<'_>, tells_directory: bool) -> Option<Partiti
         rot,
         dir_exists,
         directory,
+        moves,
     })
 }
 

@@ -44,6 +44,7 @@ fn checkpoint() {
     let mut state = PartitionState::empty(key(3), "events".into(), Offset::new(100));
     state.dir_exists = true;
     state.directory = Uuid::from_u128(0xd1);
+    state.moves = 5;
     state.log_start = Offset::new(101);
     state.segments[0].bytes = 4300;
     state.segments[0].times = times();
@@ -68,18 +69,21 @@ fn checkpoint() {
     check(&bytes, include_str!("../golden/checkpoint.hex"), "the checkpoint");
 }
 
-/// A directory of the release before is taken as it is: its partitions lie at home.
+/// Directories of releases before are taken as they are: that of the first has its partitions at home.
 #[test]
-fn checkpoint_of_one_directory() {
-    let text = include_str!("../golden/checkpoint1.hex").replace('\n', "");
-    let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("digits"));
-    let mut bytes: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).expect("digits")).collect();
-    bytes.resize(4096, 0);
-    let checkpoint = decode(&bytes).expect("it is one");
-    assert_eq!((checkpoint.generation, checkpoint.cut), (6, 77));
-    let [state] = &checkpoint.partitions[..] else { panic!("one partition: {checkpoint:?}") };
-    assert_eq!((state.key, &*state.topic, state.directory), (key(3), "events", Uuid::ZERO));
-    assert_eq!(state.durable.offset, Offset::new(123));
+fn checkpoints_of_older_formats() {
+    let texts = [include_str!("../golden/checkpoint1.hex"), include_str!("../golden/checkpoint2.hex")];
+    for (text, directory) in texts.into_iter().zip([Uuid::ZERO, Uuid::from_u128(0xd1)]) {
+        let text = text.replace('\n', "");
+        let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("digits"));
+        let mut bytes: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).expect("digits")).collect();
+        bytes.resize(4096, 0);
+        let checkpoint = decode(&bytes).expect("it is one");
+        assert_eq!((checkpoint.generation, checkpoint.cut), (6, 77));
+        let [state] = &checkpoint.partitions[..] else { panic!("one partition: {checkpoint:?}") };
+        assert_eq!((state.key, &*state.topic, state.directory, state.moves), (key(3), "events", directory, 0));
+        assert_eq!(state.durable.offset, Offset::new(123));
+    }
 }
 
 #[test]
@@ -101,6 +105,7 @@ fn journal_record() {
         to_offset: Offset::new(126),
         bytes: u32::try_from(bytes).expect("small"),
         directory: Uuid::ZERO,
+        moves: 0,
     };
     let mut payload = Vec::new();
     for (kind, attached) in [
@@ -115,7 +120,7 @@ fn journal_record() {
         payload.extend_from_slice(&entry(kind, bytes).encode());
         payload.extend_from_slice(attached);
     }
-    payload.extend_from_slice(&Entry::placed(key(3), Uuid::from_u128(0xd1)).encode());
+    payload.extend_from_slice(&Entry::placed(key(3), Uuid::from_u128(0xd1), 5).encode());
     let header = RecordHeader {
         shard: ShardId::new(2),
         generation: 6,

@@ -18,7 +18,7 @@ const META_FILE_NEW: &str = "meta.properties.tmp";
 /// The form of [`META_FILE`] that Kafka calls 1.
 const META_VERSION: &str = "1";
 /// The format of everything else in the directory: see `FORMAT.md` of storage.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// A larger [`META_FILE`] is not one.
 const META_BYTES_MAX: usize = 16 * 1024;
 
@@ -426,8 +426,8 @@ mod tests {
         check(GOOD, Some("abc"), Ok(()));
         check(GOOD, Some("abd"), Err("belongs to cluster abc, and cluster abd"));
         check(&GOOD.replace("node.id=1", "node.id=2"), None, Err("belongs to node.id=2, and this broker is node.id=1"));
-        check(&GOOD.replace("format=1", "format=2"), None, Ok(()));
-        check(&GOOD.replace("format=1", "format=3"), None, Err("format 3, and this release knows formats up to 2"));
+        check(&GOOD.replace("format=1", "format=3"), None, Ok(()));
+        check(&GOOD.replace("format=1", "format=4"), None, Err("format 4, and this release knows formats up to 3"));
         check(&GOOD.replace("format=1", "format=x"), None, Err("ringlog.format=x is not a number"));
         check(&GOOD.replace("version=1", "version=0"), None, Err("version=0 is not 1"));
         check("", None, Err("version is missing"));

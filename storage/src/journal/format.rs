@@ -95,17 +95,19 @@ pub(crate) struct Entry {
     pub(crate) bytes: u32,
     /// The directory in which the partition is placed; [`Uuid::ZERO`] in entries of other kinds.
     pub(crate) directory: Uuid,
+    /// How often it was placed elsewhere before and with this; 0 in entries of other kinds.
+    pub(crate) moves: u64,
 }
 
 impl Entry {
     /// A fact about a partition that is not batches and has nothing attached.
     pub(crate) fn fact(kind: EntryKind, key: PartitionKey, from: Mark) -> Self {
-        Self { kind, key, from, to_offset: from.offset, bytes: 0, directory: Uuid::ZERO }
+        Self { kind, key, from, to_offset: from.offset, bytes: 0, directory: Uuid::ZERO, moves: 0 }
     }
 
     /// The fact that the partition lies in this directory.
-    pub(crate) fn placed(key: PartitionKey, directory: Uuid) -> Self {
-        Self { directory, ..Self::fact(EntryKind::Placed, key, Mark::at_segment(Offset::ZERO)) }
+    pub(crate) fn placed(key: PartitionKey, directory: Uuid, moves: u64) -> Self {
+        Self { directory, moves, ..Self::fact(EntryKind::Placed, key, Mark::at_segment(Offset::ZERO)) }
     }
 
     /// Bytes that stand behind the entry in the record.
@@ -134,6 +136,7 @@ impl Entry {
         out[24..28].copy_from_slice(&self.key.partition.get().to_le_bytes());
         if self.kind == EntryKind::Placed {
             out[32..48].copy_from_slice(&self.directory.get());
+            out[48..56].copy_from_slice(&self.moves.to_le_bytes());
             return out;
         }
         out[32..40].copy_from_slice(&self.from.segment.get().to_le_bytes());
@@ -152,7 +155,8 @@ impl Entry {
             partition: PartitionIndex::new(i32::from_le_bytes(array(head, 24))),
         };
         if kind == EntryKind::Placed {
-            return Some((Self::placed(key, Uuid::new(array(head, 32))), &[], rest));
+            let (directory, moves) = (Uuid::new(array(head, 32)), u64::from_le_bytes(array(head, 48)));
+            return Some((Self::placed(key, directory, moves), &[], rest));
         }
         let entry = Self {
             kind,
@@ -165,6 +169,7 @@ impl Entry {
             to_offset: offset(head, 56)?,
             bytes: u32::from_le_bytes(array(head, 4)),
             directory: Uuid::ZERO,
+            moves: 0,
         };
         let (attached, rest) = rest.split_at_checked(entry.attached_bytes())?;
         Some((entry, attached, rest))

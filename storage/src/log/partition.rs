@@ -77,6 +77,8 @@ pub(crate) struct Partition {
     pub(crate) log_dir: LogDir,
     /// The one that journal and checkpoint are told, once that is to be another one: a complete copy lies there.
     pub(crate) placed: LogDir,
+    /// How often that has changed.
+    pub(crate) moves: u64,
     /// Where it is to lie, if that is somewhere else.
     pub(crate) move_to: Option<LogDir>,
     /// What becomes of its commits and files while it is moved.

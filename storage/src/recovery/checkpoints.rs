@@ -40,18 +40,66 @@ impl Recovery {
         for checkpoint in newer {
             self.generation_seen = self.generation_seen.max(checkpoint.generation);
             removed.append(&mut checkpoint.removed);
-            for state in std::mem::take(&mut checkpoint.partitions) {
+            for mut state in std::mem::take(&mut checkpoint.partitions) {
                 let reach = |state: &PartitionState| (state.durable.offset, state.log_start);
                 let found = (checkpoint.generation, reach(&state));
-                let known = self.states.get(&state.key).map(|(known, state)| (*known, reach(state)));
-                if known.is_none_or(|known| known < found) {
+                let Some((generation, known)) = self.states.get_mut(&state.key) else {
                     self.states.insert(state.key, (checkpoint.generation, state));
+                    continue;
+                };
+                // Where it lies tells who has moved it last, however far that one reaches.
+                let placed = |state: &PartitionState| (state.moves, state.directory);
+                let (before, now) = (placed(known), placed(&state));
+                if (*generation, reach(known)) < found {
+                    if before.0 > now.0 {
+                        (state.moves, state.directory) = before;
+                    }
+                    (*generation, *known) = (checkpoint.generation, state);
+                } else if before.0 < now.0 {
+                    (known.moves, known.directory) = now;
                 }
             }
         }
         for key in removed {
             self.forget(key);
             self.removed.insert(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+    use crate::directory::LogDirs;
+    use crate::journal::format::PartitionKey;
+    use crate::types::{Millis, Offset, PartitionIndex, Uuid};
+
+    #[test]
+    fn who_reaches_further_tells_of_the_log_and_who_has_moved_it_last_of_its_place() {
+        let key = PartitionKey { topic_id: Uuid::from_u128(7), partition: PartitionIndex::new(0) };
+        let checkpoint = |end, moves, directory| {
+            let mut state = PartitionState::empty(key, "topic".into(), Offset::ZERO);
+            state.durable.offset = Offset::new(end);
+            (state.moves, state.directory) = (moves, Uuid::from_u128(directory));
+            Checkpoint { generation: 1, partitions: vec![state], ..Checkpoint::default() }
+        };
+        for (one, other, expected) in [
+            ((10, 1, 501), (10, 2, 502), (10, 2, 502)),
+            ((10, 2, 502), (10, 1, 501), (10, 2, 502)),
+            ((10, 1, 501), (20, 2, 502), (20, 2, 502)),
+            ((20, 1, 501), (10, 2, 502), (20, 2, 502)),
+            ((10, 0, 501), (20, 0, 502), (20, 0, 502)),
+        ] {
+            let mut recovery = Recovery::new(Millis::new(1), LogDirs::new(&[501, 502].map(Uuid::from_u128)));
+            for (shard, (end, moves, directory)) in [(0, one), (1, other)] {
+                recovery.checkpoints.insert(ShardId::new(shard), checkpoint(end, moves, directory));
+            }
+            recovery.merge_checkpoints();
+            let (_, state) = &recovery.states[&key];
+            let (end, moves, directory) = expected;
+            let found = (state.durable.offset, state.moves, state.directory);
+            assert_eq!(found, (Offset::new(end), moves, Uuid::from_u128(directory)), "{one:?} {other:?}");
         }
     }
 }

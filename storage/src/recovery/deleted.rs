@@ -35,7 +35,9 @@ impl Recovery {
             }
             if let Some((_, state)) = self.states.get_mut(key) {
                 state.log_start = state.log_start.max(facts.log_start);
-                state.directory = facts.directory.unwrap_or(state.directory);
+                if let Some((moves, directory)) = facts.placed.filter(|(moves, _)| *moves >= state.moves) {
+                    (state.moves, state.directory) = (moves, directory);
+                }
             }
         }
     }

@@ -199,6 +199,7 @@ pub(super) fn state_of(partition: &Partition, directory: Uuid) -> PartitionState
         rot: partition.rot.iter().filter(|range| range.from < durable.offset).copied().collect(),
         dir_exists: partition.dir_exists,
         directory,
+        moves: partition.moves,
     }
 }
 

@@ -491,7 +491,7 @@ fn put_member(out: &mut Payload<'_>, partition: &Partition, member: &Member, dir
         let bytes = u32::try_from(name.len()).expect("a topic's name is short");
         out.put(&Entry { bytes, ..Entry::fact(EntryKind::Name, key, no_mark) }.encode());
         out.put(name);
-        out.put(&Entry::placed(key, directory).encode());
+        out.put(&Entry::placed(key, directory, partition.moves).encode());
     }
     let bytes = u32::try_from(member.to.position - member.from.position).expect("a part of a group fits 32 bits");
     let kind = if member.road == Road::Journal { EntryKind::Data } else { EntryKind::Direct };

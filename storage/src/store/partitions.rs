@@ -120,6 +120,7 @@ impl Store {
             key,
             log_dir,
             placed: log_dir,
+            moves: state.moves,
             move_to: None,
             hold: Hold::None,
             dir,

@@ -7,7 +7,7 @@ use ringlog_sim::{Trace, run};
 /// Seeds of every run of the tests. `cargo run --release -p ringlog-sim -- --from-seed N` goes on from there.
 const SEEDS: u64 = 2000;
 /// Seeds that failed once, and of what. What a seed means changes with the code: tests of storage have the exact cases.
-const SEEDS_THAT_FAILED: [(&str, &[u64]); 7] = [
+const SEEDS_THAT_FAILED: [(&str, &[u64]); 8] = [
     ("the disk is full for long, and producers with short pauses send again all the while", &[7_533_229, 7_547_310]),
     (
         "records of a producer are deleted, and the power fails before a checkpoint tells of them",
@@ -24,6 +24,7 @@ const SEEDS_THAT_FAILED: [(&str, &[u64]); 7] = [
         "a flush that failed took along what other shards and directories had written",
         &[5_028_509, 6_000_029, 6_100_106],
     ),
+    ("the journal of a shard that had a partition before tells of an earlier directory", &[21_007_389]),
 ];
 /// Seeds that are run twice.
 const SEEDS_TWICE: u64 = 24;

@@ -136,7 +136,7 @@ fn a_directory_of_others_is_left_alone() {
     assert!(said.contains("and this broker is node.id=7"), "{said}");
     let meta = data.join("meta.properties");
     let text = fs::read_to_string(&meta).expect("it was written");
-    let version = |version: u32| text.replace("ringlog.format=2", &format!("ringlog.format={version}"));
+    let version = |version: u32| text.replace("ringlog.format=3", &format!("ringlog.format={version}"));
     fs::write(&meta, version(1000)).expect("it is ours");
     let said = start_in(&folder, &data, &[]);
     assert!(said.contains("the directory has format 1000") && said.contains("start a newer release"), "{said}");

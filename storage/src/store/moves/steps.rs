@@ -195,10 +195,11 @@ impl Store {
         let directory = self.dirs.id(one.to);
         let partition = self.known(one.id);
         partition.placed = one.to;
+        partition.moves += 1;
         if partition.move_to == Some(one.to) {
             partition.move_to = None;
         }
-        let fact = Entry::placed(partition.key, directory);
+        let fact = Entry::placed(partition.key, directory, partition.moves);
         self.commit.notice(fact);
         self.commit.after_notices.push(AfterNotice::Moved(one.id));
         one.stage = Stage::Telling;
