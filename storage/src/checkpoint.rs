@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::crc32c;
+use crate::directory::Placement;
 use crate::journal::format::PartitionKey;
 use crate::limits::{BLOCK_BYTES, PRODUCER_BATCHES_MAX, TOPIC_NAME_BYTES_MAX};
 use crate::log::epochs::{EpochStart, LeaderEpochs};
@@ -52,10 +53,7 @@ pub(crate) struct PartitionState {
     pub(crate) producers: Producers,
     pub(crate) rot: Vec<RotRange>,
     pub(crate) dir_exists: bool,
-    /// Id of the directory that it lies in; [`Uuid::ZERO`] where nothing tells that: then it is home.
-    pub(crate) directory: Uuid,
-    /// How often it was placed elsewhere: of two words about its directory the one with more moves is the later.
-    pub(crate) moves: u64,
+    pub(crate) placement: Placement,
 }
 
 impl PartitionState {
@@ -71,8 +69,7 @@ impl PartitionState {
             producers: Producers::default(),
             rot: Vec::new(),
             dir_exists: false,
-            directory: Uuid::ZERO,
-            moves: 0,
+            placement: Placement::default(),
         }
     }
 }
@@ -259,8 +256,8 @@ fn encode_partition(out: &mut Out, partition: &PartitionState) {
     out.count(partition.topic.len());
     out.bytes(partition.topic.as_bytes());
     out.u8(u8::from(partition.dir_exists));
-    out.bytes(&partition.directory.get());
-    out.u64(partition.moves);
+    out.bytes(&partition.placement.directory.get());
+    out.u64(partition.placement.move_count);
     out.offset(partition.log_start);
     out.offset(partition.durable.segment);
     out.u64(partition.durable.position);
@@ -322,7 +319,7 @@ fn decode_partition(input: &mut In<'_>, version: u8) -> Option<PartitionState> {
     let topic: Arc<str> = std::str::from_utf8(&name).ok().filter(|name| is_topic_name(name))?.into();
     let dir_exists = input.u8()? != 0;
     let directory = if version >= 2 { Uuid::new(input.array()?) } else { Uuid::ZERO };
-    let moves = if version >= 3 { input.u64()? } else { 0 };
+    let move_count = if version >= 3 { input.u64()? } else { 0 };
     let log_start = input.offset()?;
     let durable = input.mark()?;
     let segments = input.list(45, |input| {
@@ -364,8 +361,7 @@ fn decode_partition(input: &mut In<'_>, version: u8) -> Option<PartitionState> {
         producers,
         rot,
         dir_exists,
-        directory,
-        moves,
+        placement: Placement { directory, move_count },
     })
 }
 

@@ -99,6 +99,23 @@ pub(crate) enum Folder {
 const KINDS: [(Folder, &str); 3] =
     [(Folder::Future, "-future"), (Folder::Moved, "-moved"), (Folder::Delete, "-delete")];
 
+/// A word on where a partition lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Placement {
+    /// Id of the directory; [`Uuid::ZERO`] where nothing tells that: then it is home.
+    pub(crate) directory: Uuid,
+    /// The moves that brought it there.
+    pub(crate) move_count: u64,
+}
+
+impl Placement {
+    /// Which one counts of this and another word, which is read later, if it is one: several shards may have moved the
+    /// partition, and their words are read in any order.
+    pub(crate) fn or_later(self, other: Self) -> Self {
+        if other == Self::default() || self.move_count > other.move_count { self } else { other }
+    }
+}
+
 /// The folder of a partition.
 pub(crate) fn folder_of(topic: &str, partition: PartitionIndex) -> String {
     format!("{topic}-{partition}")
@@ -167,6 +184,16 @@ mod tests {
         }
         assert_eq!(&*LogDir::HOME.path("journal"), "journal");
         assert_eq!(&*LogDir::new(2).path(""), "2:");
+    }
+
+    #[test]
+    fn the_word_with_most_moves_counts() {
+        let word = |directory, move_count| Placement { directory: Uuid::from_u128(directory), move_count };
+        assert_eq!(word(1, 1).or_later(word(2, 2)), word(2, 2));
+        assert_eq!(word(2, 2).or_later(word(1, 1)), word(2, 2));
+        assert_eq!(word(1, 0).or_later(word(2, 0)), word(2, 0), "those of older formats are not counted");
+        assert_eq!(Placement::default().or_later(word(1, 0)), word(1, 0));
+        assert_eq!(word(1, 0).or_later(Placement::default()), word(1, 0));
     }
 
     #[test]

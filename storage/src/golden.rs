@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::batch::{BatchView, Producer};
 use crate::checkpoint::{Checkpoint, PartitionState, decode, decode_index, encode, encode_index};
+use crate::directory::Placement;
 use crate::journal::format::{Entry, EntryKind, HEADER_BYTES, RecordHeader};
 use crate::log::index::{IndexEntry, SparseIndex};
 use crate::log::mark::Mark;
@@ -26,6 +27,8 @@ fn check(bytes: &[u8], golden: &str, name: &str) {
     assert!(text == golden, "{name} has changed; it is now\n{text}");
 }
 
+const PLACEMENT: Placement = Placement { directory: Uuid::from_u128(0xd1), move_count: 5 };
+
 fn index() -> SparseIndex {
     let entry = |offset, position, time| IndexEntry {
         offset: Offset::new(offset),
@@ -43,8 +46,7 @@ fn times() -> Times {
 fn checkpoint() {
     let mut state = PartitionState::empty(key(3), "events".into(), Offset::new(100));
     state.dir_exists = true;
-    state.directory = Uuid::from_u128(0xd1);
-    state.moves = 5;
+    state.placement = PLACEMENT;
     state.log_start = Offset::new(101);
     state.segments[0].bytes = 4300;
     state.segments[0].times = times();
@@ -81,7 +83,8 @@ fn checkpoints_of_older_formats() {
         let checkpoint = decode(&bytes).expect("it is one");
         assert_eq!((checkpoint.generation, checkpoint.cut), (6, 77));
         let [state] = &checkpoint.partitions[..] else { panic!("one partition: {checkpoint:?}") };
-        assert_eq!((state.key, &*state.topic, state.directory, state.moves), (key(3), "events", directory, 0));
+        let placement = Placement { directory, move_count: 0 };
+        assert_eq!((state.key, &*state.topic, state.placement), (key(3), "events", placement));
         assert_eq!(state.durable.offset, Offset::new(123));
     }
 }
@@ -104,8 +107,7 @@ fn journal_record() {
         from,
         to_offset: Offset::new(126),
         bytes: u32::try_from(bytes).expect("small"),
-        directory: Uuid::ZERO,
-        moves: 0,
+        placement: Placement::default(),
     };
     let mut payload = Vec::new();
     for (kind, attached) in [
@@ -120,7 +122,7 @@ fn journal_record() {
         payload.extend_from_slice(&entry(kind, bytes).encode());
         payload.extend_from_slice(attached);
     }
-    payload.extend_from_slice(&Entry::placed(key(3), Uuid::from_u128(0xd1), 5).encode());
+    payload.extend_from_slice(&Entry::placed(key(3), PLACEMENT).encode());
     let header = RecordHeader {
         shard: ShardId::new(2),
         generation: 6,

@@ -1,5 +1,6 @@
 //! The bytes of a journal record (`FORMAT.md`, "journal"). One record is one group commit of one shard.
 
+use crate::directory::Placement;
 use crate::limits::{BLOCK_BYTES, RECORD_PAYLOAD_BYTES_MAX};
 use crate::log::mark::Mark;
 use crate::types::{Offset, PartitionIndex, ShardId, Uuid};
@@ -93,21 +94,19 @@ pub(crate) struct Entry {
     pub(crate) to_offset: Offset,
     /// Length of the batches, or of the name.
     pub(crate) bytes: u32,
-    /// The directory in which the partition is placed; [`Uuid::ZERO`] in entries of other kinds.
-    pub(crate) directory: Uuid,
-    /// How often it was placed elsewhere before and with this; 0 in entries of other kinds.
-    pub(crate) moves: u64,
+    /// Where the partition lies; untold in entries of other kinds.
+    pub(crate) placement: Placement,
 }
 
 impl Entry {
     /// A fact about a partition that is not batches and has nothing attached.
     pub(crate) fn fact(kind: EntryKind, key: PartitionKey, from: Mark) -> Self {
-        Self { kind, key, from, to_offset: from.offset, bytes: 0, directory: Uuid::ZERO, moves: 0 }
+        Self { kind, key, from, to_offset: from.offset, bytes: 0, placement: Placement::default() }
     }
 
-    /// The fact that the partition lies in this directory.
-    pub(crate) fn placed(key: PartitionKey, directory: Uuid, moves: u64) -> Self {
-        Self { directory, moves, ..Self::fact(EntryKind::Placed, key, Mark::at_segment(Offset::ZERO)) }
+    /// The fact that the partition lies there.
+    pub(crate) fn placed(key: PartitionKey, placement: Placement) -> Self {
+        Self { placement, ..Self::fact(EntryKind::Placed, key, Mark::at_segment(Offset::ZERO)) }
     }
 
     /// Bytes that stand behind the entry in the record.
@@ -135,8 +134,8 @@ impl Entry {
         out[8..24].copy_from_slice(&self.key.topic_id.get());
         out[24..28].copy_from_slice(&self.key.partition.get().to_le_bytes());
         if self.kind == EntryKind::Placed {
-            out[32..48].copy_from_slice(&self.directory.get());
-            out[48..56].copy_from_slice(&self.moves.to_le_bytes());
+            out[32..48].copy_from_slice(&self.placement.directory.get());
+            out[48..56].copy_from_slice(&self.placement.move_count.to_le_bytes());
             return out;
         }
         out[32..40].copy_from_slice(&self.from.segment.get().to_le_bytes());
@@ -155,8 +154,9 @@ impl Entry {
             partition: PartitionIndex::new(i32::from_le_bytes(array(head, 24))),
         };
         if kind == EntryKind::Placed {
-            let (directory, moves) = (Uuid::new(array(head, 32)), u64::from_le_bytes(array(head, 48)));
-            return Some((Self::placed(key, directory, moves), &[], rest));
+            let directory = Uuid::new(array(head, 32));
+            let placement = Placement { directory, move_count: u64::from_le_bytes(array(head, 48)) };
+            return Some((Self::placed(key, placement), &[], rest));
         }
         let entry = Self {
             kind,
@@ -168,8 +168,7 @@ impl Entry {
             },
             to_offset: offset(head, 56)?,
             bytes: u32::from_le_bytes(array(head, 4)),
-            directory: Uuid::ZERO,
-            moves: 0,
+            placement: Placement::default(),
         };
         let (attached, rest) = rest.split_at_checked(entry.attached_bytes())?;
         Some((entry, attached, rest))

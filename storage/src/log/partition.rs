@@ -78,7 +78,7 @@ pub(crate) struct Partition {
     /// The one that journal and checkpoint are told, once that is to be another one: a complete copy lies there.
     pub(crate) placed: LogDir,
     /// How often that has changed.
-    pub(crate) moves: u64,
+    pub(crate) move_count: u64,
     /// Where it is to lie, if that is somewhere else.
     pub(crate) move_to: Option<LogDir>,
     /// What becomes of its commits and files while it is moved.

@@ -48,15 +48,11 @@ impl Recovery {
                     continue;
                 };
                 // Where it lies tells who has moved it last, however far that one reaches.
-                let placed = |state: &PartitionState| (state.moves, state.directory);
-                let (before, now) = (placed(known), placed(&state));
                 if (*generation, reach(known)) < found {
-                    if before.0 > now.0 {
-                        (state.moves, state.directory) = before;
-                    }
+                    state.placement = known.placement.or_later(state.placement);
                     (*generation, *known) = (checkpoint.generation, state);
-                } else if before.0 < now.0 {
-                    (known.moves, known.directory) = now;
+                } else {
+                    known.placement = state.placement.or_later(known.placement);
                 }
             }
         }
@@ -71,17 +67,18 @@ impl Recovery {
 mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
-    use crate::directory::LogDirs;
+    use crate::directory::{LogDirs, Placement};
     use crate::journal::format::PartitionKey;
     use crate::types::{Millis, Offset, PartitionIndex, Uuid};
 
     #[test]
     fn who_reaches_further_tells_of_the_log_and_who_has_moved_it_last_of_its_place() {
         let key = PartitionKey { topic_id: Uuid::from_u128(7), partition: PartitionIndex::new(0) };
-        let checkpoint = |end, moves, directory| {
+        let place = |directory, move_count| Placement { directory: Uuid::from_u128(directory), move_count };
+        let checkpoint = |end, move_count, directory| {
             let mut state = PartitionState::empty(key, "topic".into(), Offset::ZERO);
             state.durable.offset = Offset::new(end);
-            (state.moves, state.directory) = (moves, Uuid::from_u128(directory));
+            state.placement = place(directory, move_count);
             Checkpoint { generation: 1, partitions: vec![state], ..Checkpoint::default() }
         };
         for (one, other, expected) in [
@@ -92,14 +89,14 @@ mod tests {
             ((10, 0, 501), (20, 0, 502), (20, 0, 502)),
         ] {
             let mut recovery = Recovery::new(Millis::new(1), LogDirs::new(&[501, 502].map(Uuid::from_u128)));
-            for (shard, (end, moves, directory)) in [(0, one), (1, other)] {
-                recovery.checkpoints.insert(ShardId::new(shard), checkpoint(end, moves, directory));
+            for (shard, (end, move_count, directory)) in [(0, one), (1, other)] {
+                recovery.checkpoints.insert(ShardId::new(shard), checkpoint(end, move_count, directory));
             }
             recovery.merge_checkpoints();
             let (_, state) = &recovery.states[&key];
-            let (end, moves, directory) = expected;
-            let found = (state.durable.offset, state.moves, state.directory);
-            assert_eq!(found, (Offset::new(end), moves, Uuid::from_u128(directory)), "{one:?} {other:?}");
+            let (end, move_count, directory) = expected;
+            let found = (state.durable.offset, state.placement);
+            assert_eq!(found, (Offset::new(end), place(directory, move_count)), "{one:?} {other:?}");
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::facts::Facts;
 use super::{Purpose, Recovery, RecoveryNews, file_name, folder};
 use crate::checkpoint::{PartitionState, SegmentState};
 use crate::directory::{LogDir, folder_of};
@@ -35,9 +36,7 @@ impl Recovery {
             }
             if let Some((_, state)) = self.states.get_mut(key) {
                 state.log_start = state.log_start.max(facts.log_start);
-                if let Some((moves, directory)) = facts.placed.filter(|(moves, _)| *moves >= state.moves) {
-                    (state.moves, state.directory) = (moves, directory);
-                }
+                state.placement = state.placement.or_later(facts.placement);
             }
         }
     }
@@ -74,24 +73,36 @@ impl Recovery {
 
     /// Once the journals have told where logs start.
     pub(super) fn forget_deleted(&mut self) {
+        let is_damaged = self.news.iter().any(|news| matches!(news, RecoveryNews::JournalDamaged { .. }));
+        let mut none = Facts::default();
         for (key, (_, state)) in &mut self.states {
-            let mut none = BTreeSet::new();
-            let journaled = self.survey.partitions.get_mut(key).map_or(&mut none, |facts| &mut facts.segments);
-            let gone = forget(state, journaled);
-            self.deleted.extend(gone.into_iter().map(|base| (*key, base)));
+            let facts = self.survey.partitions.get_mut(key).unwrap_or(&mut none);
+            let mut gone = forget(state, &mut facts.segments);
+            // Of a damaged journal nobody knows what else it has named.
+            if !is_damaged && begin_anew(state, &facts.segments, &mut gone) {
+                facts.touched = false;
+            }
+            if !gone.is_empty() {
+                self.deleted.insert(*key, gone);
+            }
         }
     }
 
     /// Removes what there still is of their files.
     pub(super) fn remove_deleted(&mut self) {
-        for (key, base) in std::mem::take(&mut self.deleted) {
+        for (key, bases) in std::mem::take(&mut self.deleted) {
             let (_, state) = &self.states[&key];
-            for kind in ["log", "index"] {
-                let path = format!("{}/{}", self.dir_of(state), file_name(base, kind));
-                let file = self.queue.file(path);
-                let path = file.path.clone();
-                self.queue.start(IoOp::RemoveFile { file }, Purpose::Step(path));
+            if !state.dir_exists {
+                continue;
             }
+            let dir = self.dir_of(state);
+            let mut script = Vec::with_capacity(2 * bases.len() + 1);
+            for (base, kind) in bases.iter().flat_map(|base| [(*base, "log"), (*base, "index")]) {
+                let file = self.queue.file(format!("{dir}/{}", file_name(base, kind)));
+                script.push(IoOp::RemoveFile { file });
+            }
+            script.push(IoOp::SyncDir { path: Arc::clone(&dir) });
+            self.queue.start_script(script, Purpose::Step(dir));
         }
     }
 }
@@ -99,13 +110,7 @@ impl Recovery {
 /// Takes such segments out of what the checkpoint knows of a partition, and out of those that the journals name. Answers
 /// which they were.
 fn forget(state: &mut PartitionState, journaled: &mut BTreeSet<Offset>) -> BTreeSet<Offset> {
-    let mut known: BTreeSet<Offset> =
-        state.segments.iter().map(|segment| segment.base).chain(journaled.clone()).collect();
-    let last_journaled = journaled.last().copied().unwrap_or(Offset::UNKNOWN);
-    if state.durable.offset <= state.log_start && last_journaled < state.durable.segment {
-        // Nothing is left. The last segment may have been deleted because of a next one of which nobody knows yet.
-        known.insert(state.log_start);
-    }
+    let known: BTreeSet<Offset> = state.segments.iter().map(|segment| segment.base).chain(journaled.clone()).collect();
     // The segment in which the log starts.
     let Some(first) = known.range(..=state.log_start).next_back().copied() else { return BTreeSet::new() };
     journaled.retain(|base| *base >= first);
@@ -123,6 +128,23 @@ fn forget(state: &mut PartitionState, journaled: &mut BTreeSet<Offset>) -> BTree
         state.durable = Mark::at_segment(first);
     }
     known.range(..first).copied().collect()
+}
+
+/// Has a log of which nothing is left go on in a new segment, and answers whether it does: the last one that is known may have
+/// been deleted because of a next one of which nobody has told. What may be in that one's file was never committed.
+fn begin_anew(state: &mut PartitionState, journaled: &BTreeSet<Offset>, gone: &mut BTreeSet<Offset>) -> bool {
+    let (last, start) = (state.durable.segment, state.log_start);
+    if state.durable.offset > start || last == start || journaled.last().is_some_and(|base| *base >= last) {
+        return false;
+    }
+    if state.durable.offset < start {
+        state.producers = Producers::default();
+    }
+    gone.extend(state.segments.drain(..).map(|segment| segment.base));
+    gone.insert(start);
+    state.segments.push(SegmentState::empty(start));
+    state.durable = Mark::at_segment(start);
+    true
 }
 
 #[cfg(test)]
@@ -161,21 +183,24 @@ mod tests {
     #[test]
     fn a_log_without_records_goes_on_in_a_new_segment() {
         let key = PartitionKey { topic_id: Uuid::from_u128(7), partition: PartitionIndex::new(0) };
-        // Up to where the log was durable, where it starts, what the journals name, what is gone, and where it goes on.
+        // Up to where the log was durable, where it starts, what the journals name, which files go, and where it goes on.
         for (durable, log_start, journaled, gone, first) in [
-            (20, 20, &[][..], &[0, 10][..], 20),
-            (20, 25, &[5], &[0, 5, 10], 25),
-            (20, 19, &[], &[0], 10),
-            (20, 20, &[10], &[0], 10),
-            (20, 30, &[20], &[0, 10], 20),
+            (20, 20, &[][..], Some(&[10, 20][..]), 20),
+            (20, 25, &[5], Some(&[10, 25]), 25),
+            (20, 19, &[], None, 10),
+            (20, 20, &[10], None, 10),
+            (10, 10, &[], None, 10),
         ] {
-            let mut state = PartitionState::empty(key, "topic".into(), Offset::ZERO);
-            state.segments.push(SegmentState::empty(Offset::new(10)));
+            let mut state = PartitionState::empty(key, "topic".into(), Offset::new(10));
             state.durable = Mark { segment: Offset::new(10), position: 5, offset: Offset::new(durable) };
             state.log_start = Offset::new(log_start);
-            assert_eq!(forget(&mut state, &mut offsets(journaled)), offsets(gone), "{log_start} {journaled:?}");
+            state.producers.restore(ProducerId::new(3), Producer::new(ProducerEpoch::new(0), Millis::new(1)));
+            let mut found = BTreeSet::new();
+            let is_new = begin_anew(&mut state, &offsets(journaled), &mut found);
+            assert_eq!(is_new.then_some(found), gone.map(offsets), "{log_start} {journaled:?}");
             assert_eq!(state.segments.iter().map(|segment| segment.base).collect::<Vec<_>>(), [Offset::new(first)]);
             assert_eq!(state.durable.segment, Offset::new(first));
+            assert_eq!(state.producers.len(), usize::from(log_start != 25), "those of records that nobody has read");
         }
     }
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::checkpoint::is_topic_name;
+use crate::directory::Placement;
 use crate::journal::format::{Entry, EntryKind, PartitionKey};
 use crate::log::mark::Mark;
-use crate::types::{Offset, Uuid};
+use crate::types::Offset;
 
 /// What the journals say of one partition.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +19,8 @@ pub(crate) struct Facts {
     pub(crate) segments: BTreeSet<Offset>,
     pub(crate) log_start: Offset,
     pub(crate) removed: bool,
-    /// The directory that it was placed in last, and how often it had been placed elsewhere by then.
-    pub(crate) placed: Option<(u64, Uuid)>,
+    /// Where it was placed last.
+    pub(crate) placement: Placement,
     /// Batches went straight to its segments: its folder was there.
     pub(crate) direct: bool,
     /// Something was written behind what the checkpoint tells.
@@ -83,39 +84,7 @@ impl Survey {
                 facts.proven = facts.proven.filter(|proven| proven.offset <= entry.from.offset).or(Some(entry.from));
             }
             EntryKind::Removed => facts.removed = true,
-            // The journal of a shard that had it before may be read after that of the next one.
-            EntryKind::Placed if facts.placed.is_none_or(|(moves, _)| moves <= entry.moves) => {
-                facts.placed = Some((entry.moves, entry.directory));
-            }
-            EntryKind::Placed => {}
+            EntryKind::Placed => facts.placement = facts.placement.or_later(entry.placement),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::PartitionIndex;
-
-    /// Journals are read by shard, whichever had the partition first.
-    #[test]
-    fn the_last_move_counts_in_whatever_order_it_is_read() {
-        let key = PartitionKey { topic_id: Uuid::from_u128(7), partition: PartitionIndex::new(0) };
-        let [first, second, third] = [1, 2, 3].map(Uuid::from_u128);
-        let mut survey = Survey::default();
-        let mut placed_after = |directory, moves| {
-            assert!(survey.take_record(&Entry::placed(key, directory, moves).encode()));
-            survey.end_journal();
-            survey.partitions[&key].placed
-        };
-        assert_eq!(placed_after(second, 2), Some((2, second)));
-        assert_eq!(placed_after(first, 1), Some((2, second)));
-        assert_eq!(placed_after(third, 3), Some((3, third)));
-        // Older journals do not count; there the last word is the last that is read.
-        let mut survey = Survey::default();
-        for directory in [first, second] {
-            survey.take_record(&Entry::placed(key, directory, 0).encode());
-        }
-        assert_eq!(survey.partitions[&key].placed, Some((0, second)));
     }
 }

@@ -97,7 +97,7 @@ pub struct Recovery {
     redo: Redo,
     files: BTreeMap<(PartitionKey, Offset), FileRef>,
     /// Segments whose files have no use any more.
-    deleted: Vec<(PartitionKey, Offset)>,
+    deleted: BTreeMap<PartitionKey, BTreeSet<Offset>>,
     /// Partitions that a checkpoint calls removed. The journal of a shard that had one before may still tell of it.
     removed: BTreeSet<PartitionKey>,
     /// Folders of removed partitions, which may still have the names that they had.
@@ -139,7 +139,7 @@ impl Recovery {
             survey: Survey::default(),
             redo: Redo::default(),
             files: BTreeMap::new(),
-            deleted: Vec::new(),
+            deleted: BTreeMap::new(),
             removed: BTreeSet::new(),
             left_behind: BTreeSet::new(),
             folders: BTreeMap::new(),
@@ -515,9 +515,12 @@ impl Recovery {
     fn secure(&mut self) {
         let journals = self.journals.keys().map(|shard| format!("journal/{shard}").into());
         let above = (!self.journals.is_empty()).then(|| "journal".into());
-        let roots = self.dirs.iter().map(|dir| dir.path(""));
-        let script: Vec<IoOp> = journals.chain(above).chain(roots).map(|path| IoOp::SyncDir { path }).collect();
-        self.queue.start_script(script, Purpose::Step("the data directories".into()));
+        for path in journals.chain(above) {
+            self.queue.start(IoOp::SyncDir { path: Arc::clone(&path) }, Purpose::Step(path));
+        }
+        for dir in self.dirs.iter() {
+            self.queue.start(IoOp::SyncDir { path: dir.path("") }, Purpose::Step(dir.path(".")));
+        }
         if self.records_seen > 0 {
             for JournalFile { file, .. } in self.journals.values().flatten() {
                 self.queue.start(IoOp::Sync { file: file.clone() }, Purpose::Step(file.path.clone()));
@@ -533,7 +536,9 @@ impl Recovery {
             let (_, state) = &self.states[&key];
             let end = state.durable;
             let kept: BTreeSet<Offset> = state.segments.iter().map(|segment| segment.base).collect();
-            let segments: Vec<Offset> = self.survey.partitions[&key].segments.iter().copied().collect();
+            // What was read of the last one counts, whether a journal has named it or not.
+            let mut segments = self.survey.partitions[&key].segments.clone();
+            segments.insert(end.segment);
             for base in segments {
                 let file = self.file(key, base);
                 let path = file.path.clone();

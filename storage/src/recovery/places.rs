@@ -47,7 +47,7 @@ struct Repair {
 impl Recovery {
     /// The path of the partition's folder. Before its place is found: where it should be.
     pub(super) fn dir_of(&self, state: &PartitionState) -> Arc<str> {
-        self.dirs.find(state.directory).unwrap_or_default().path(&folder(state))
+        self.dirs.find(state.placement.directory).unwrap_or_default().path(&folder(state))
     }
 
     pub(super) fn list_folders(&mut self) {
@@ -105,7 +105,7 @@ impl Recovery {
 
     /// The id of the directory in which the partition is said to be.
     fn told(&self, state: &PartitionState) -> Uuid {
-        if state.directory == Uuid::ZERO { self.dirs.id(LogDir::HOME) } else { state.directory }
+        if state.placement.directory == Uuid::ZERO { self.dirs.id(LogDir::HOME) } else { state.placement.directory }
     }
 
     fn choose(&self, key: PartitionKey) -> Result<Choice, RecoveryError> {
@@ -117,7 +117,7 @@ impl Recovery {
             (Some(dir), _) if places.contains(&dir) => Choice::There(dir),
             (Some(dir), _) if self.found.moved.contains_key(&(key, dir)) => Choice::Copy(dir),
             (_, None) if has_records => match self.moved_copy(key) {
-                // What is told is older: its shard was another one then.
+                // What is told is older: moves of format 2 are not counted, and a damaged journal may have told the last one.
                 Some(copy) => Choice::Copy(copy),
                 None => return Err(RecoveryError::FolderMissing { partition: name_of(state), directory: told }),
             },
@@ -150,11 +150,11 @@ impl Recovery {
         }
         self.begin(repair, &name);
         self.set_place(key, place);
-        // With one left behind by a removed partition of this name, nobody knows whose this is.
-        if places.contains(&place) && !self.left_behind.contains(&name) {
-            // Where there are no records, nothing may have told of it before.
+        // Nothing may have told of the folder of a partition without records. One that a removed partition of this name has left
+        // behind may be that one's.
+        if !self.left_behind.contains(&name) {
             let (_, state) = self.states.get_mut(&key).expect("it has a place");
-            state.dir_exists = true;
+            state.dir_exists = places.contains(&place);
         }
     }
 
@@ -166,7 +166,7 @@ impl Recovery {
     fn set_place(&mut self, key: PartitionKey, place: LogDir) {
         let id = self.dirs.id(place);
         if let Some((_, state)) = self.states.get_mut(&key) {
-            state.directory = id;
+            state.placement.directory = id;
         }
     }
 
@@ -194,7 +194,7 @@ impl Recovery {
         let moved = std::mem::take(&mut self.found.moved).into_iter().map(|((key, dir), name)| (key, dir, name));
         let copies: Vec<_> = std::mem::take(&mut self.found.futures).into_iter().chain(moved).collect();
         for (key, dir, name) in copies {
-            let place = self.states.get(&key).and_then(|(_, state)| self.dirs.find(state.directory));
+            let place = self.states.get(&key).and_then(|(_, state)| self.dirs.find(state.placement.directory));
             if place.is_some_and(|place| place != dir) {
                 self.moves.entry(key).or_insert(dir);
             }

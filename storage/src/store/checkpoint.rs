@@ -8,6 +8,7 @@ use ringlog_buffer::Slice;
 use super::{Phase, Purpose, Space, Store};
 use crate::answer::PartitionId;
 use crate::checkpoint::{Checkpoint, PartitionState, SegmentState, encode, encode_index};
+use crate::directory::Placement;
 use crate::io::{IoErrorKind, IoOp};
 use crate::journal::format::PartitionKey;
 use crate::limits::SPACE_PROBE_MS;
@@ -198,8 +199,7 @@ pub(super) fn state_of(partition: &Partition, directory: Uuid) -> PartitionState
         // What is damaged behind that is in the journal still, or ends with the log.
         rot: partition.rot.iter().filter(|range| range.from < durable.offset).copied().collect(),
         dir_exists: partition.dir_exists,
-        directory,
-        moves: partition.moves,
+        placement: Placement { directory, move_count: partition.move_count },
     }
 }
 

@@ -10,6 +10,7 @@ use ringlog_buffer::{Chunk, Slice};
 
 use super::{Purpose, Space, Store, nanos};
 use crate::answer::{PartitionId, StoreEvent};
+use crate::directory::Placement;
 use crate::io::{FileRef, IoErrorKind, IoOp, WriteDurability};
 use crate::journal::format::record_bytes;
 use crate::journal::format::{ENTRY_HEADER_BYTES, Entry, EntryKind, HEADER_BYTES, PartitionKey, RecordHeader};
@@ -491,7 +492,8 @@ fn put_member(out: &mut Payload<'_>, partition: &Partition, member: &Member, dir
         let bytes = u32::try_from(name.len()).expect("a topic's name is short");
         out.put(&Entry { bytes, ..Entry::fact(EntryKind::Name, key, no_mark) }.encode());
         out.put(name);
-        out.put(&Entry::placed(key, directory, partition.moves).encode());
+        let placement = Placement { directory, move_count: partition.move_count };
+        out.put(&Entry::placed(key, placement).encode());
     }
     let bytes = u32::try_from(member.to.position - member.from.position).expect("a part of a group fits 32 bits");
     let kind = if member.road == Road::Journal { EntryKind::Data } else { EntryKind::Direct };

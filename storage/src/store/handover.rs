@@ -149,7 +149,7 @@ impl Store {
         }
         self.handovers.adopted.insert(key);
         if has_orphan {
-            let dir = self.dirs.find(state.directory).expect("all stores have the same directories");
+            let dir = self.dirs.find(state.placement.directory).expect("all stores have the same directories");
             Arc::make_mut(&mut self.orphans).insert(folder_of(&state.topic, key.partition), dir);
         }
         if is_unseen {

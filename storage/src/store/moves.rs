@@ -224,7 +224,7 @@ impl Store {
             }
         }
         for state in self.recovered.values().filter(|state| counts_for(state.key)) {
-            counts[self.dirs.find(state.directory).expect("recovery has found it").index()] += 1;
+            counts[self.dirs.find(state.placement.directory).expect("recovery has found it").index()] += 1;
         }
         counts
     }
@@ -324,7 +324,7 @@ impl Store {
         self.change_dir(id, to);
         let partition = self.known(id);
         (partition.placed, partition.move_to) = (to, None);
-        partition.moves += 1;
+        partition.move_count += 1;
         self.events.push_back(StoreEvent::Moved { partition: id, to });
         self.events.push_back(StoreEvent::MoveEnded { partition: id });
     }

@@ -88,7 +88,8 @@ impl Store {
         state: Option<PartitionState>,
         log_dir: LogDir,
     ) -> Partition {
-        let found = state.as_ref().map(|state| self.dirs.find(state.directory).expect("recovery has found it"));
+        let found =
+            state.as_ref().map(|state| self.dirs.find(state.placement.directory).expect("recovery has found it"));
         let folder = folder_of(&name.topic, name.partition);
         // One that ended before its first batch was durable goes on in the folder that it has.
         let orphan = self.take_orphan(&folder);
@@ -120,7 +121,7 @@ impl Store {
             key,
             log_dir,
             placed: log_dir,
-            moves: state.moves,
+            move_count: state.placement.move_count,
             move_to: None,
             hold: Hold::None,
             dir,
@@ -239,7 +240,7 @@ impl Store {
     pub fn remove_unclaimed(&mut self, key: PartitionKey) -> Option<PartitionId> {
         let state = self.recovered.get(&key)?;
         let name = TopicPartition::new(state.topic.clone(), key.partition);
-        let log_dir = self.dirs.find(state.directory).expect("recovery has found it");
+        let log_dir = self.dirs.find(state.placement.directory).expect("recovery has found it");
         let dir = log_dir.path(&folder_of(&name.topic, name.partition));
         if self.by_dir.contains_key(&dir) || self.removing.contains_key(&dir) {
             // The folder belongs to a newer topic of that name by now.

@@ -233,7 +233,7 @@ impl ConfigKey {
         let items = || text.split(',').map(str::trim);
         let is_whole = text.is_empty() || items().all(|item| !item.is_empty());
         match self.valid {
-            Valid::NotBlank | Valid::ClientMatch | Valid::EachOf(_) => is_whole,
+            Valid::NotBlank | Valid::ClientMatch => is_whole,
             Valid::Distinct => text.is_empty() || is_whole && items().count() == split_list(text).len(),
             _ => true,
         }

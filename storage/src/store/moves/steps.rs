@@ -8,7 +8,7 @@ use ringlog_buffer::{Chunk, Slice};
 use super::copies::Piece;
 use super::{Flow, Move, MoveStep, Stage};
 use crate::answer::{PartitionId, StoreEvent};
-use crate::directory::{LogDir, delete_of, folder_of, moved_of, stray_of};
+use crate::directory::{LogDir, Placement, delete_of, folder_of, moved_of, stray_of};
 use crate::io::{IoErrorKind, IoOp, IoOutput, IoResult, WriteDurability};
 use crate::journal::format::Entry;
 use crate::limits::{BLOCK_BYTES, MOVE_HOLD_BYTES_MAX, MOVE_HOLD_MS_MAX, MOVE_RETRY_MS};
@@ -195,11 +195,12 @@ impl Store {
         let directory = self.dirs.id(one.to);
         let partition = self.known(one.id);
         partition.placed = one.to;
-        partition.moves += 1;
+        partition.move_count += 1;
         if partition.move_to == Some(one.to) {
             partition.move_to = None;
         }
-        let fact = Entry::placed(partition.key, directory, partition.moves);
+        let placement = Placement { directory, move_count: partition.move_count };
+        let fact = Entry::placed(partition.key, placement);
         self.commit.notice(fact);
         self.commit.after_notices.push(AfterNotice::Moved(one.id));
         one.stage = Stage::Telling;
