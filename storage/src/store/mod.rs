@@ -246,6 +246,9 @@ impl Store {
             if let Some(io) = self.queue.poll() {
                 return Some(io);
             }
+            if self.phase == Phase::Closed {
+                break;
+            }
             self.make_journal_files();
             self.start_syncs();
             self.queue_lazy();
@@ -255,6 +258,10 @@ impl Store {
             self.advance_handovers();
             goes_on = self.advance_moves();
             self.advance_closing();
+            if self.phase == Phase::Closed {
+                // Whoever drives it goes away: what begins now would not end.
+                break;
+            }
             self.advance_checkpoint();
             self.advance_writeback();
             self.delete_due();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{limits, world};
-use crate::answer::ReadOutcome;
+use super::{fail_syncs, limits, world};
+use crate::answer::{ReadOutcome, StoreEvent};
 use crate::simulation::{Shape, World};
 use crate::types::{Nanos, Offset};
 
@@ -62,4 +62,38 @@ fn a_commit_waits_for_its_time_unless_much_does() {
     assert!(commits(&mut world, much, interval / 4) > 0, "so much does not wait");
     let model = &world.models[&0];
     assert_eq!(model.acked, model.log.last().expect("sent").last.next());
+}
+
+/// Whoever drives it goes away then, and what had begun would never end.
+#[test]
+fn a_store_that_has_closed_begins_nothing() {
+    let mut world = world(Shape { partitions: 2, direct_bytes_min: 1 << 30, ..Shape::default() });
+    assert!(world.append(0, 3000));
+    world.settle(100);
+    // A partition without a disk keeps its records in the journal, which wants a checkpoint again and again.
+    world.disk.fault = fail_syncs;
+    let is_fenced = |(_, event): &(usize, StoreEvent)| matches!(event, StoreEvent::Fenced { .. });
+    while !world.events.iter().any(is_fenced) || world.stores[0].journal.cut_wanted().is_none() {
+        assert!(world.append(1, 3000));
+        world.settle(30);
+    }
+    world.settle(300);
+    // By now it would begin the next one.
+    world.now = world.now.saturating_add(Duration::from_secs(10));
+    world.stores[0].shutdown();
+    let has_closed = (0..1000).any(|_| {
+        let begun = world.stores[0].poll_io(world.now);
+        while let Some(event) = world.stores[0].poll_event() {
+            if matches!(event, StoreEvent::Closed) {
+                assert!(begun.is_none(), "{begun:?}");
+                return true;
+            }
+        }
+        if let Some(io) = begun {
+            let result = world.disk.perform(&io.op);
+            world.stores[0].io_done(io.id, result, world.now);
+        }
+        false
+    });
+    assert!(has_closed, "a partition without a disk holds nothing up");
 }
