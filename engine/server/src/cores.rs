@@ -93,7 +93,7 @@ async fn set(session: &Session, broker: i32, count: u16) -> anyhow::Result<()> {
 
 async fn show(session: &Session, broker: i32) -> anyhow::Result<Usage> {
     let described = resource::describe(session, ResourceType::Broker, &[broker.to_string()]).await?;
-    let configs = described.into_values().next().unwrap_or_default();
+    let configs = described.into_values().next().transpose()?.unwrap_or_default();
     let value = |name: &str| {
         let config = configs.iter().find(|config: &&Config| config.name == name);
         let value = config.and_then(|config| config.value.clone());

@@ -147,12 +147,12 @@ fn check_brokers(targets: &[(Target, Vec<String>)], known: &BTreeSet<BrokerId>) 
     bail!("there is no broker {}; those that are there: {}", missing.join(", "), told.join(", "))
 }
 
-/// The settings of resources of one type, by name, in order of their keys.
+/// The settings of resources of one type, by name, in order of their keys; or why a resource has none.
 pub(crate) async fn describe(
     session: &Session,
     resource_type: ResourceType,
     names: &[String],
-) -> anyhow::Result<BTreeMap<String, Vec<Config>>> {
+) -> anyhow::Result<BTreeMap<String, anyhow::Result<Vec<Config>>>> {
     let mut described = BTreeMap::new();
     for (target, names) in known_targets(session, resource_type, names, Target::Any).await? {
         let resource = |name: &String| DescribeConfigsResource {
@@ -164,9 +164,12 @@ pub(crate) async fn describe(
         let request = DescribeConfigsRequest { resources, ..DescribeConfigsRequest::default() };
         for result in session.call(target, request).await?.results {
             let what = format!("settings of {}", spoken(resource_type, &result.resource_name));
-            accepted(&what, result.error_code, result.error_message.as_deref().filter(|said| !said.is_empty()))?;
-            let mut configs: Vec<Config> = result.configs.into_iter().map(Config::from).collect();
-            configs.sort_by(|left, right| left.name.cmp(&right.name));
+            let said = result.error_message.as_deref().filter(|said| !said.is_empty());
+            let configs = accepted(&what, result.error_code, said).map(|()| {
+                let mut configs: Vec<Config> = result.configs.into_iter().map(Config::from).collect();
+                configs.sort_by(|left, right| left.name.cmp(&right.name));
+                configs
+            });
             described.insert(result.resource_name, configs);
         }
     }

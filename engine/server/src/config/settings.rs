@@ -90,11 +90,20 @@ struct Altered {
     result: &'static str,
 }
 
+/// Describes those that are there; the others are the command's error.
 pub(super) async fn describe(session: &Session, arguments: &DescribeArguments) -> anyhow::Result<()> {
     let resource_type = arguments.resources.resource_type;
-    let described = resource::describe(session, resource_type, &arguments.resources.names()?).await?;
-    let described = described.into_iter().map(|(name, configs)| Described { resource_type, name, configs });
-    output::print(arguments.output, &described.collect::<Vec<_>>(), |described| {
+    let (mut described, mut refused) = (Vec::new(), Vec::new());
+    for (name, configs) in resource::describe(session, resource_type, &arguments.resources.names()?).await? {
+        match configs {
+            Ok(configs) => described.push(Described { resource_type, name, configs }),
+            Err(error) => refused.push(error),
+        }
+    }
+    if described.is_empty() && !refused.is_empty() {
+        return Err(several(refused));
+    }
+    output::print(arguments.output, &described, |described| {
         let is_shown = |config: &&Config| arguments.all || config.source != DEFAULT_SOURCE;
         let row = |name: &str, config: &Config| {
             let value = if config.sensitive { "(not shown)" } else { config.value.as_deref().unwrap_or("(null)") };
@@ -105,7 +114,8 @@ pub(super) async fn describe(session: &Session, arguments: &DescribeArguments) -
             shown.map(|config| row(&each.name, config))
         });
         table(["NAME", "KEY", "VALUE", "SOURCE"], &rows.collect::<Vec<_>>())
-    })
+    })?;
+    if refused.is_empty() { Ok(()) } else { Err(several(refused)) }
 }
 
 pub(super) async fn alter(session: &Session, arguments: &AlterArguments) -> anyhow::Result<()> {

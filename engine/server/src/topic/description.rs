@@ -60,7 +60,7 @@ pub(super) async fn describe(session: &Session, form: Form, names: &[String]) ->
     for (name, topic) in found {
         let start = offsets::list(session, &name, &topic.partitions, Place::Start).await?;
         let end = offsets::list(session, &name, &topic.partitions, Place::End).await?;
-        let configs = configs.remove(&name).unwrap_or_default();
+        let configs = configs.remove(&name).transpose()?.unwrap_or_default();
         described.push(description(topic, &start, &end, configs));
     }
     output::print(form, &described, |described| text(described))?;

@@ -135,6 +135,9 @@ fn settings_that_cannot_be_told_or_changed_are_refused() {
     let refused = |words: &[&str]| refusal(&run(&broker, &[&["config"], words].concat()));
     let said = refused(&["describe", "topic", "no-such-topic"]);
     assert!(said.contains("topic no-such-topic") && said.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{said}");
+    let partly = run(&broker, &["config", "describe", "topic", "no-such-topic", "greetings", "--all"]);
+    assert!(refusal(&partly).contains("topic no-such-topic"), "{partly:?}");
+    assert!(String::from_utf8_lossy(&partly.stdout).contains("greetings  retention.ms  "), "{partly:?}");
     for kind in ["topic", "group", "broker-logger", "client-metrics"] {
         assert!(refused(&["describe", kind]).contains(&format!("no {kind} is named")));
     }
