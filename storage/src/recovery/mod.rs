@@ -264,7 +264,7 @@ impl Recovery {
                 if !self.walk_on() {
                     self.forget_removed();
                     self.forget_deleted();
-                    self.secure();
+                    self.secure_journals();
                     self.list_folders();
                     self.phase = Phase::Folders;
                 }
@@ -509,17 +509,13 @@ impl Recovery {
         self.states.insert(key, (0, state));
     }
 
-    /// Makes durable what is there, before anything is done about it that cannot be undone. A process that was killed may have
-    /// left writes and names that a power cut would still take; the next start would then look for files that are gone, or
-    /// find folders that were not there.
-    fn secure(&mut self) {
+    /// Makes the journals durable, before anything is done because of them that cannot be undone. A process that was killed may
+    /// have left writes and names that a power cut would still take; the next start would then look for files that are gone.
+    fn secure_journals(&mut self) {
         let journals = self.journals.keys().map(|shard| format!("journal/{shard}").into());
         let above = (!self.journals.is_empty()).then(|| "journal".into());
         for path in journals.chain(above) {
             self.queue.start(IoOp::SyncDir { path: Arc::clone(&path) }, Purpose::Step(path));
-        }
-        for dir in self.dirs.iter() {
-            self.queue.start(IoOp::SyncDir { path: dir.path("") }, Purpose::Step(dir.path(".")));
         }
         if self.records_seen > 0 {
             for JournalFile { file, .. } in self.journals.values().flatten() {

@@ -50,9 +50,12 @@ impl Recovery {
         self.dirs.find(state.placement.directory).unwrap_or_default().path(&folder(state))
     }
 
+    /// Lists what no power cut takes any more. A new directory may not be there yet, and has nothing then.
     pub(super) fn list_folders(&mut self) {
         for dir in self.dirs.iter() {
-            self.queue.start(IoOp::List { path: dir.path("") }, Purpose::ListFolders(dir));
+            let path = dir.path("");
+            let script = [IoOp::SyncDir { path: Arc::clone(&path) }, IoOp::List { path }];
+            self.queue.start_script(script, Purpose::ListFolders(dir));
         }
     }
 
