@@ -118,7 +118,7 @@ fn what_is_committed_survives_moves() {
     for_seeds(700_000, 400, live);
     // A flush and a sync that both end without the disk, one after the other.
     for_seeds(700_740, 1, live);
-    // A partition without records lies in a folder of which no checkpoint tells.
+    // A start has seen the old folder renamed, and the power takes that back.
     for_seeds(707_106, 1, live);
 }
 

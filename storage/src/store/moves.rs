@@ -324,7 +324,7 @@ impl Store {
         self.change_dir(id, to);
         let partition = self.known(id);
         (partition.placed, partition.move_to) = (to, None);
-        partition.move_count += 1;
+        partition.move_count = partition.move_count.saturating_add(1);
         self.events.push_back(StoreEvent::Moved { partition: id, to });
         self.events.push_back(StoreEvent::MoveEnded { partition: id });
     }

@@ -195,7 +195,7 @@ impl Store {
         let directory = self.dirs.id(one.to);
         let partition = self.known(one.id);
         partition.placed = one.to;
-        partition.move_count += 1;
+        partition.move_count = partition.move_count.saturating_add(1);
         if partition.move_to == Some(one.to) {
             partition.move_to = None;
         }
